@@ -1,0 +1,49 @@
+# Every command that the project has. `make demo` and `make test` each need no more than Go, make and git.
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LINT    := go tool -modfile=tools/go.mod golangci-lint
+SCRIPTS := .ci/run $(wildcard scripts/*)
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test cover lint bench fuzz up down
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## make bin/reconciler, static
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/reconciler ./cmd/reconciler
+
+demo: ## run everything on this machine, with nothing to configure; ARGS='--keep' leaves it running
+	@scripts/ensure-postgres
+	@[ -x bin/reconciler ] || echo 'The first build takes about a minute.'
+	@$(MAKE) --no-print-directory build
+	bin/reconciler demo $(ARGS)
+
+test: ## run all tests, on a Postgres server of their own
+	@scripts/ensure-postgres
+	@scripts/ensure-cgo
+	go test -race -shuffle=on -count=1 ./...
+	cd tools && go test -count=1 ./...
+
+cover: ## say how much of each package the tests reach
+	go test -count=1 -coverpkg=./... -coverprofile=coverage.out ./...
+	go tool cover -func=coverage.out | tail -n 1
+
+lint: ## vet, lint, shellcheck; check that go.mod is tidy (the first run builds the linter, about two minutes)
+	go vet ./...
+	$(LINT) config verify
+	$(LINT) run ./...
+	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); else echo 'shellcheck is not installed: scripts not checked'; fi
+	go mod verify
+	go mod tidy -diff
+
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## fuzz each target for FUZZTIME, 30s
+	scripts/fuzz $(or $(FUZZTIME),30s)
+
+up: ## start Postgres, a simulated gateway and the reconciler in containers
+	VERSION=$(VERSION) docker compose up --build --detach
+
+down: ## stop the containers and delete their data
+	docker compose down --volumes

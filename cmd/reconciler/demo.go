@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"text/tabwriter"
+	"time"
+
+	"github.com/robfig/cron/v3"
+	"github.com/schollz/progressbar/v3"
+
+	"reconciler/internal/chinaums"
+	"reconciler/internal/chinaums/simulator"
+	"reconciler/internal/poller"
+	"reconciler/internal/postgres"
+	"reconciler/internal/store"
+)
+
+const (
+	demoDatabase = "postgres"
+	demoPatience = 50 * time.Second // the demo fails when its orders take longer
+	demoTimeout  = 500 * time.Millisecond
+)
+
+type demoCommand struct {
+	Keep bool `name:"keep" help:"Leave everything running at the end, until Ctrl-C, to look around."`
+}
+
+// demo is the whole world on one machine.
+type demo struct {
+	script  script
+	server  *postgres.Server
+	gateway *gatewayServer
+	orders  *store.Store
+	poller  *poller.Poller
+
+	closeClient func()
+}
+
+// Run plays the script and fails unless every order ends as scripted.
+func (c *demoCommand) Run(p *process) error {
+	fmt.Fprintln(p.stdout, "Starting a private Postgres and a simulated gateway ...")
+	d, err := newDemo(p)
+	if d != nil {
+		defer d.close()
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "%d orders of unknown outcome; the daemon asks %s about each.\n", len(d.script.orders), d.gateway.address)
+	ctx, stop := context.WithCancel(p.ctx)
+	daemon := make(chan struct{})
+	go func() {
+		defer close(daemon)
+		d.poller.Run(ctx, cron.Every(time.Second))
+	}()
+	defer func() { stop(); <-daemon }()
+	states, err := d.watch(p)
+	if err != nil {
+		return err
+	}
+	err = d.report(p.stdout, states)
+	d.invite(p.stdout, c.Keep)
+	if c.Keep {
+		<-p.ctx.Done()
+	}
+	return err
+}
+
+func newDemo(p *process) (*demo, error) {
+	d := &demo{script: newScript(time.Now())}
+	var err error
+	if d.server, err = postgres.Start(p.ctx, postgres.Options{}); err != nil {
+		return d, err
+	}
+	if d.orders, err = store.Open(p.ctx, d.server.URL(demoDatabase)); err != nil {
+		return d, err
+	}
+	if _, err = d.orders.MigrateUp(p.ctx); err != nil {
+		return d, err
+	}
+	if err = d.orders.Insert(p.ctx, d.script.orders); err != nil {
+		return d, err
+	}
+	return d, d.connect(p)
+}
+
+// connect starts the gateway and makes the daemon, on a plan that is compressed
+// from days to seconds.
+func (d *demo) connect(p *process) error {
+	credentials := chinaums.Credentials{AppID: "reconciler-demo-app", AppKey: "reconciler-demo-key"}
+	gateway, err := simulator.New(simulator.Options{Credentials: []chinaums.Credentials{credentials}})
+	if err != nil {
+		return err
+	}
+	for _, o := range d.script.gateway {
+		if err := gateway.AddOrder(o); err != nil {
+			return err
+		}
+	}
+	if d.gateway, err = serveGateway(p.ctx, "127.0.0.1:0", gateway); err != nil {
+		return err
+	}
+	r := resolved{
+		client: chinaums.Options{
+			BaseURL: "http://" + d.gateway.address, Path: simulator.QueryPath,
+			Credentials: credentials, Timeout: demoTimeout, Concurrency: 32,
+		},
+		options: poller.Options{
+			Worker: "demo", Concurrency: 32, Rate: 200, RequestTimeout: demoTimeout, Lease: 10 * time.Second,
+			Plan: poller.Plan{
+				Initial: 500 * time.Millisecond, Multiplier: 2, Max: 2 * time.Second, Jitter: 0.1,
+				SlowAfter: 24 * time.Hour, GiveUpAfter: 168 * time.Hour, NotFoundAfter: 2 * time.Hour,
+			},
+		},
+	}
+	d.poller, d.closeClient, err = r.poller(d.orders, demoLogger(p))
+	return err
+}
+
+// demoLogger is quiet unless asked: the reviews of the script are no news.
+func demoLogger(p *process) *slog.Logger {
+	if p.log.Level == "info" {
+		p.log.Level = "error"
+	}
+	return p.logger()
+}
+
+// watch shows the progress until every order has ended as scripted, or too much
+// time has passed.
+func (d *demo) watch(p *process) ([]store.State, error) {
+	progress := d.progress(p)
+	defer progress(-1)
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	timeout := time.After(demoPatience)
+	for {
+		states, err := d.orders.States(p.ctx)
+		if err != nil {
+			return nil, err
+		}
+		_, done := d.script.score(states)
+		if progress(done); done == len(d.script.orders) {
+			return states, nil
+		}
+		select {
+		case <-p.ctx.Done():
+			return nil, errors.New("stopped before the orders had ended")
+		case <-timeout:
+			return states, nil
+		case <-tick.C:
+		}
+	}
+}
+
+// progress is a bar on a terminal, else a line whenever something has changed; -1
+// ends it.
+func (d *demo) progress(p *process) func(done int) {
+	total := len(d.script.orders)
+	if !isTerminal(p.stderr) {
+		last := -1
+		return func(done int) {
+			if done > last {
+				last = done
+				fmt.Fprintf(p.stdout, "%3d of %d orders have ended\n", done, total)
+			}
+		}
+	}
+	bar := progressbar.NewOptions(total, progressbar.OptionSetWriter(p.stderr), progressbar.OptionShowCount(), progressbar.OptionSetDescription("ended"))
+	return func(done int) {
+		if done < 0 {
+			fmt.Fprintln(p.stderr)
+			return
+		}
+		_ = bar.Set(done)
+	}
+}
+
+// report compares what became of the orders with the script's truth.
+func (d *demo) report(w io.Writer, states []store.State) error {
+	right, total := d.script.score(states)
+	questions, events := 0, 0
+	for _, s := range states {
+		questions += s.Queries
+		events += s.Events
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "\nWHAT HAPPENED TO THE PAYMENT\tENDS AS\tORDERS\tRIGHT")
+	for i, f := range d.script.fates {
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\n", f.name, f.ends(), f.orders, right[i])
+	}
+	fmt.Fprintf(table, "all\t\t%d\t%d\n", len(d.script.orders), total)
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\n%d questions in the ledger, %d requests at the gateway, %d events for the application.\n",
+		questions, d.gateway.gateway.Total(), events)
+	if total != len(d.script.orders) {
+		return fmt.Errorf("%s not end as scripted", plural(len(d.script.orders)-total, "order did", "orders did"))
+	}
+	return nil
+}
+
+// invite tells how to look at the rows.
+func (d *demo) invite(w io.Writer, keep bool) {
+	if !keep {
+		fmt.Fprintln(w, "Look at the rows yourself: make demo ARGS=--keep leaves everything running and says how.")
+		return
+	}
+	fmt.Fprintf(w, "\nEverything is left running until Ctrl-C. Look at the rows with\n\n"+
+		"  psql -h %s -U postgres\n"+
+		"  SELECT status, review_reason, count(*) FROM orders GROUP BY 1, 2 ORDER BY 1, 2;\n"+
+		"  SELECT * FROM order_queries WHERE order_id = 61 ORDER BY id;\n"+
+		"  SELECT event, count(*) FROM order_events GROUP BY 1;\n", d.server.Dir())
+}
+
+// close ends what was started, the last first.
+func (d *demo) close() {
+	if d.closeClient != nil {
+		d.closeClient()
+	}
+	if d.gateway != nil {
+		d.gateway.close()
+	}
+	if d.orders != nil {
+		d.orders.Close()
+	}
+	if d.server != nil {
+		_ = d.server.Stop() // its folder is swept by the next start
+	}
+}

@@ -1,0 +1,122 @@
+// Command reconciler finds out what became of ChinaUMS payments whose outcome is
+// unknown. This package is wiring only: settings, one small file a command, and
+// the exit code.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// graceTime is how long a stop may take; it is above what a pass lingers.
+const graceTime = 30 * time.Second
+
+// The exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1 // the run failed, or an order could not be asked about
+	exitUsage  = 2 // bad usage, bad settings, old schema
+)
+
+// commands is the command line; each command is in a file of its name.
+type commands struct {
+	Log logSettings `embed:"" prefix:"log-" group:"Logging:"`
+
+	Run       runCommand       `cmd:"" help:"Ask about orders as they fall due, until stopped: the daemon."`
+	RunOnce   runOnceCommand   `cmd:"" help:"Do one pass and exit: catch up by hand."`
+	Migrate   migrateCommand   `cmd:"" help:"Change the database's schema; the only command that does."`
+	Query     queryCommand     `cmd:"" help:"Ask the gateway about one order; needs no database."`
+	Simulator simulatorCommand `cmd:"" help:"Serve a fake gateway that plays a scenario."`
+	Demo      demoCommand      `cmd:"" help:"Show everything on this machine, with nothing to configure."`
+	Version   versionCommand   `cmd:"" help:"Print the version."`
+}
+
+// process is what a command may use of the world.
+type process struct {
+	ctx    context.Context // ends at SIGINT or SIGTERM
+	stdout io.Writer
+	stderr *os.File
+	getenv func(string) string
+	log    logSettings
+}
+
+// usageError is an error of the one who called: exit code 2.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, os.Getenv))
+}
+
+// run is the program. A first signal ends its context; a second one, no longer
+// caught, ends the process at once.
+func run(args []string, stdout io.Writer, stderr *os.File, getenv func(string) string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, func() {
+		stop()
+		time.AfterFunc(graceTime, func() {
+			fmt.Fprintln(stderr, "reconciler: the stop took longer than", graceTime)
+			os.Exit(exitFailed)
+		})
+	})
+	err := runCommandLine(ctx, args, stdout, stderr, getenv)
+	if err == nil {
+		return exitDone
+	}
+	if !errors.Is(err, errIncomplete) { // its summary has said so already
+		fmt.Fprintf(stderr, "reconciler: %v\n", err)
+	}
+	if errors.As(err, new(usageError)) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func runCommandLine(ctx context.Context, args []string, stdout io.Writer, stderr *os.File, getenv func(string) string) error {
+	var cli commands
+	parser, err := kong.New(&cli,
+		kong.Name("reconciler"),
+		kong.Description("Finds out what became of ChinaUMS payments whose outcome is unknown, and writes it into the orders table.\n\n"+
+			"Every setting is a flag and an environment variable, shown behind it; the flag wins. "+
+			"The gateway's key is read from CHINAUMS_APP_KEY or from a file, never from a flag."),
+		kong.Writers(stdout, stderr),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.Vars{"version": version},
+	)
+	if err != nil {
+		return err
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	selected, err := parser.Parse(args)
+	if err != nil {
+		return usageError{fmt.Errorf("%w (see reconciler --help)", err)}
+	}
+	if err := unreadable(selected.Flags()); err != nil {
+		return usageError{err}
+	}
+	return selected.Run(&process{ctx: ctx, stdout: stdout, stderr: stderr, getenv: getenv, log: cli.Log})
+}
+
+type versionCommand struct{}
+
+// Run prints the version.
+func (versionCommand) Run(p *process) error {
+	_, err := fmt.Fprintln(p.stdout, "reconciler", version)
+	return err
+}

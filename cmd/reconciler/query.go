@@ -1,0 +1,73 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"reconciler/internal/chinaums"
+)
+
+type queryCommand struct {
+	Gateway gatewaySettings `embed:"" group:"Gateway:"`
+
+	MID           string `name:"mid" required:"" placeholder:"MID" help:"Merchant number."`
+	TID           string `name:"tid" required:"" placeholder:"TID" help:"Terminal number."`
+	InstMID       string `name:"inst-mid" default:"MINIDEFAULT" help:"Business type."`
+	MerOrderID    string `name:"mer-order-id" placeholder:"NUMBER" help:"The merchant's order number."`
+	TargetOrderID string `name:"target-order-id" placeholder:"NUMBER" help:"The channel's order number; one of the two is needed."`
+	Output        string `name:"output" default:"text" enum:"text,json" help:"Form of the answer on stdout: text or json."`
+}
+
+// found is the answer as it is printed.
+type found struct {
+	HTTPStatus  int             `json:"http_status"`
+	ErrCode     string          `json:"err_code"`
+	ErrMsg      string          `json:"err_msg"`
+	TradeStatus string          `json:"trade_status"`
+	TotalAmount *int64          `json:"total_amount"` // fen
+	Response    json.RawMessage `json:"response"`     // masked
+}
+
+// Run asks once, without retries, and prints what came. It fails unless the
+// answer is HTTP 200 and SUCCESS.
+func (c *queryCommand) Run(p *process) error {
+	options, err := c.Gateway.options(p.getenv, 1)
+	request := chinaums.Request{
+		MID: c.MID, TID: c.TID, InstMID: c.InstMID, MerOrderID: c.MerOrderID, TargetOrderID: c.TargetOrderID,
+	}
+	if err := badSettings(err, request.Validate()); err != nil {
+		return usageError{err}
+	}
+	client, err := chinaums.New(options)
+	if err != nil {
+		return usageError{badSettings(err)}
+	}
+	defer client.Close()
+	answer, trouble := client.Query(p.ctx, request)
+	return errors.Join(printAnswer(p.stdout, c.Output, answer), trouble)
+}
+
+func printAnswer(w io.Writer, form string, a chinaums.Answer) error {
+	f := found{
+		HTTPStatus: a.HTTPStatus, ErrCode: a.Code, ErrMsg: a.Message,
+		TradeStatus: string(a.Trade.Status.Value), Response: chinaums.Redact(a.Body),
+	}
+	if a.Trade.TotalAmount.Present && a.Trade.TotalAmount.Err == nil {
+		f.TotalAmount = &a.Trade.TotalAmount.Value
+	}
+	if form == "json" {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(f)
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "http_status\t%d\nerr_code\t%s\nerr_msg\t%s\ntrade_status\t%s\n", f.HTTPStatus, f.ErrCode, f.ErrMsg, f.TradeStatus)
+	if f.TotalAmount != nil {
+		fmt.Fprintf(table, "total_amount\t%d fen\n", *f.TotalAmount)
+	}
+	fmt.Fprintf(table, "response\t%s\n", f.Response)
+	return table.Flush()
+}

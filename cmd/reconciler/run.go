@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"reconciler/internal/chinaums"
+	"reconciler/internal/ops"
+	"reconciler/internal/poller"
+	"reconciler/internal/store"
+)
+
+// startPatience is how long the daemon waits for its database at start.
+const startPatience = time.Minute
+
+type runCommand struct {
+	service
+
+	Schedule scheduleSetting `embed:"" group:"Polling:"`
+	Listen   string          `name:"listen" env:"RECONCILER_LISTEN" default:"127.0.0.1:9464" group:"Operations:" help:"Where /healthz, /readyz and /metrics are served; empty is off."`
+}
+
+// Run is the daemon: it ends with its context, or when it cannot start.
+func (c *runCommand) Run(p *process) error {
+	schedule, scheduleErr := c.Schedule.parse()
+	r, err := c.resolve(p, scheduleErr, ops.CheckAddress(c.Listen))
+	if err != nil {
+		return err
+	}
+	logger := p.logger()
+	metrics := ops.NewMetrics()
+	status := &ops.Status{}
+	server, err := ops.Listen(p.ctx, c.Listen, logger, status, metrics)
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+
+	orders, err := c.openStore(p.ctx, logger)
+	if orders == nil {
+		return err // or stopped while waiting
+	}
+	defer orders.Close()
+	r.options.Observe = metrics.Observe
+	asker, closeClient, err := r.poller(orders, logger)
+	if err != nil {
+		return err
+	}
+	defer closeClient()
+	status.Serve(orders, asker)
+	logger.LogAttrs(p.ctx, slog.LevelInfo, "started",
+		slog.String("version", version), slog.String("worker", r.options.Worker),
+		slog.String("gateway", c.Gateway.URL), slog.String("schedule", c.Schedule.Text))
+	asker.Run(p.ctx, schedule)
+	logger.LogAttrs(p.ctx, slog.LevelInfo, "stopped")
+	return nil
+}
+
+// openStore waits for the database and refuses an old schema. Both results are
+// nil when ctx ended first.
+func (c *runCommand) openStore(ctx context.Context, logger *slog.Logger) (*store.Store, error) {
+	orders, err := store.Open(ctx, c.Database.URL)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	waits := backoff.NewExponentialBackOff(backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(startPatience))
+	check := func() error { return checkSchema(ctx, orders) }
+	told := func(err error, wait time.Duration) {
+		logger.LogAttrs(ctx, slog.LevelWarn, "waiting for the database", slog.Any("error", err), slog.Duration("wait", wait))
+	}
+	err = backoff.RetryNotify(check, backoff.WithContext(waits, ctx), told)
+	switch {
+	case ctx.Err() != nil:
+		orders.Close()
+		return nil, nil
+	case err != nil:
+		orders.Close()
+		return nil, err
+	}
+	return orders, nil
+}
+
+// checkSchema fails for good when the schema is old, and for now when the
+// database cannot be reached.
+func checkSchema(ctx context.Context, orders *store.Store) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	err := orders.CheckSchema(ctx)
+	if err != nil && !store.IsTransient(err) {
+		return backoff.Permanent(usageError{err})
+	}
+	return err
+}
+
+// poller wires client and policy together.
+func (r resolved) poller(orders *store.Store, logger *slog.Logger) (*poller.Poller, func(), error) {
+	client, err := chinaums.New(r.client)
+	if err != nil {
+		return nil, nil, usageError{err}
+	}
+	options := r.options
+	options.Store, options.Gateway, options.Logger = orders, client, logger.With(slog.String("component", "poller"))
+	p, err := poller.New(options)
+	if err != nil {
+		client.Close()
+		return nil, nil, fmt.Errorf("start: %w", err)
+	}
+	return p, client.Close, nil
+}

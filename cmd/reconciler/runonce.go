@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"reconciler/internal/poller"
+	"reconciler/internal/store"
+)
+
+// errIncomplete ends run-once when an order could not be asked about.
+var errIncomplete = errors.New("not every order could be asked about")
+
+type runOnceCommand struct {
+	service
+
+	MerOrderIDs  []string `name:"mer-order-id" sep:"none" placeholder:"NUMBER" group:"Selection (without any: what is due):" help:"These orders; may be given more than once."`
+	MID          string   `name:"mid" placeholder:"MID" group:"Selection (without any: what is due):" help:"Orders of this merchant."`
+	CreatedSince *moment  `name:"created-since" placeholder:"TIME" group:"Selection (without any: what is due):" help:"Orders created at or after this time (RFC 3339), or of at most this age (36h)."`
+	CreatedUntil *moment  `name:"created-until" placeholder:"TIME" group:"Selection (without any: what is due):" help:"Orders created before this time, or of at least this age."`
+	All          bool     `name:"all" group:"Selection (without any: what is due):" help:"All orders that are unresolved or NOT_FOUND."`
+	Review       bool     `name:"review" group:"Selection (without any: what is due):" help:"Those under review as well; alone, only those."`
+	Limit        int      `name:"limit" group:"Selection (without any: what is due):" placeholder:"N" help:"At most this many orders."`
+	DryRun       bool     `name:"dry-run" help:"Ask and decide, but claim and write nothing; lists what would change."`
+	Output       string   `name:"output" default:"text" enum:"text,json" help:"Form of the summary on stdout: text or json."`
+}
+
+// Run does one pass. It fails with [errIncomplete] when an order could not be
+// asked about, unless it was stopped.
+func (c *runOnceCommand) Run(p *process) error {
+	var limitErr error
+	if c.Limit < 0 {
+		limitErr = fmt.Errorf("--limit must not be negative, not %d", c.Limit)
+	}
+	r, err := c.resolve(p, limitErr)
+	if err != nil {
+		return err
+	}
+	orders, err := store.Open(p.ctx, c.Database.URL)
+	if err != nil {
+		return usageError{err}
+	}
+	defer orders.Close()
+	if err := orders.CheckSchema(p.ctx); err != nil {
+		if store.IsTransient(err) {
+			return err
+		}
+		return usageError{err}
+	}
+	selection, err := c.selection(p.ctx, orders)
+	if err != nil {
+		return err
+	}
+	return c.pass(p, r, orders, poller.Run{Once: true, Selection: selection, Limit: c.Limit, DryRun: c.DryRun})
+}
+
+// pass runs, shows the progress and prints the summary, also of a pass that
+// could not be finished.
+func (c *runOnceCommand) pass(p *process, r resolved, orders *store.Store, run poller.Run) error {
+	bar := (*progressbar.ProgressBar)(nil)
+	report := report{DryRun: c.DryRun}
+	r.options.Observe = func(out store.Outcome) {
+		report.observe(out)
+		if bar != nil {
+			_ = bar.Add(1)
+		}
+	}
+	asker, closeClient, err := r.poller(orders, p.logger())
+	if err != nil {
+		return err
+	}
+	defer closeClient()
+	count, err := asker.Count(p.ctx, run)
+	if err != nil {
+		return err
+	}
+	if isTerminal(p.stderr) {
+		bar = progressbar.NewOptions(count, progressbar.OptionSetWriter(p.stderr), progressbar.OptionShowCount(),
+			progressbar.OptionSetDescription("asking"), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
+		defer func() { _ = bar.Finish() }()
+	}
+	summary, runErr := asker.RunOnce(p.ctx, run)
+	report.fill(summary, count)
+	if err := errors.Join(report.print(p.stdout, c.Output), runErr); err != nil {
+		return err
+	}
+	if summary.BreakerOpen {
+		fmt.Fprintln(p.stderr, "reconciler: the gateway fails or refuses our credentials; the run ended early. What is left stays due.")
+	}
+	if !summary.Complete() && p.ctx.Err() == nil {
+		return errIncomplete
+	}
+	return nil
+}
+
+// selection is nil where no flag selects: then it is what is due.
+func (c *runOnceCommand) selection(ctx context.Context, orders *store.Store) (*store.Selection, error) {
+	narrowed := len(c.MerOrderIDs) > 0 || c.MID != "" || c.CreatedSince != nil || c.CreatedUntil != nil || c.All
+	if !narrowed && !c.Review {
+		return nil, nil
+	}
+	now, err := orders.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &store.Selection{
+		MerOrderIDs: c.MerOrderIDs, MID: c.MID,
+		CreatedSince: c.CreatedSince.before(now), CreatedUntil: c.CreatedUntil.before(now),
+		Review: c.Review, OnlyReview: c.Review && !narrowed,
+	}, nil
+}
+
+// report is the summary as it is printed.
+type report struct {
+	Selected   int                  `json:"selected"`
+	Asked      int                  `json:"asked"`
+	Settled    int                  `json:"settled"`
+	Deferred   int                  `json:"deferred"`
+	NotFound   int                  `json:"not_found"`
+	Review     int                  `json:"review"`
+	NoAnswer   int                  `json:"no_answer"`
+	Refused    int                  `json:"refused"`
+	Superseded int                  `json:"superseded"`
+	ByStatus   map[store.Status]int `json:"by_status"`
+	Seconds    float64              `json:"duration_seconds"`
+	DryRun     bool                 `json:"dry_run"`
+	Changes    *[]change            `json:"changes,omitempty"` // of a dry run
+}
+
+// change is an order whose status or review would change.
+type change struct {
+	ID         int64          `json:"id"`
+	MID        string         `json:"mid"`
+	MerOrderID string         `json:"mer_order_id"`
+	From       store.Status   `json:"from"`
+	To         store.Status   `json:"to"`
+	Decision   store.Decision `json:"decision"`
+	Reason     string         `json:"reason"`
+}
+
+func (r *report) observe(out store.Outcome) {
+	if !r.DryRun {
+		return
+	}
+	if r.Changes == nil {
+		r.Changes = &[]change{}
+	}
+	if !out.Changes() {
+		return
+	}
+	*r.Changes = append(*r.Changes, change{
+		ID: out.Order.ID, MID: out.Order.MID, MerOrderID: out.Order.MerOrderID,
+		From: out.Order.Status, To: out.Status, Decision: out.Decision, Reason: out.Reason,
+	})
+}
+
+func (r *report) fill(s poller.Summary, count int) {
+	if r.DryRun && r.Changes == nil {
+		r.Changes = &[]change{}
+	}
+	r.Selected, r.Asked = max(count, s.Asked), s.Asked
+	r.Settled, r.Deferred, r.NotFound = s.Decisions[store.Settled], s.Decisions[store.Deferred], s.Decisions[store.NotFound]
+	r.Review, r.NoAnswer, r.Refused = s.Decisions[store.Review], s.Decisions[store.NoAnswer], s.Decisions[store.Refused]
+	r.Superseded = s.Decisions[store.Superseded]
+	r.ByStatus, r.Seconds = s.ByStatus, s.Duration.Seconds()
+}
+
+func (r *report) print(w io.Writer, form string) error {
+	if form == "json" {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(r)
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range []struct {
+		name string
+		n    int
+	}{
+		{"selected", r.Selected},
+		{"asked", r.Asked},
+		{"settled", r.Settled},
+		{"deferred", r.Deferred},
+		{"not_found", r.NotFound},
+		{"review", r.Review},
+		{"no_answer", r.NoAnswer},
+		{"refused", r.Refused},
+		{"superseded", r.Superseded},
+	} {
+		fmt.Fprintf(table, "%s\t%d\n", row.name, row.n)
+	}
+	for _, status := range slices.Sorted(maps.Keys(r.ByStatus)) {
+		fmt.Fprintf(table, "now %s\t%d\n", status, r.ByStatus[status])
+	}
+	fmt.Fprintf(table, "duration_seconds\t%.3f\n", r.Seconds)
+	if r.Changes != nil {
+		fmt.Fprintf(table, "dry_run\tnothing was written; %s\n\n", plural(len(*r.Changes), "order would change", "orders would change"))
+		fmt.Fprintln(table, "ID\tMID\tMER_ORDER_ID\tFROM\tTO\tDECISION\tREASON")
+		for _, c := range *r.Changes {
+			fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", c.ID, c.MID, c.MerOrderID, c.From, c.To, c.Decision, c.Reason)
+		}
+	}
+	return table.Flush()
+}

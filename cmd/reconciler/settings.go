@@ -1,0 +1,194 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/robfig/cron/v3"
+	"golang.org/x/term"
+
+	"reconciler/internal/chinaums"
+	"reconciler/internal/poller"
+)
+
+type databaseSettings struct {
+	URL string `name:"database-url" env:"DATABASE_URL" placeholder:"URL" help:"The orders' database, any pgx URL. The standard PG* variables fill in what it leaves out."`
+}
+
+// validate wants a database to be named, so that a forgotten setting does not
+// end up in whatever server happens to run here.
+func (s databaseSettings) validate(getenv func(string) string) error {
+	if s.URL != "" {
+		return nil
+	}
+	for _, name := range []string{"PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGSERVICE"} {
+		if getenv(name) != "" {
+			return nil
+		}
+	}
+	return errors.New("no database is named: set DATABASE_URL (or --database-url, or the PG* variables)")
+}
+
+type gatewaySettings struct {
+	AppID          string   `name:"app-id" env:"CHINAUMS_APP_ID" placeholder:"ID" help:"The app id that ChinaUMS gave. Its key comes from CHINAUMS_APP_KEY or --app-key-file."`
+	AppKeyFile     string   `name:"app-key-file" env:"CHINAUMS_APP_KEY_FILE" placeholder:"FILE" help:"A file that holds the app's key, instead of CHINAUMS_APP_KEY."`
+	URL            string   `name:"gateway-url" env:"CHINAUMS_BASE_URL" default:"https://api-mop.chinaums.com" help:"The gateway; https://test-api-open.chinaums.com is the test one."`
+	QueryPath      string   `name:"query-path" env:"CHINAUMS_QUERY_PATH" default:"/v1/netpay/wx/mini-pre-query" help:"The endpoint's path."`
+	InsecureHTTP   bool     `name:"insecure-http" env:"RECONCILER_INSECURE_HTTP" help:"Allow a gateway by plain http that is not on this machine."`
+	RequestTimeout duration `name:"request-timeout" env:"RECONCILER_REQUEST_TIMEOUT" default:"10s" help:"The longest that one round trip may take."`
+}
+
+// options are the client's; every problem is named.
+func (s gatewaySettings) options(getenv func(string) string, concurrency int) (chinaums.Options, error) {
+	key, keyErr := s.key(getenv)
+	var idErr error
+	if s.AppID == "" {
+		idErr = errors.New("no app id: set CHINAUMS_APP_ID (or --app-id)")
+	}
+	return chinaums.Options{
+		BaseURL: s.URL, Path: s.QueryPath, Timeout: s.RequestTimeout.T, Concurrency: concurrency,
+		Credentials: chinaums.Credentials{AppID: s.AppID, AppKey: key},
+	}, errors.Join(idErr, keyErr, s.checkURL())
+}
+
+func (s gatewaySettings) key(getenv func(string) string) (string, error) {
+	key := getenv("CHINAUMS_APP_KEY")
+	switch {
+	case key != "" && s.AppKeyFile != "":
+		return "", errors.New("CHINAUMS_APP_KEY and CHINAUMS_APP_KEY_FILE are both set: set one")
+	case key != "":
+		return key, nil
+	case s.AppKeyFile == "":
+		return "", errors.New("no app key: set CHINAUMS_APP_KEY, or CHINAUMS_APP_KEY_FILE (or --app-key-file)")
+	}
+	content, err := os.ReadFile(s.AppKeyFile)
+	if err != nil {
+		return "", fmt.Errorf("app key file: %w", err)
+	}
+	if key = strings.TrimSpace(string(content)); key == "" {
+		return "", fmt.Errorf("app key file %s is empty", s.AppKeyFile)
+	}
+	return key, nil
+}
+
+// checkURL refuses plain http to other machines: answers are not signed, so that
+// trust in them rests on TLS alone.
+func (s gatewaySettings) checkURL() error {
+	u, err := url.Parse(s.URL)
+	if err != nil || u.Host == "" {
+		return nil // the client says what is wrong with it
+	}
+	ip := net.ParseIP(u.Hostname())
+	loopback := u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback())
+	if u.Scheme == "http" && !loopback && !s.InsecureHTTP {
+		return fmt.Errorf("gateway-url %s is plain http to another machine, where anyone between could forge answers: "+
+			"use https, or --insecure-http for a test network", s.URL)
+	}
+	return nil
+}
+
+type pollSettings struct {
+	Concurrency    integer  `name:"concurrency" env:"RECONCILER_CONCURRENCY" default:"32" help:"Questions in flight at once."`
+	Rate           decimal  `name:"rate" env:"RECONCILER_RATE" default:"50" help:"Round trips a second, retries included, of this instance; bursts of one second; 0 is no limit."`
+	Lease          duration `name:"lease" env:"RECONCILER_LEASE" default:"1m" help:"How long a claimed order is kept from other instances."`
+	PlanInitial    duration `name:"plan-initial" env:"RECONCILER_PLAN_INITIAL" default:"15s" help:"The first wait between two questions about an order."`
+	PlanMultiplier decimal  `name:"plan-multiplier" env:"RECONCILER_PLAN_MULTIPLIER" default:"2" help:"By which each further wait grows."`
+	PlanMax        duration `name:"plan-max" env:"RECONCILER_PLAN_MAX" default:"1h" help:"The longest wait."`
+	PlanJitter     decimal  `name:"plan-jitter" env:"RECONCILER_PLAN_JITTER" default:"0.1" help:"The share by which orders' waits differ."`
+	SlowAfter      duration `name:"slow-after" env:"RECONCILER_SLOW_AFTER" default:"24h" help:"The age from which an order is asked about daily."`
+	GiveUpAfter    duration `name:"give-up-after" env:"RECONCILER_GIVE_UP_AFTER" default:"168h" help:"The age from which an unresolved order goes to a person."`
+	NotFoundAfter  duration `name:"not-found-after" env:"RECONCILER_NOT_FOUND_AFTER" default:"2h" help:"The age before which \"no such order\" is never believed."`
+}
+
+func (s pollSettings) plan() poller.Plan {
+	return poller.Plan{
+		Initial: s.PlanInitial.T, Multiplier: s.PlanMultiplier.T, Max: s.PlanMax.T, Jitter: s.PlanJitter.T,
+		SlowAfter: s.SlowAfter.T, GiveUpAfter: s.GiveUpAfter.T, NotFoundAfter: s.NotFoundAfter.T,
+	}
+}
+
+// service is what run and run-once have in common.
+type service struct {
+	Database databaseSettings `embed:"" group:"Database:"`
+	Gateway  gatewaySettings  `embed:"" group:"Gateway:"`
+	Poll     pollSettings     `embed:"" group:"Polling:"`
+}
+
+// resolved are settings that hold together.
+type resolved struct {
+	client  chinaums.Options
+	options poller.Options // without store, gateway and logger
+}
+
+// resolve checks all settings and names every problem, those given included.
+func (s service) resolve(p *process, others ...error) (resolved, error) {
+	client, gatewayErr := s.Gateway.options(p.getenv, s.Poll.Concurrency.T)
+	r := resolved{client: client, options: poller.Options{
+		Worker: workerName(), Concurrency: s.Poll.Concurrency.T, Rate: s.Poll.Rate.T,
+		RequestTimeout: s.Gateway.RequestTimeout.T, Lease: s.Poll.Lease.T, Plan: s.Poll.plan(),
+	}}
+	problems := append([]error{s.Database.validate(p.getenv), gatewayErr, r.options.Validate(), p.log.validate()}, others...)
+	if gatewayErr == nil {
+		if c, err := chinaums.New(client); err != nil {
+			problems = append(problems, err)
+		} else {
+			c.Close()
+		}
+	}
+	if err := badSettings(problems...); err != nil {
+		return resolved{}, usageError{err}
+	}
+	return r, nil
+}
+
+// workerName tells instances apart in claimed_by and in the ledger.
+func workerName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
+}
+
+type scheduleSetting struct {
+	Text string `name:"schedule" env:"RECONCILER_SCHEDULE" default:"@every 5s" help:"When to look for due orders: cron with optional seconds, or @every; the first pass runs at once."`
+}
+
+func (s scheduleSetting) parse() (cron.Schedule, error) { return poller.ParseSchedule(s.Text) }
+
+type logSettings struct {
+	Level  string `name:"level" env:"RECONCILER_LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
+	Format string `name:"format" env:"RECONCILER_LOG_FORMAT" default:"auto" help:"json, text or auto: text on a terminal, else json."`
+}
+
+func (s logSettings) validate() error {
+	var level, format error
+	if new(slog.Level).UnmarshalText([]byte(s.Level)) != nil || strings.ContainsAny(s.Level, "+-") {
+		level = fmt.Errorf("log-level must be debug, info, warn or error, not %q", s.Level)
+	}
+	if s.Format != "auto" && s.Format != "json" && s.Format != "text" {
+		format = fmt.Errorf("log-format must be auto, json or text, not %q", s.Format)
+	}
+	return errors.Join(level, format)
+}
+
+// logger writes to stderr, so that stdout is left to results.
+func (p *process) logger() *slog.Logger { return p.log.logger(p.stderr, isTerminal(p.stderr)) }
+
+func (s logSettings) logger(w io.Writer, terminal bool) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(s.Level)) // validated; else info
+	options := &slog.HandlerOptions{Level: level}
+	if s.Format == "text" || (s.Format == "auto" && terminal) {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

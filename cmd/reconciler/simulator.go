@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"reconciler/internal/chinaums/simulator"
+)
+
+type simulatorCommand struct {
+	Listen   string `name:"listen" default:"127.0.0.1:8080" help:"Where to serve."`
+	Scenario string `name:"scenario" required:"" placeholder:"FILE" help:"The scenario, YAML: who may ask, which orders there are and what becomes of them. See examples/scenario.yaml."`
+}
+
+// Run serves until it is stopped.
+func (c *simulatorCommand) Run(p *process) error {
+	gateway, err := c.load()
+	if err != nil {
+		return usageError{fmt.Errorf("scenario %s: %w", c.Scenario, err)}
+	}
+	server, err := serveGateway(p.ctx, c.Listen, gateway)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "the simulated gateway serves on http://%s%s\n", server.address, simulator.QueryPath)
+	<-p.ctx.Done()
+	server.close()
+	return nil
+}
+
+func (c *simulatorCommand) load() (*simulator.Simulator, error) {
+	file, err := os.Open(c.Scenario)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	scenario, err := simulator.LoadScenario(file)
+	if err != nil {
+		return nil, err
+	}
+	return scenario.Simulator()
+}
+
+// gatewayServer is a simulator that listens.
+type gatewayServer struct {
+	address string
+	gateway *simulator.Simulator
+	server  *http.Server
+	ended   chan struct{}
+}
+
+func serveGateway(ctx context.Context, address string, gateway *simulator.Simulator) (*gatewayServer, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("simulator: %w", err)
+	}
+	s := &gatewayServer{
+		address: listener.Addr().String(), gateway: gateway, ended: make(chan struct{}),
+		server: &http.Server{Handler: gateway, ReadHeaderTimeout: 10 * time.Second},
+	}
+	go func() {
+		defer close(s.ended)
+		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			fmt.Fprintln(os.Stderr, "reconciler: simulator:", err)
+		}
+	}()
+	return s, nil
+}
+
+func (s *gatewayServer) close() {
+	s.gateway.Close()
+	_ = s.server.Close() // whoever is still being answered is cut off
+	<-s.ended
+}

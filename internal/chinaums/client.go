@@ -1,0 +1,153 @@
+// Package chinaums asks the gateway of ChinaUMS (银联商务) what became of one payment: POST {base}/v1/netpay/wx/mini-pre-query.
+// It knows the protocol and nothing else: neither orders nor SQL, and no policy. One Query is one round trip with a fresh nonce
+// and fresh stamps; the caller loops, and an *Error's Class tells it whether that can help.
+//
+// An answer has two layers that must not be mixed up. The envelope (HTTP status, errCode) says whether the question was
+// answered; only the trade status inside says anything about the payment. So an error is always an *Error, never a status, and
+// Query's error is nil only for HTTP 200 with SUCCESS in one JSON object. The Answer is filled as far as it is known all the same:
+// the caller must see a trade status that came with an error, to keep it as evidence.
+//
+// The body is untrusted: bounded to 1 MiB, read key by key (see Field) so that one strange field costs that field alone, and
+// masked by Redact before anything keeps it. Answers are not signed: trust in them rests on TLS.
+package chinaums
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// maxBody bounds an answer, in bytes. Real ones are below 4 KiB.
+const maxBody = 1 << 20
+
+var errOversize = fmt.Errorf("the body is longer than %d bytes", maxBody)
+
+// Client asks the gateway. It is safe for concurrent use.
+type Client struct {
+	url       string
+	timeout   time.Duration
+	now       func() time.Time
+	rand      io.Reader
+	transport *http.Transport
+	// authorize holds the credentials; inside a function no way of printing a Client shows them.
+	authorize func(timestamp, nonce string, body []byte) string
+}
+
+// Query asks about one order in exactly one round trip, without any retry. The error is nil if and only if HTTP 200, SUCCESS and
+// one JSON object came; else it is an *Error, and the Answer holds what is known. A cancelled context and a passed timeout are
+// ClassTransient and wrap context.Canceled or context.DeadlineExceeded.
+func (c *Client) Query(ctx context.Context, r Request) (Answer, error) {
+	if err := r.Validate(); err != nil {
+		return Answer{}, err
+	}
+	passed := fmt.Errorf("the request timeout of %v passed", c.timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, passed)
+	defer cancel()
+	request, err := c.newRequest(ctx, r)
+	if err != nil {
+		return Answer{}, newError(ClassTransient, Answer{}, err)
+	}
+	answer, err := c.roundTrip(request)
+	if notDecoded := answer.decode(); err == nil {
+		err = notDecoded
+	}
+	if err != nil {
+		return answer, newError(ClassTransient, answer, err)
+	}
+	if class := Classify(answer.HTTPStatus, answer.Code, answer.Trade.HasStatus()); class != "" {
+		return answer, newError(class, answer, nil)
+	}
+	return answer, nil
+}
+
+// Close closes the idle connections. Questions in flight go on.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// newRequest stamps, signs and wraps a question. The body is one that net/http cannot rewind (GetBody is nil): its transport
+// would otherwise repeat a request by itself on a stale connection, and the caller's count of round trips would not hold.
+func (c *Client) newRequest(ctx context.Context, r Request) (*http.Request, error) {
+	now := c.now().In(China())
+	nonce, err := c.nonce()
+	if err != nil {
+		return nil, err
+	}
+	body, err := r.wire(now)
+	if err != nil {
+		return nil, fmt.Errorf("write the question: %w", err)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("make the request: %w", err)
+	}
+	request.GetBody = nil
+	request.Header.Set("Content-Type", "application/json; charset=utf-8")
+	request.Header.Set("Accept", "application/json")
+	request.Header.Set("User-Agent", "reconciler")
+	request.Header.Set("Authorization", c.authorize(now.Format(TimestampLayout), nonce, body))
+	return request, nil
+}
+
+// nonce returns 32 hex digits, new for every round trip.
+func (c *Client) nonce() (string, error) {
+	var b [16]byte
+	if _, err := io.ReadFull(c.rand, b[:]); err != nil {
+		return "", fmt.Errorf("no random bytes for the nonce: %w", err)
+	}
+	return hex.EncodeToString(b[:]), nil
+}
+
+// roundTrip sends and reads. It goes to the transport and not through an http.Client, which would look into redirects: here a
+// redirect is an answer like any other, and the Authorization header is never sent elsewhere.
+func (c *Client) roundTrip(request *http.Request) (Answer, error) {
+	response, err := c.transport.RoundTrip(request)
+	if err != nil {
+		return Answer{}, withCause(request.Context(), err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody+1))
+	answer := Answer{HTTPStatus: response.StatusCode, Body: body[:min(len(body), maxBody)]}
+	switch {
+	case err != nil:
+		return answer, withCause(request.Context(), err)
+	case len(body) > maxBody:
+		return answer, errOversize
+	}
+	return answer, nil
+}
+
+// withCause names the deadline that passed, or why the caller gave up, where that is what ended the round trip.
+func withCause(ctx context.Context, err error) error {
+	ended, cause := ctx.Err(), context.Cause(ctx)
+	switch {
+	case ended == nil:
+		return err
+	case errors.Is(cause, ended):
+		return cause
+	}
+	return fmt.Errorf("%w: %w", ended, cause)
+}
+
+func newError(class Class, a Answer, err error) error {
+	return &Error{Class: class, HTTPStatus: a.HTTPStatus, Code: a.Code, Message: a.Message, Err: err}
+}
+
+// defaultNow and defaultRand stand for the fields of Options that may be left out.
+func defaultNow(now func() time.Time) func() time.Time {
+	if now == nil {
+		return time.Now
+	}
+	return now
+}
+
+func defaultRand(r io.Reader) io.Reader {
+	if r == nil {
+		return rand.Reader
+	}
+	return r
+}

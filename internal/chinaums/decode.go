@@ -1,0 +1,218 @@
+package chinaums
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+var errNotObject = errors.New("the body is not exactly one JSON object")
+
+// object holds the values of every occurrence of every key of a JSON object, in order. Decoding into a struct would not do: it
+// matches keys whatever their case and keeps only the last of two, and the gateway's own sample gives totalAmount twice.
+type object map[string][]json.RawMessage
+
+// readObject reads a body that is exactly one JSON object.
+func readObject(body []byte) (object, error) {
+	if !json.Valid(body) || bytes.TrimLeft(body, " \t\r\n")[0] != '{' {
+		return nil, errNotObject
+	}
+	o := object{}
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	_, err := decoder.Token()
+	for err == nil && decoder.More() {
+		err = o.readMember(decoder)
+	}
+	return o, err
+}
+
+func (o object) readMember(decoder *json.Decoder) error {
+	token, err := decoder.Token()
+	if err != nil {
+		return err
+	}
+	var value json.RawMessage
+	if err := decoder.Decode(&value); err != nil {
+		return err
+	}
+	key, _ := token.(string)
+	o[key] = append(o[key], value)
+	return nil
+}
+
+// decode fills what the body says into an answer.
+func (a *Answer) decode() error {
+	o, err := readObject(a.Body)
+	if err != nil {
+		return err
+	}
+	a.Code = o.text("errCode").Value
+	a.Message = o.text("errMsg").Value
+	if a.Message == "" {
+		a.Message = o.text("errInfo").Value
+	}
+	a.Trade = o.trade()
+	return nil
+}
+
+func (o object) trade() Trade {
+	return Trade{
+		Status:                   readField(o["status"], readStatus),
+		MID:                      o.text("mid"),
+		TID:                      o.text("tid"),
+		InstMID:                  o.text("instMid"),
+		MerOrderID:               o.text("merOrderId"),
+		TargetOrderID:            o.text("targetOrderId"),
+		TotalAmount:              o.amount("totalAmount"),
+		BuyerPayAmount:           o.amount("buyerPayAmount"),
+		ReceiptAmount:            o.amount("receiptAmount"),
+		InvoiceAmount:            o.amount("invoiceAmount"),
+		CouponAmount:             o.amount("couponAmount"),
+		YxlmAmount:               o.amount("yxlmAmount"),
+		CouponMerchantContribute: o.amount("couponMerchantContribute"),
+		CouponOtherContribute:    o.amount("couponOtherContribute"),
+		BuyerCashPayAmt:          o.amount("buyerCashPayAmt"),
+		RefundAmount:             o.amount("refundAmount"),
+		PayTime:                  o.time("payTime"),
+		CloseTime:                o.time("closeTime"),
+		ResponseTime:             o.responseTime(),
+		SettleDate:               readField(o["settleDate"], readDate),
+		SeqID:                    o.text("seqId"),
+		RefID:                    o.text("refId"),
+		SettleRefID:              o.text("settleRefId"),
+		TargetSys:                o.text("targetSys"),
+		TargetStatus:             o.text("targetStatus"),
+		TargetMID:                o.text("targetMid"),
+		BuyerID:                  o.text("buyerId"),
+		SubBuyerID:               o.text("subBuyerId"),
+		BankInfo:                 o.text("bankInfo"),
+		CardAttr:                 o.text("cardAttr"),
+		BillFunds:                o.text("billFunds"),
+		BillFundsDesc:            o.text("billFundsDesc"),
+		ActivityIDs:              o.text("activityIds"),
+		MerName:                  o.text("merName"),
+		MsgID:                    o.text("msgId"),
+		SrcReserve:               o.text("srcReserve"),
+		ConnectSys:               o.text("connectSys"),
+		DelegatedFlag:            o.text("delegatedFlag"),
+		ChnlCost:                 o.text("chnlCost"),
+		BillPayment:              o.raw("billPayment"),
+	}
+}
+
+func (o object) text(key string) Field[string]    { return readField(o[key], readText) }
+func (o object) amount(key string) Field[int64]   { return readField(o[key], readAmount) }
+func (o object) time(key string) Field[time.Time] { return readField(o[key], readDateTime) }
+
+// responseTime prefers the spelling of real answers to the documents'.
+func (o object) responseTime() Field[time.Time] {
+	if f := o.time("responseTimestamp"); f.Present {
+		return f
+	}
+	return o.time("responseTimeStamp")
+}
+
+func (o object) raw(key string) json.RawMessage {
+	for _, value := range o[key] {
+		if !isAbsent(value) {
+			return value
+		}
+	}
+	return nil
+}
+
+// readField reads every occurrence of a key and makes one field of them.
+func readField[T comparable](values []json.RawMessage, read func(json.RawMessage) (T, error)) Field[T] {
+	var all Field[T]
+	for i, value := range values {
+		one := readOne(value, read)
+		if i == 0 {
+			all = one
+		}
+		all = merge(all, one)
+	}
+	return all
+}
+
+func readOne[T any](value json.RawMessage, read func(json.RawMessage) (T, error)) Field[T] {
+	if isAbsent(value) {
+		return Field[T]{}
+	}
+	v, err := read(value)
+	if err != nil {
+		return Field[T]{Present: true, Err: err}
+	}
+	return Field[T]{Value: v, Present: true}
+}
+
+// merge makes one field of two occurrences. Equal ones are one; a value beside anything else, an empty one among it, is a
+// conflict; without a value on either side, what could not be read stays the trouble.
+func merge[T comparable](a, b Field[T]) Field[T] {
+	switch {
+	case a == b || errors.Is(a.Err, ErrConflict):
+		return a
+	case a.hasValue() || b.hasValue():
+		return Field[T]{Present: true, Err: ErrConflict}
+	case a.Present:
+		return a
+	}
+	return b
+}
+
+func (f Field[T]) hasValue() bool { return f.Present && f.Err == nil }
+
+func isAbsent(value json.RawMessage) bool {
+	return string(value) == "null" || string(value) == `""`
+}
+
+// readText also takes a number, as it is written: the documents' sample has a number for a name.
+func readText(value json.RawMessage) (string, error) {
+	if c := value[0]; c == '-' || '0' <= c && c <= '9' {
+		return string(value), nil
+	}
+	return readString(value)
+}
+
+func readString(value json.RawMessage) (string, error) {
+	var s string
+	if json.Unmarshal(value, &s) != nil {
+		return "", ErrNotText
+	}
+	return s, nil
+}
+
+func readStatus(value json.RawMessage) (Status, error) {
+	s, err := readString(value)
+	return Status(s), err
+}
+
+func readAmount(value json.RawMessage) (int64, error) {
+	s, err := readText(value)
+	if err != nil {
+		return 0, ErrNotAmount
+	}
+	return parseAmount(s)
+}
+
+func readDateTime(value json.RawMessage) (time.Time, error) {
+	return parseTime(value, DateTimeLayout, China())
+}
+
+func readDate(value json.RawMessage) (time.Time, error) {
+	return parseTime(value, DateLayout, time.UTC)
+}
+
+// parseTime takes nothing that it would not write itself: time.Parse alone allows fractions of a second and short hours, and
+// moves an hour that the zone skipped.
+func parseTime(value json.RawMessage, layout string, zone *time.Location) (time.Time, error) {
+	s, err := readString(value)
+	if err != nil {
+		return time.Time{}, ErrNotTime
+	}
+	t, err := time.ParseInLocation(layout, s, zone)
+	if err != nil || t.Format(layout) != s || t.Year() < 1 {
+		return time.Time{}, ErrNotTime
+	}
+	return t, nil
+}

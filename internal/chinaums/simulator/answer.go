@@ -1,0 +1,170 @@
+package simulator
+
+import (
+	"net/http"
+	"slices"
+
+	"reconciler/internal/chinaums"
+)
+
+const (
+	codeSuccess = "SUCCESS"
+	contentJSON = "application/json;charset=UTF-8"
+	contentHTML = "text/html"
+)
+
+// reply is a step as the answer to one round trip; facts are nil where it is not about an order.
+type reply struct {
+	Step
+	facts *facts
+}
+
+// answer is what goes out.
+type answer struct {
+	Answer
+	contentType string
+	location    string
+	body        []byte
+}
+
+// bent returns the reply with what an outage's step adds.
+func (r reply) bent(by Step) reply {
+	r.Delay += by.Delay
+	r.Mutations = slices.Concat(r.Mutations, by.Mutations)
+	if by.HTTPStatus != 0 {
+		r.HTTPStatus = by.HTTPStatus
+	}
+	if by.Fault != "" {
+		r.Fault = by.Fault
+	}
+	return r
+}
+
+func (r reply) render(in *incoming, p Profile) answer {
+	a := answer{contentType: contentJSON, body: r.body(in, p)}
+	a.Answer = Answer{HTTPStatus: r.usualHTTPStatus(), Code: r.code(), Status: r.Status, Fault: r.Fault, Delay: r.Delay}
+	if r.Raw != "" {
+		a.Code = ""
+	}
+	r.Fault.bend(&a)
+	if r.HTTPStatus != 0 && a.HTTPStatus != 0 {
+		a.HTTPStatus = r.HTTPStatus
+	}
+	return a
+}
+
+func (r reply) body(in *incoming, p Profile) []byte {
+	if r.Raw != "" {
+		return []byte(r.Raw)
+	}
+	f := r.fields(in, p)
+	for _, m := range r.Mutations {
+		m.apply()(&f)
+	}
+	return f.bytes()
+}
+
+func (r reply) fields(in *incoming, p Profile) fields {
+	switch {
+	case r.Status == "" && isGatewayCode(r.Code):
+		return fields{{"errCode", quote(r.Code)}, {"errInfo", quote(r.message(usualMessage(r.Code)))}}
+	case r.facts == nil, r.Status == "" && r.Code != "" && r.Code != codeSuccess:
+		return r.sparse(in, p)
+	case p == ProfileDocument:
+		return r.facts.document(in, r.Step)
+	}
+	return r.facts.live(in, r.Step)
+}
+
+// sparse is the business layer's error: no status, no amounts, and after BAD_REQUEST not even the merchant.
+func (r reply) sparse(in *incoming, p Profile) fields {
+	var b fields
+	b.text("errMsg", r.message(usualMessage(r.code())))
+	b.text("errCode", r.code())
+	stamp := "responseTimestamp"
+	if p == ProfileDocument {
+		stamp = "responseTimeStamp"
+	}
+	b.text(stamp, in.now.Format(chinaums.DateTimeLayout))
+	in.echo(&b)
+	if r.code() == "BAD_REQUEST" {
+		return b
+	}
+	asked := Order{MID: in.query.MID, MerOrderID: in.query.MerOrderID}
+	b.filled("mid", in.query.MID)
+	b.filled("tid", in.query.TID)
+	b.filled("merOrderId", in.query.MerOrderID)
+	b.text("seqId", asked.seqID())
+	return b
+}
+
+// echo repeats the two fields that are the client's own, if it sent them.
+func (in *incoming) echo(b *fields) {
+	if in.query.hasMsgID {
+		b.text("msgId", in.query.MsgID)
+	}
+	if in.query.hasSrcReserve {
+		b.text("srcReserve", in.query.SrcReserve)
+	}
+}
+
+func (s Step) code() string {
+	if s.Code == "" {
+		return codeSuccess
+	}
+	return s.Code
+}
+
+func (s Step) message(usual string) string {
+	if s.Message == "" {
+		return usual
+	}
+	return s.Message
+}
+
+func (s Step) usualHTTPStatus() int {
+	if isGatewayCode(s.Code) {
+		return http.StatusPreconditionFailed
+	}
+	return http.StatusOK
+}
+
+// isGatewayCode reports whether the platform in front of the business layer answers with that code.
+func isGatewayCode(code string) bool {
+	return len(code) == 4 && !slices.ContainsFunc([]byte(code), func(b byte) bool { return b < '0' || b > '9' })
+}
+
+// messageField is where the layer of a code puts its text; never both.
+func messageField(code string) string {
+	if isGatewayCode(code) {
+		return "errInfo"
+	}
+	return "errMsg"
+}
+
+// usualMessage is the vendor's text for a code where one is known, else its meaning.
+func usualMessage(code string) string {
+	switch code {
+	case codeSuccess:
+		return "查询成功"
+	case "NO_ORDER":
+		return "无法找到指定的订单"
+	case "BAD_REQUEST":
+		return "参数不合法"
+	case "ORDER_PROCESSING":
+		return "订单处理中，请稍后再试"
+	case "ABNORMAL_REQUEST_TIME":
+		return "请求时间异常"
+	case codeAuth:
+		return authFailed
+	case "1001":
+		return "应用未授权访问该接口"
+	case "9001":
+		return "参数校验失败"
+	case "9200":
+		return "系统繁忙"
+	case "9999":
+		return "系统错误"
+	}
+	return "处理失败: " + code
+}

@@ -1,0 +1,229 @@
+package simulator
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Fault is what happens to an answer on its way.
+type Fault string
+
+// The faults. Some need no body and replace whatever the step would answer; the others do something to it.
+const (
+	FaultHang        Fault = "hang"         // no answer, until the client leaves or the simulator is closed
+	FaultReset       Fault = "reset"        // TCP reset
+	FaultClose       Fault = "close"        // connection closed without an answer
+	FaultTruncated   Fault = "truncated"    // connection closed in the middle of the body
+	FaultSlowHeader  Fault = "slow-header"  // the header drips
+	FaultSlowBody    Fault = "slow-body"    // the body drips
+	FaultEmpty       Fault = "empty"        // HTTP 200 with nothing in it
+	FaultHTML404     Fault = "html-404"     // page of something in front of the gateway
+	FaultHTML502     Fault = "html-502"     // the same
+	FaultHTML503     Fault = "html-503"     // the same
+	FaultHTML504     Fault = "html-504"     // the same
+	FaultOversize    Fault = "oversize"     // the right body and more than 1 MiB of padding in it
+	FaultContentType Fault = "content-type" // the right body, labelled text/html
+	FaultRedirect    Fault = "redirect"     // HTTP 307, or the step's HTTPStatus, to RedirectPath
+	FaultRateLimit   Fault = "rate-limit"   // HTTP 429 (assumed: no real one is known; for one with HTTP 200 use a Code)
+)
+
+// RedirectPath is where FaultRedirect leads. Nothing is served there: Requests tells who followed, and with what.
+const RedirectPath = "/simulator/redirected"
+
+const (
+	oversize    = 1<<20 + 1
+	slowDefault = 30 * time.Second
+	slowPieces  = 20
+)
+
+// Faults returns all faults.
+func Faults() []Fault {
+	return []Fault{
+		FaultHang, FaultReset, FaultClose, FaultTruncated, FaultSlowHeader, FaultSlowBody, FaultEmpty,
+		FaultHTML404, FaultHTML502, FaultHTML503, FaultHTML504, FaultOversize, FaultContentType, FaultRedirect, FaultRateLimit,
+	}
+}
+
+func (f Fault) known() bool { return slices.Contains(Faults(), f) }
+
+// replaces reports whether the fault needs no body.
+func (f Fault) replaces() bool {
+	switch f {
+	case FaultHang, FaultReset, FaultClose, FaultEmpty, FaultRedirect:
+		return true
+	}
+	return f.page() != 0
+}
+
+// page is the HTTP status of the faults that answer with a page.
+func (f Fault) page() int {
+	switch f {
+	case FaultHTML404:
+		return http.StatusNotFound
+	case FaultHTML502:
+		return http.StatusBadGateway
+	case FaultHTML503:
+		return http.StatusServiceUnavailable
+	case FaultHTML504:
+		return http.StatusGatewayTimeout
+	case FaultRateLimit:
+		return http.StatusTooManyRequests
+	}
+	return 0
+}
+
+// bend does to an answer what can be done before it goes out.
+func (f Fault) bend(a *answer) {
+	if f.replaces() {
+		*a = answer{Answer: Answer{Fault: f, Delay: a.Delay}}
+	}
+	switch f {
+	case FaultEmpty:
+		a.HTTPStatus, a.contentType = http.StatusOK, contentJSON
+	case FaultRedirect:
+		a.HTTPStatus, a.location = http.StatusTemporaryRedirect, RedirectPath
+	case FaultContentType:
+		a.contentType = contentHTML
+	case FaultOversize:
+		a.body = pad(a.body)
+	}
+	if status := f.page(); status != 0 {
+		a.HTTPStatus, a.contentType = status, contentHTML
+		a.body = fmt.Appendf(nil, "<html><head><title>%[1]d %[2]s</title></head><body><center><h1>%[1]d %[2]s</h1></center></body></html>\n",
+			status, http.StatusText(status))
+	}
+}
+
+// pad adds a last member, so that what is read before a limit is like any answer.
+func pad(body []byte) []byte {
+	return fmt.Appendf(nil, `%s,"padding":"%s"}`, bytes.TrimSuffix(body, []byte("}")), strings.Repeat("x", oversize))
+}
+
+// send waits, and lets the answer go out as its fault has it.
+func (s *Simulator) send(w http.ResponseWriter, r *http.Request, a answer) {
+	slow := a.Fault == FaultSlowHeader || a.Fault == FaultSlowBody
+	if !slow && !s.wait(r.Context(), a.Delay) {
+		abort()
+	}
+	switch a.Fault {
+	case FaultHang:
+		s.await(r.Context(), nil)
+		abort()
+	case FaultReset:
+		reset(w)
+	case FaultClose:
+		abort()
+	case FaultTruncated:
+		a.writeHeader(w)
+		_, _ = w.Write(a.body[:len(a.body)/2]) // a client that has left needs no more
+	case FaultSlowHeader:
+		s.dripHeader(w, r, a)
+	case FaultSlowBody:
+		s.dripBody(w, r, a)
+	default:
+		a.writeHeader(w)
+		_, _ = w.Write(a.body) // the same
+	}
+}
+
+// abort ends the connection without another byte.
+func abort() { panic(http.ErrAbortHandler) }
+
+// wait reports whether the time passed before the client left or the simulator was closed.
+func (s *Simulator) wait(ctx context.Context, d time.Duration) bool {
+	if d == 0 {
+		return true
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	return s.await(ctx, timer.C)
+}
+
+// await waits for ever where there is no timer: one that is set very far would make a test's clock jump.
+func (s *Simulator) await(ctx context.Context, timer <-chan time.Time) bool {
+	select {
+	case <-timer:
+		return true
+	case <-ctx.Done():
+		return false
+	case <-s.release:
+		return false
+	}
+}
+
+func (a answer) writeHeader(w http.ResponseWriter) {
+	if a.contentType != "" {
+		w.Header().Set("Content-Type", a.contentType)
+	}
+	if a.location != "" {
+		w.Header().Set("Location", a.location)
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
+	w.WriteHeader(a.HTTPStatus)
+}
+
+// reset closes the connection so that the client's kernel reports a reset, not an end.
+func reset(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		abort()
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // then it is closed with an end, which is as bad for the client
+	}
+	_ = conn.Close()
+}
+
+// dripHeader writes to the connection itself: the server would write a header only in one piece.
+func (s *Simulator) dripHeader(w http.ResponseWriter, r *http.Request, a answer) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		abort()
+	}
+	defer func() { _ = conn.Close() }()
+	header := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n",
+		a.HTTPStatus, http.StatusText(a.HTTPStatus), a.contentType, len(a.body))
+	if s.drip(r.Context(), a.Delay, header, conn.Write) {
+		_, _ = conn.Write(a.body) // a client that has left needs no more
+	}
+}
+
+func (s *Simulator) dripBody(w http.ResponseWriter, r *http.Request, a answer) {
+	a.writeHeader(w)
+	flush := http.NewResponseController(w).Flush
+	if flush() != nil {
+		abort()
+	}
+	whole := s.drip(r.Context(), a.Delay, a.body, func(piece []byte) (int, error) {
+		n, err := w.Write(piece)
+		return n, errors.Join(err, flush())
+	})
+	if !whole {
+		abort()
+	}
+}
+
+// drip writes in pieces, spread over that time, and reports whether all went out.
+func (s *Simulator) drip(ctx context.Context, over time.Duration, text []byte, write func([]byte) (int, error)) bool {
+	if over == 0 {
+		over = slowDefault
+	}
+	pieces := slices.Collect(slices.Chunk(text, max(1, (len(text)+slowPieces-1)/slowPieces)))
+	for _, piece := range pieces {
+		if !s.wait(ctx, over/time.Duration(len(pieces))) {
+			return false
+		}
+		if _, err := write(piece); err != nil {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,313 @@
+// Package simulator is a faithful fake of the payment gateway's query: an http.Handler that is scripted per order.
+//
+// A round trip passes the layers that the real one passes, and the first that objects answers:
+//
+//	outage         a gateway-wide timeline, before everything else
+//	path           anything but POST on a served path is a 404 page
+//	signature      over the raw body, before it is parsed: HTTP 412, 1000
+//	entitlement    of the app id to the path: HTTP 412, 1001
+//	parameters     HTTP 412, 9001, or HTTP 200, BAD_REQUEST
+//	request stamp  HTTP 200, ABNORMAL_REQUEST_TIME
+//	merchant       HTTP 200, NO_MERCHANT, INACTIVE_MERCHANT, …
+//	order          by mid and merOrderId, else targetOrderId: HTTP 200, NO_ORDER
+//
+// What an order then answers is a [Step] of its timeline: a trade status, a code, or a [Fault] of the network, its body bent by
+// any number of [Mutation]s. All that a script leaves open (serial numbers, buyer, times) derives from the order's number, and
+// all chance from the seed, the order and its count of round trips, so that a run repeats whatever the interleaving.
+//
+// Where nothing is known of the real gateway (how far clocks may differ, whether a nonce may repeat, what a rate limit looks
+// like), the simulator assumes, and the option says so.
+package simulator
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"reconciler/internal/chinaums"
+)
+
+// QueryPath is where the gateway answers the query of the mini-program product.
+const QueryPath = "/v1/netpay/wx/mini-pre-query"
+
+const (
+	defaultClockWindow = 10 * time.Minute
+	defaultKeep        = 10_000
+	// chinaOffset is what a client without the right zone is off by. No window may let it pass.
+	chinaOffset = 8 * time.Hour
+	// maxRequest is far above any request of this endpoint.
+	maxRequest = 64 << 10
+)
+
+// Profile is the shape of the bodies.
+type Profile string
+
+// The profiles. The vendor's page documents one shape; every body that was seen in the wild has another.
+const (
+	ProfileLive     Profile = "live"     // as real bodies: absent fields left out, responseTimestamp, numbers as numbers
+	ProfileDocument Profile = "document" // as the vendor's page: every field, "" where empty, responseTimeStamp, totalAmount as text
+)
+
+// Options say what the gateway is like. The zero value is a gateway that knows no app: it refuses every signature.
+type Options struct {
+	Credentials []chinaums.Credentials // the apps that are known
+	Now         func() time.Time       // the gateway's clock; nil = time.Now
+	Seed        uint64                 // of everything that happens by chance
+	Profile     Profile                // "" = ProfileLive
+	Paths       []string               // served; none = QueryPath
+	Unscripted  []Step                 // the timeline of each order that nobody added; none = NO_ORDER
+	Keep        int                    // how many Requests and nonces are kept, the latest; 0 = 10,000
+
+	ClockWindow          time.Duration // how far requestTimestamp may be off (assumed); 0 = 10 minutes, always below 8 hours
+	LenientTimestamp     bool          // requestTimestamp may also be 14 digits, as some clients send it
+	AuthWindow           time.Duration // how far the header's Timestamp may be off (assumed); 0 = not checked
+	NonceReplay          bool          // refuse a nonce that the app has used before (assumed)
+	StrictHeader         bool          // take the Authorization header in the documented form only
+	BadRequestAsBusiness bool          // bad parameters are HTTP 200, BAD_REQUEST instead of HTTP 412, 9001
+}
+
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Profile == "" {
+		o.Profile = ProfileLive
+	}
+	if len(o.Paths) == 0 {
+		o.Paths = []string{QueryPath}
+	}
+	if o.Keep == 0 {
+		o.Keep = defaultKeep
+	}
+	if o.ClockWindow == 0 {
+		o.ClockWindow = defaultClockWindow
+	}
+	return o
+}
+
+func (o Options) problems() problems {
+	var p problems
+	p.refuse(o.Profile != ProfileLive && o.Profile != ProfileDocument, "unknown profile %q", o.Profile)
+	p.refuse(o.Keep < 0, "keep %d is negative", o.Keep)
+	p.refuse(o.ClockWindow < 0 || o.ClockWindow >= chinaOffset, "clock window %v is not between 0 and %v", o.ClockWindow, chinaOffset)
+	p.refuse(o.AuthWindow < 0, "auth window %v is negative", o.AuthWindow)
+	for _, path := range o.Paths {
+		p.refuse(!strings.HasPrefix(path, "/"), "path %q does not begin with a slash", path)
+	}
+	for i, c := range o.Credentials {
+		p.refuse(c.AppID == "" || c.AppKey == "", "app %d: id or key is missing", i+1)
+	}
+	return p
+}
+
+// Simulator is the fake gateway. Its methods may be called at any time, also while it serves.
+type Simulator struct {
+	opts    Options
+	apps    map[string]chinaums.Credentials
+	release chan struct{} // closed by Close
+	closing sync.Once
+
+	mu          sync.Mutex // never held while waiting or writing
+	orders      map[orderKey]*orderState
+	targets     map[orderKey]*orderState // the same, by targetOrderId
+	merchants   map[string]Merchant
+	notEntitled map[string]bool
+	outage      *timeline
+	nonces      *nonces
+	log         *requestLog
+}
+
+var _ http.Handler = (*Simulator)(nil)
+
+// New returns a gateway that knows no order yet.
+func New(o Options) (*Simulator, error) {
+	o = o.withDefaults()
+	errs := append(o.problems(), checkSteps("unscripted", o.Unscripted, checkOrderStep)...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	s := &Simulator{
+		opts:        o,
+		apps:        map[string]chinaums.Credentials{},
+		release:     make(chan struct{}),
+		orders:      map[orderKey]*orderState{},
+		targets:     map[orderKey]*orderState{},
+		merchants:   map[string]Merchant{},
+		notEntitled: map[string]bool{},
+		outage:      newTimeline(nil),
+		nonces:      newNonces(o.Keep),
+		log:         newRequestLog(o.Keep),
+	}
+	for _, c := range o.Credentials {
+		s.apps[c.AppID] = c
+	}
+	return s, nil
+}
+
+// AddOrder makes an order known, or replaces it and starts its timeline anew.
+func (s *Simulator) AddOrder(o Order) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o = o.withDefaults(s.now())
+	if err := errors.Join(o.problems(s.merchants[o.MID].Prefix)...); err != nil {
+		return fmt.Errorf("order %s: %w", o.MerOrderID, err)
+	}
+	s.put(o)
+	return nil
+}
+
+func (s *Simulator) put(o Order) *orderState {
+	key := orderKey{o.MID, o.MerOrderID}
+	if old, ok := s.orders[key]; ok && s.targets[old.targetKey()] == old {
+		delete(s.targets, old.targetKey())
+	}
+	state := newOrderState(o)
+	s.orders[key] = state
+	s.targets[state.targetKey()] = state
+	return state
+}
+
+// SetMerchant switches a merchant to a state, and sets the prefix that later orders of it must have.
+func (s *Simulator) SetMerchant(m Merchant) error {
+	if err := errors.Join(m.problems()...); err != nil {
+		return fmt.Errorf("merchant %s: %w", m.MID, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.merchants[m.MID] = m
+	return nil
+}
+
+// SetEntitled switches an app's right to ask at all. Without it the answer is HTTP 412, 1001.
+func (s *Simulator) SetEntitled(appID string, entitled bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.notEntitled[appID] = !entitled
+}
+
+// SetOutage puts a timeline before all else, or without steps ends it. A step of it that has a code, a verbatim body or a fault
+// that needs no body answers at once. Any other bends what is answered as usual: its delay, HTTP status, fault and mutations
+// are added. Unlike an order's last step, an outage's last one ends with its limits.
+func (s *Simulator) SetOutage(steps ...Step) error {
+	if err := errors.Join(checkSteps("outage", steps, checkOutageStep)...); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.outage = newTimeline(steps)
+	return nil
+}
+
+// Requests returns the latest round trips, oldest first.
+func (s *Simulator) Requests() []Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log.requests.latest()
+}
+
+// Count returns how many round trips asked for an order, whatever they were answered; for all merchants together.
+func (s *Simulator) Count(merOrderID string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log.counts[merOrderID]
+}
+
+// Total returns how many round trips there were at all.
+func (s *Simulator) Total() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log.total
+}
+
+// Close lets go of every client that is kept waiting, now and later. A server that shuts down gracefully waits for handlers that
+// hang, so it is closed after the simulator, or calls this itself: http.Server has RegisterOnShutdown.
+func (s *Simulator) Close() {
+	s.closing.Do(func() { close(s.release) })
+}
+
+// ServeHTTP answers one round trip.
+func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// An unreadable rest is left out: the signature over what did arrive then fails, as it should.
+	body, _ := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+	s.send(w, r, s.answer(newIncoming(r, body, s.now())))
+}
+
+func (s *Simulator) now() time.Time {
+	return s.opts.Now().In(chinaums.China())
+}
+
+// answer decides and records. What it returns needs no lock any more.
+func (s *Simulator) answer(in *incoming) answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in.order = s.find(in.query)
+	in.count = s.log.count(in.countedAs())
+	reply := s.decide(in)
+	a := reply.render(in, s.opts.Profile)
+	s.log.requests.push(in.record(a.Answer))
+	return a
+}
+
+func (s *Simulator) decide(in *incoming) reply {
+	i, on := s.outage.next(in.now, s.draws("outage", in))
+	if !on {
+		return s.passLayers(in)
+	}
+	step := s.outage.steps[i]
+	if step.answers() {
+		return reply{Step: step}
+	}
+	return s.passLayers(in).bent(step)
+}
+
+// passLayers returns the answer of the first layer that objects, else the order's.
+func (s *Simulator) passLayers(in *incoming) reply {
+	layers := []func(*incoming) *Step{
+		s.checkPath, s.checkSignature, s.checkEntitlement, s.checkParameters, s.checkRequestStamp, s.checkMerchant,
+	}
+	for _, layer := range layers {
+		if refusal := layer(in); refusal != nil {
+			return reply{Step: *refusal}
+		}
+	}
+	return s.tell(in)
+}
+
+func (s *Simulator) checkPath(in *incoming) *Step {
+	if in.method == http.MethodPost && slices.Contains(s.opts.Paths, in.path) {
+		return nil
+	}
+	return &Step{Fault: FaultHTML404}
+}
+
+func (s *Simulator) checkMerchant(in *incoming) *Step {
+	if code := s.merchants[in.query.MID].State.code(); code != "" {
+		return &Step{Code: code}
+	}
+	return nil
+}
+
+// find looks up by the merchant's number, then by the channel's.
+func (s *Simulator) find(q query) *orderState {
+	if o, ok := s.orders[orderKey{q.MID, q.MerOrderID}]; ok {
+		return o
+	}
+	return s.targets[orderKey{q.MID, q.TargetOrderID}]
+}
+
+// tell answers with the step that the order's life has reached.
+func (s *Simulator) tell(in *incoming) reply {
+	if in.order == nil && len(s.opts.Unscripted) > 0 && in.query.MerOrderID != "" {
+		in.order = s.put(unscripted(in, s.opts.Unscripted))
+	}
+	o := in.order
+	if o == nil || in.query.InstMID != "" && in.query.InstMID != o.InstMID {
+		return reply{Step: Step{Code: "NO_ORDER"}}
+	}
+	return o.reply(in.now, s.draws(o.MID, in))
+}

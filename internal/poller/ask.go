@@ -1,0 +1,115 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"reconciler/internal/chinaums"
+	"reconciler/internal/store"
+)
+
+// claimed is an order with the local time of its claim, by which the database's
+// clock is followed without asking for it again.
+type claimed struct {
+	store.Order
+
+	at time.Time
+}
+
+// now is the database's clock.
+func (c claimed) now() time.Time { return c.ClaimedAt.Add(time.Since(c.at)) }
+
+// deadline is when a question about c must have ended, so that its answer can be
+// written within the lease.
+func (c claimed) deadline(lease time.Duration) time.Time {
+	if c.LeaseUntil != nil {
+		lease = c.LeaseUntil.Sub(c.ClaimedAt)
+	}
+	return c.at.Add(lease - writeMargin)
+}
+
+var (
+	errLeaseEnds = errors.New("the order's lease is about to end")
+	// errRetry asks for another round trip; the reply that led to it is kept apart.
+	errRetry = errors.New("ask again")
+)
+
+// ask puts one question: up to [roundTrips] requests while the gateway gives no
+// usable answer. stopping ends the retries, ctx also a round trip under way. A
+// panic becomes an outcome like any other: the order keeps its place.
+func (p *Poller) ask(ctx, stopping context.Context, c claimed) (out store.Outcome) {
+	question := store.Question{At: c.now(), Worker: p.Worker}
+	started := time.Now()
+	defer func() {
+		if r := recover(); r != nil {
+			p.Logger.LogAttrs(ctx, slog.LevelError, "panic while asking about an order",
+				slog.Int64("order_id", c.ID), slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
+			out = p.Plan.unasked(c.Order, store.NoAnswer, "panic", fmt.Sprintf("internal error: %v", r), c.now())
+		}
+		question.Duration = time.Since(started)
+		out.Question = question
+	}()
+	return p.askUntilAnswered(ctx, stopping, c, &question)
+}
+
+func (p *Poller) askUntilAnswered(ctx, stopping context.Context, c claimed, question *store.Question) store.Outcome {
+	var out store.Outcome
+	roundTrip := func() error {
+		if question.RoundTrips > 0 && p.budget.wait(ctx) != nil {
+			return backoff.Permanent(errRetry) // the lease ends before the rate allows another
+		}
+		question.RoundTrips++
+		out = p.roundTrip(ctx, c, question)
+		if out.Decision == store.NoAnswer {
+			return errRetry
+		}
+		return nil
+	}
+	waits := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(retryInitial), backoff.WithMultiplier(2),
+		backoff.WithRandomizationFactor(retryJitter), backoff.WithMaxElapsedTime(0))
+	// The error only says that the retries are over: out holds the last reply.
+	_ = backoff.Retry(roundTrip, backoff.WithContext(backoff.WithMaxRetries(waits, roundTrips-1), stopping))
+	return out
+}
+
+// roundTrip sends one request and decides what its reply means.
+func (p *Poller) roundTrip(ctx context.Context, c claimed, question *store.Question) store.Outcome {
+	answer, trouble := p.Gateway.Query(ctx, request(c.Order))
+	question.HTTPStatus = answer.HTTPStatus
+	question.ErrCode = answer.Code
+	question.ErrMsg = answer.Message
+	question.TradeStatus = string(answer.Trade.Status.Value)
+	question.Response = chinaums.Redact(answer.Body)
+	if trouble != nil && question.ErrMsg == "" {
+		question.ErrMsg = trouble.Error()
+	}
+	r := reply{answer: answer, trouble: trouble}
+	if p.Plan.needsEvidence(c.Order, trouble, c.now()) {
+		r.evidence = p.evidence(ctx, c)
+	}
+	return p.Plan.decide(c.Order, r, c.now())
+}
+
+// evidence is nil when the ledger cannot be read: the order then waits.
+func (p *Poller) evidence(ctx context.Context, c claimed) *store.Evidence {
+	e, err := p.Store.NotFoundEvidence(ctx, c.Order, c.now().Add(-foundWithin))
+	if err != nil {
+		p.Logger.LogAttrs(ctx, slog.LevelError, "the ledger cannot be read", slog.Int64("order_id", c.ID), slog.Any("error", err))
+		return nil
+	}
+	return &e
+}
+
+func request(o store.Order) chinaums.Request {
+	return chinaums.Request{
+		MID: o.MID, TID: o.TID, InstMID: o.InstMID,
+		MerOrderID: o.MerOrderID, TargetOrderID: o.TargetOrderID,
+	}
+}

@@ -1,0 +1,174 @@
+package poller
+
+import (
+	"errors"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	"reconciler/internal/store"
+)
+
+const (
+	// breakerFailures is how many questions in a row must fail to open the breaker.
+	breakerFailures = 5
+	// pause is how long an open gate stays shut; then one probe goes through.
+	pause = 30 * time.Second
+)
+
+// gates keep questions from a gateway, or from one merchant of it, that is in
+// trouble. The app's gate opens after a row of failures, and at once when the
+// credentials are refused; a merchant's at once when the merchant is refused.
+type gates struct {
+	app *gate
+
+	mu        sync.Mutex
+	merchants map[string]*gate // by mid; only those in trouble
+}
+
+func newGates() *gates {
+	return &gates{app: newGate(breakerFailures), merchants: make(map[string]*gate)}
+}
+
+// room is how many orders may be claimed while inFlight are under way: none while
+// the app's gate is open, a single probe while it is half open.
+func (g *gates) room(inFlight int) int {
+	switch g.app.breaker.State() {
+	case gobreaker.StateOpen:
+		return 0
+	case gobreaker.StateHalfOpen:
+		return max(1-inFlight, 0)
+	default:
+		return math.MaxInt
+	}
+}
+
+// open reports whether the gateway is not asked at all for now.
+func (g *gates) open() bool { return g.app.breaker.State() == gobreaker.StateOpen }
+
+// paused lists the merchants that are not asked for: those shut off, and those
+// whose probe is under way.
+func (g *gates) paused() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var mids []string
+	for mid, gate := range g.merchants {
+		switch state := gate.breaker.State(); {
+		case state == gobreaker.StateClosed:
+			delete(g.merchants, mid)
+		case state == gobreaker.StateOpen || gate.probing():
+			mids = append(mids, mid)
+		}
+	}
+	return mids
+}
+
+// enter asks whether an order of the merchant may be asked about now. If so, its
+// outcome must be told to leave.
+func (g *gates) enter(mid string) (leave func(store.Outcome), ok bool) {
+	app, err := g.app.breaker.Allow()
+	if err != nil {
+		return nil, false
+	}
+	merchant, err := g.enterMerchant(mid)
+	if err != nil {
+		app(errExcluded)
+		return nil, false
+	}
+	return func(out store.Outcome) {
+		trouble := troubleOf(out)
+		if errors.Is(trouble, errMerchant) {
+			g.shut(mid, merchant)
+			app(nil) // the gateway itself is well
+			return
+		}
+		g.app.leave(app, trouble)
+		if merchant != nil {
+			merchant(trouble)
+		}
+	}, true
+}
+
+// enterMerchant is nil for a merchant that is not in trouble.
+func (g *gates) enterMerchant(mid string) (func(error), error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if gate, known := g.merchants[mid]; known {
+		return gate.breaker.Allow()
+	}
+	return nil, nil
+}
+
+// shut opens the merchant's gate, by the question that went through it or, at the
+// first trouble, by a new one.
+func (g *gates) shut(mid string, through func(error)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if through != nil {
+		through(errMerchant)
+		return
+	}
+	if _, known := g.merchants[mid]; known {
+		return
+	}
+	gate := newGate(1)
+	if done, err := gate.breaker.Allow(); err == nil {
+		done(errMerchant)
+	}
+	g.merchants[mid] = gate
+}
+
+// What a question says of the gate that it went through.
+var (
+	errFailed      = errors.New("the gateway failed")
+	errCredentials = errors.New("the credentials were refused")
+	errMerchant    = errors.New("the merchant was refused")
+	errExcluded    = errors.New("nothing was learnt of the gateway")
+)
+
+func troubleOf(out store.Outcome) error {
+	switch {
+	case out.Decision == store.Refused && out.Reason == reasonMerchant:
+		return errMerchant
+	case out.Decision == store.Refused:
+		return errCredentials
+	case out.Decision == store.NoAnswer && out.Reason == reasonTransient:
+		return errFailed
+	case out.Decision == store.NoAnswer:
+		return errExcluded
+	}
+	return nil
+}
+
+// gate is a circuit breaker that some troubles open at once.
+type gate struct {
+	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
+
+	mu   sync.Mutex
+	trip bool // the failure being told opens the gate, whatever the count
+}
+
+func newGate(failures uint32) *gate {
+	g := &gate{}
+	g.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		MaxRequests: 1,
+		Timeout:     pause,
+		ReadyToTrip: func(c gobreaker.Counts) bool { return g.trip || c.ConsecutiveFailures >= failures },
+		IsExcluded:  func(err error) bool { return errors.Is(err, errExcluded) },
+	})
+	return g
+}
+
+func (g *gate) leave(done func(error), trouble error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.trip = errors.Is(trouble, errCredentials)
+	done(trouble)
+}
+
+func (g *gate) probing() bool {
+	counts := g.breaker.Counts()
+	return counts.Requests > counts.TotalExclusions
+}

@@ -1,0 +1,105 @@
+package poller
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"reconciler/internal/store"
+)
+
+const (
+	// slowWait is the wait between questions about an old order.
+	slowWait = 24 * time.Hour
+	// noAnswerMost bounds the wait after a question that brought no answer: the
+	// outage may be over long before the plan's present wait is.
+	noAnswerMost = 5 * time.Minute
+	// processingLeast is the wait that the gateway asks for while another
+	// operation holds the order (ORDER_PROCESSING).
+	processingLeast = time.Minute
+	// expiryMargin is how long after an order's expiry it is asked about at the
+	// latest: by then the gateway has closed it or has the payment.
+	expiryMargin = time.Minute
+	// lateCheckAfter is when a NOT_FOUND order is asked about one last time.
+	lateCheckAfter = 24 * time.Hour
+	// foundWithin is how fresh a merchant's found answer must be for NOT_FOUND.
+	foundWithin = 24 * time.Hour
+	// noOrdersNeeded is how many NO_ORDER answers NOT_FOUND takes.
+	noOrdersNeeded = 3
+)
+
+// Plan says when an order is asked about again. All of it is a pure function of
+// the order and the time, so that it can be printed.
+type Plan struct {
+	Initial    time.Duration // the first wait
+	Multiplier float64       // of each further wait, at least 1
+	Max        time.Duration // no wait is longer, jitter aside
+	Jitter     float64       // share by which an order's waits differ from others', 0 to below 1
+
+	SlowAfter     time.Duration // age from which an order is asked about daily
+	GiveUpAfter   time.Duration // age from which an unresolved order goes to a person
+	NotFoundAfter time.Duration // age before which NO_ORDER is never believed
+}
+
+// Validate names everything that is wrong with the plan.
+func (p Plan) Validate() error {
+	var errs []error
+	refuse := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	refuse(p.Initial <= 0, "plan-initial must be more than 0, not %s", p.Initial)
+	refuse(p.Multiplier < 1 || p.Multiplier > 100, "plan-multiplier must be from 1 to 100, not %g", p.Multiplier)
+	refuse(p.Max < p.Initial, "plan-max (%s) must not be less than plan-initial (%s)", p.Max, p.Initial)
+	refuse(p.Jitter < 0 || p.Jitter >= 1, "plan-jitter must be from 0 to below 1, not %g", p.Jitter)
+	refuse(p.SlowAfter <= 0, "slow-after must be more than 0, not %s", p.SlowAfter)
+	refuse(p.NotFoundAfter <= 0, "not-found-after must be more than 0, not %s", p.NotFoundAfter)
+	refuse(p.GiveUpAfter < p.NotFoundAfter, "give-up-after (%s) must not be less than not-found-after (%s)", p.GiveUpAfter, p.NotFoundAfter)
+	return errors.Join(errs...)
+}
+
+// Wait is the time from now to the order's next question, jitter included.
+func (p Plan) Wait(o store.Order, now time.Time) time.Duration {
+	wait := p.curve(o.QueryCount)
+	if age(o, now) > p.SlowAfter {
+		wait = slowWait
+	}
+	return wait + time.Duration(float64(wait)*p.Jitter*spread(o.ID))
+}
+
+// curve is wait n, counted from 0, without jitter.
+func (p Plan) curve(n int) time.Duration {
+	b := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(p.Initial),
+		backoff.WithMultiplier(p.Multiplier),
+		backoff.WithMaxInterval(p.Max),
+		backoff.WithRandomizationFactor(0),
+		backoff.WithMaxElapsedTime(0),
+	)
+	wait := b.NextBackOff()
+	for range n {
+		next := b.NextBackOff()
+		if next <= wait { // at its maximum, or not growing at all
+			break
+		}
+		wait = next
+	}
+	return min(wait, p.Max)
+}
+
+// spread is a number from -1 to 1 that is always the same for an order and well
+// distributed over neighbouring ids (the finalizer of SplitMix64).
+func spread(id int64) float64 {
+	z := uint64(id) + 0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	z ^= z >> 31
+	return float64(z>>11)/(1<<52) - 1
+}
+
+func age(o store.Order, now time.Time) time.Duration { return now.Sub(o.CreatedAt) }
+
+func expired(o store.Order, now time.Time) bool { return now.After(o.ExpiresAt) }

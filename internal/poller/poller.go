@@ -1,0 +1,141 @@
+// Package poller is the policy: which orders are asked about, what an answer
+// means and when to ask again. It is the only package that knows the words of
+// both the gateway ([chinaums]) and the tables ([store]).
+//
+// # Claim, ask, record
+//
+// A pass runs three stages side by side, joined by channels:
+//
+//   - one claimer takes due orders from the store, a few ahead of need, as many
+//     as the breaker and the rate allow;
+//   - as many workers as there may be questions in flight each ask about one
+//     order after the other, with a few quick retries, and decide;
+//   - one writer records whatever has arrived while its last commit ran.
+//
+// There is no barrier between batches: a slow order holds up its own worker and
+// nothing else. Memory is bounded by the number of workers. No transaction is
+// open while the gateway is asked; a claim that is lost with its process simply
+// ends with its lease.
+//
+// # What decides
+//
+// [Plan.decide] is a pure function of the order, the reply and the time. An
+// error never becomes a settlement: only a reply without trouble reaches the code
+// that reads the trade status.
+//
+// # Stopping
+//
+// When the context ends, nothing more is claimed; claims that were not asked are
+// given back; a question in flight ends with its present round trip; every
+// answer that came is written.
+package poller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"reconciler/internal/chinaums"
+	"reconciler/internal/store"
+)
+
+// Gateway asks one question in one round trip. A [*chinaums.Client] is one.
+type Gateway interface {
+	Query(ctx context.Context, r chinaums.Request) (chinaums.Answer, error)
+}
+
+// Store keeps the orders. A [*store.Store] is one.
+type Store interface {
+	Now(ctx context.Context) (time.Time, error)
+	Claim(ctx context.Context, c store.Claim) ([]store.Order, error)
+	Peek(ctx context.Context, c store.Claim) ([]store.Order, error)
+	Count(ctx context.Context, c store.Claim) (int, error)
+	Release(ctx context.Context, orders []store.Order) error
+	Record(ctx context.Context, group []store.Outcome) ([]store.Outcome, error)
+	RecordUnwritable(ctx context.Context, o store.Outcome, cause error) (store.Outcome, error)
+	NotFoundEvidence(ctx context.Context, o store.Order, since time.Time) (store.Evidence, error)
+}
+
+const (
+	// roundTrips is how often one question may be asked before it counts as not
+	// answered.
+	roundTrips = 3
+	// writeMargin is kept free at the end of a lease for the write.
+	writeMargin = 5 * time.Second
+	// retryInitial and retryJitter shape the waits between those round trips.
+	retryInitial = 250 * time.Millisecond
+	retryJitter  = 0.5
+)
+
+// LeastLease is the shortest lease under which a question can use all of its
+// round trips, wait between them at the longest, and be written.
+func LeastLease(requestTimeout time.Duration) time.Duration {
+	waits, next := time.Duration(0), retryInitial
+	for range roundTrips - 1 {
+		waits += next + time.Duration(float64(next)*retryJitter)
+		next *= 2
+	}
+	return roundTrips*requestTimeout + waits + writeMargin
+}
+
+// Options configure a [Poller]. All of them but Observe are required.
+type Options struct {
+	Store   Store
+	Gateway Gateway
+	Logger  *slog.Logger
+
+	Worker         string        // this instance's name in claimed_by and the ledger
+	Concurrency    int           // questions in flight
+	Rate           float64       // round trips a second, bursts of one second; 0 = no limit
+	RequestTimeout time.Duration // of the gateway's round trips, as the client has it
+	Lease          time.Duration // of a claim
+	Plan           Plan
+
+	// Observe, if set, is told of every outcome once it is written (or, in a dry
+	// run, decided), by one goroutine at a time.
+	Observe func(store.Outcome)
+}
+
+// Validate names everything that is wrong with the settings, which leaves out
+// store, gateway and logger.
+func (o Options) Validate() error {
+	var errs []error
+	if o.Concurrency < 1 {
+		errs = append(errs, fmt.Errorf("concurrency must be at least 1, not %d", o.Concurrency))
+	}
+	if o.Rate < 0 || (o.Rate > 0 && o.Rate < 0.01) {
+		errs = append(errs, fmt.Errorf("rate must be 0 (no limit) or at least 0.01 round trips a second, not %g", o.Rate))
+	}
+	if o.RequestTimeout <= 0 {
+		errs = append(errs, fmt.Errorf("request-timeout must be more than 0, not %s", o.RequestTimeout))
+	} else if least := LeastLease(o.RequestTimeout); o.Lease < least {
+		errs = append(errs, fmt.Errorf("lease must be at least %s with a request-timeout of %s "+
+			"(%d round trips, the waits between them and %s for the write), not %s", least, o.RequestTimeout, roundTrips, writeMargin, o.Lease))
+	}
+	return errors.Join(append(errs, o.Plan.Validate())...)
+}
+
+// Poller asks about orders. One pass runs at a time.
+type Poller struct {
+	Options
+
+	gates  *gates
+	budget *budget
+	health health
+}
+
+// New returns a poller, or everything that is wrong with the options.
+func New(o Options) (*Poller, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if o.Store == nil || o.Gateway == nil || o.Logger == nil || o.Worker == "" {
+		return nil, errors.New("poller: store, gateway, logger and worker are required")
+	}
+	if o.Observe == nil {
+		o.Observe = func(store.Outcome) {}
+	}
+	return &Poller{Options: o, gates: newGates(), budget: newBudget(o.Rate)}, nil
+}

@@ -1,0 +1,272 @@
+package store_test
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"reconciler/internal/store"
+)
+
+func ids(orders []store.Order) []int64 {
+	list := make([]int64, len(orders))
+	for i, o := range orders {
+		list[i] = o.ID
+	}
+	return list
+}
+
+func TestClaimTakesWhatIsDueOldestFirst(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 8)
+	d.exec(t, `UPDATE orders SET next_query_at = now() + interval '1 minute' WHERE id = 1`)
+	d.exec(t, `UPDATE orders SET next_query_at = NULL WHERE id = 2`)
+	d.exec(t, `UPDATE orders SET status = 'TRADE_SUCCESS' WHERE id = 3`) // the application's own callback
+	d.exec(t, `UPDATE orders SET review_reason = 'amount_mismatch' WHERE id = 4`)
+	d.exec(t, `UPDATE orders SET lease_until = now() + interval '1 minute' WHERE id = 5`)
+	d.exec(t, `UPDATE orders SET lease_until = now() - interval '1 second', claim_no = 7 WHERE id = 6`)
+	d.exec(t, `UPDATE orders SET status = 'NOT_FOUND', next_query_at = now() - interval '2 hours' WHERE id = 8`)
+
+	got := d.claim(t, 10)
+	if diff := cmp.Diff([]int64{8, 6, 7}, ids(got)); diff != "" {
+		t.Errorf("claimed (-want +got):\n%s", diff)
+	}
+	for _, o := range got {
+		if o.LeaseUntil == nil || o.LeaseUntil.Sub(o.ClaimedAt) != time.Minute {
+			t.Errorf("order %d: lease until %v, want a minute after %v", o.ID, o.LeaseUntil, o.ClaimedAt)
+		}
+	}
+	if got[1].ClaimNo != 8 {
+		t.Errorf("claim number %d, want 8", got[1].ClaimNo)
+	}
+	if again := d.claim(t, 10); len(again) != 0 {
+		t.Errorf("claimed twice: %v", ids(again))
+	}
+}
+
+func TestClaimByManyTakesEachOrderOnce(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	const orders = 500
+	d.insert(t, orders)
+	var mu sync.Mutex
+	taken := make(map[int64]int)
+	var wg sync.WaitGroup
+	for range 6 {
+		wg.Go(func() {
+			for {
+				page, err := d.Claim(t.Context(), store.Claim{Worker: "test", Lease: time.Minute, Limit: 7})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				for _, o := range page {
+					taken[o.ID]++
+				}
+				done := len(taken) == orders
+				mu.Unlock()
+				if done || (len(page) == 0 && done) {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for id, n := range taken {
+		if n != 1 {
+			t.Errorf("order %d was claimed %d times", id, n)
+		}
+	}
+}
+
+func TestClaimLeavesOutPausedMerchantsAndOrdersAskedBefore(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 3)
+	d.exec(t, `UPDATE orders SET mid = '898340149000099' WHERE id = 1`)
+	d.exec(t, `UPDATE orders SET last_queried_at = now() WHERE id = 2`)
+	start, err := d.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.exec(t, `UPDATE orders SET last_queried_at = $1 WHERE id = 2`, start)
+	got, err := d.Claim(t.Context(), store.Claim{
+		Worker: "test", Lease: time.Minute, Limit: 10, PausedMIDs: []string{"898340149000099"}, AskedBefore: &start,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]int64{3}, ids(got)); diff != "" {
+		t.Errorf("claimed (-want +got):\n%s", diff)
+	}
+}
+
+// Postgres knows times that Go does not. One such row must not take its page along.
+func TestClaimReadsInfiniteTimes(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 2)
+	d.exec(t, `UPDATE orders SET next_query_at = '-infinity', created_at = '-infinity', expires_at = 'infinity' WHERE id = 1`)
+	if diff := cmp.Diff([]int64{1, 2}, ids(d.claim(t, 10))); diff != "" {
+		t.Errorf("claimed (-want +got):\n%s", diff)
+	}
+}
+
+func TestReleaseGivesBackOnlyWhatIsStillOurs(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 2)
+	orders := d.claim(t, 2)
+	d.exec(t, `UPDATE orders SET claim_no = claim_no + 1, claimed_by = 'another' WHERE id = 2`)
+	if err := d.Release(t.Context(), orders); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]int64{1}, ids(d.claim(t, 10))); diff != "" {
+		t.Errorf("due again (-want +got):\n%s", diff)
+	}
+}
+
+func TestSelection(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 8)
+	d.exec(t, `UPDATE orders SET next_query_at = now() + interval '1 hour' WHERE id = 1`)
+	d.exec(t, `UPDATE orders SET status = 'NOT_FOUND', next_query_at = NULL, created_at = now() - interval '3 days' WHERE id = 2`)
+	d.exec(t, `UPDATE orders SET review_reason = 'bad_request', next_query_at = NULL WHERE id = 3`)
+	d.exec(t, `UPDATE orders SET lease_until = now() + interval '1 hour' WHERE id = 4`)
+	d.exec(t, `UPDATE orders SET status = 'TRADE_SUCCESS', review_reason = 'conflict' WHERE id = 5`)
+	d.exec(t, `UPDATE orders SET mid = '898340149000099' WHERE id = 6`)
+	d.exec(t, `UPDATE orders SET status = 'TRADE_CLOSED' WHERE id = 7`)
+	yesterday := time.Now().Add(-24 * time.Hour)
+	for _, tt := range []struct {
+		name string
+		sel  store.Selection
+		want []int64
+	}{
+		{"all", store.Selection{}, []int64{1, 2, 6, 8}},
+		{"all and those under review", store.Selection{Review: true}, []int64{1, 2, 3, 6, 8}},
+		{"only those under review", store.Selection{OnlyReview: true}, []int64{3}},
+		{"a merchant", store.Selection{MID: "898340149000099"}, []int64{6}},
+		{"numbers", store.Selection{MerOrderIDs: []string{"319400000001", "319400000004", "319400000007", "319400000008"}}, []int64{1, 8}},
+		{"since", store.Selection{CreatedSince: &yesterday}, []int64{1, 6, 8}},
+		{"until", store.Selection{CreatedUntil: &yesterday}, []int64{2}},
+		{"narrowing", store.Selection{MID: mid, MerOrderIDs: []string{"319400000006", "319400000008"}}, []int64{8}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []int64
+			claim := store.Claim{Worker: "test", Limit: 2, Selection: &tt.sel}
+			for { // in pages, as a run does
+				page, err := d.Peek(t.Context(), claim)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(page) == 0 {
+					break
+				}
+				got = append(got, ids(page)...)
+				claim.After = store.Next(page)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("selected (-want +got):\n%s", diff)
+			}
+			claim.After, claim.Limit = store.Cursor{}, 100
+			if n, err := d.Count(t.Context(), claim); err != nil || n != len(tt.want) {
+				t.Errorf("Count = %d, %v; want %d", n, err, len(tt.want))
+			}
+		})
+	}
+}
+
+func TestPeekPagesThroughWhatIsDue(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 5)
+	d.exec(t, `UPDATE orders SET next_query_at = '2020-01-01' WHERE id IN (2, 4)`)
+	var got []int64
+	claim := store.Claim{Limit: 2}
+	for {
+		page, err := d.Peek(t.Context(), claim)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		got = append(got, ids(page)...)
+		claim.After = store.Next(page)
+	}
+	if diff := cmp.Diff([]int64{2, 4, 1, 3, 5}, got); diff != "" {
+		t.Errorf("pages (-want +got):\n%s", diff)
+	}
+	if n := scan[int](t, d, `SELECT count(*) FROM orders WHERE claim_no > 0 OR lease_until IS NOT NULL`); n != 0 {
+		t.Errorf("%d orders were claimed by looking", n)
+	}
+}
+
+// The claim must stay as fast beside millions of settled orders as without them:
+// it reads the partial index, in its order, and nothing else.
+func TestClaimUsesThePartialIndex(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.exec(t, `INSERT INTO orders (mid, tid, mer_order_id, order_amount, status)
+		SELECT $1, $2, 'settled' || i, 100, 'TRADE_SUCCESS' FROM generate_series(1, 20000) i`, mid, tid)
+	d.insert(t, 50)
+	d.exec(t, `ANALYZE orders`)
+	for _, plan := range []string{"force_custom_plan", "force_generic_plan"} {
+		d.exec(t, `SET plan_cache_mode = `+plan)
+		sql, args := store.ClaimSQL(store.Claim{Worker: "test", Lease: time.Minute, Limit: 64})
+		rows, err := d.conn.Query(t.Context(), "EXPLAIN (FORMAT JSON) "+sql, args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text []byte
+		for rows.Next() {
+			if err := rows.Scan(&text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+		nodes := planNodes(t, text)
+		if !slices.Contains(nodes, "Index Scan orders_due") {
+			t.Errorf("%s: the claim does not use orders_due: %v", plan, nodes)
+		}
+		for _, node := range nodes {
+			if strings.HasPrefix(node, "Seq Scan") || strings.HasPrefix(node, "Sort") {
+				t.Errorf("%s: the claim's cost grows with the table: %v", plan, nodes)
+			}
+		}
+	}
+}
+
+type planNode struct {
+	Type  string     `json:"Node Type"`
+	Index string     `json:"Index Name"`
+	Plans []planNode `json:"Plans"`
+}
+
+func planNodes(t *testing.T, text []byte) []string {
+	t.Helper()
+	var plan []struct{ Plan planNode }
+	if err := json.Unmarshal(text, &plan); err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	var walk func(planNode)
+	walk = func(n planNode) {
+		list = append(list, strings.TrimSpace(n.Type+" "+n.Index))
+		for _, child := range n.Plans {
+			walk(child)
+		}
+	}
+	walk(plan[0].Plan)
+	return list
+}

@@ -1,0 +1,224 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// column is one array of an unnest: a whole group of outcomes is one statement
+// with as many parameters as there are columns, however many outcomes it has.
+type column struct {
+	name  string
+	typ   string
+	value func(o *Outcome) any
+}
+
+// outcomeColumns is what a write of orders needs of an outcome.
+func outcomeColumns() []column {
+	return append([]column{
+		{"id", "bigint", func(o *Outcome) any { return o.Order.ID }},
+		{"claim_no", "bigint", func(o *Outcome) any { return o.Order.ClaimNo }},
+		{"status_read", "text", func(o *Outcome) any { return string(o.Order.Status) }},
+		{"status", "text", func(o *Outcome) any { return string(o.Status) }},
+		{"next_query_at", "timestamptz", func(o *Outcome) any { return o.NextQueryAt }},
+		{"spent", "int", func(o *Outcome) any { return o.spent() }},
+		{"queried_at", "timestamptz", func(o *Outcome) any { return o.Question.At }},
+		{"last_error", "text", func(o *Outcome) any { return nullText(safe(o.LastError)) }},
+		{"resolves", "boolean", func(o *Outcome) any { return o.resolves() }},
+		{"review_reason", "text", func(o *Outcome) any { return nullText(o.ReviewReason) }},
+		{"review_note", "text", func(o *Outcome) any { return nullText(safe(o.ReviewNote)) }},
+	}, settlementColumns()...)
+}
+
+// settlementColumns are the columns of orders that only a settlement fills.
+func settlementColumns() []column {
+	amount := func(name string, of func(*Settlement) *int64) column {
+		return column{name, "bigint", func(o *Outcome) any { return of(&o.Settlement) }}
+	}
+	text := func(name string, of func(*Settlement) *string) column {
+		return column{name, "text", func(o *Outcome) any { return of(&o.Settlement) }}
+	}
+	return []column{
+		text("mer_order_id", func(s *Settlement) *string { return s.MerOrderID }),
+		text("target_order_id", func(s *Settlement) *string { return s.TargetOrderID }),
+		amount("total_amount", func(s *Settlement) *int64 { return s.TotalAmount }),
+		amount("buyer_pay_amount", func(s *Settlement) *int64 { return s.BuyerPayAmount }),
+		amount("receipt_amount", func(s *Settlement) *int64 { return s.ReceiptAmount }),
+		amount("invoice_amount", func(s *Settlement) *int64 { return s.InvoiceAmount }),
+		amount("coupon_amount", func(s *Settlement) *int64 { return s.CouponAmount }),
+		amount("yxlm_amount", func(s *Settlement) *int64 { return s.YxlmAmount }),
+		amount("coupon_merchant_contribute", func(s *Settlement) *int64 { return s.CouponMerchantContribute }),
+		amount("coupon_other_contribute", func(s *Settlement) *int64 { return s.CouponOtherContribute }),
+		amount("buyer_cash_pay_amt", func(s *Settlement) *int64 { return s.BuyerCashPayAmt }),
+		amount("refund_amount", func(s *Settlement) *int64 { return s.RefundAmount }),
+		{"pay_time", "timestamptz", func(o *Outcome) any { return o.Settlement.PayTime }},
+		{"settle_date", "date", func(o *Outcome) any { return o.Settlement.SettleDate }},
+		text("seq_id", func(s *Settlement) *string { return s.SeqID }),
+		text("ref_id", func(s *Settlement) *string { return s.RefID }),
+		text("settle_ref_id", func(s *Settlement) *string { return s.SettleRefID }),
+		text("target_sys", func(s *Settlement) *string { return s.TargetSys }),
+		text("target_status", func(s *Settlement) *string { return s.TargetStatus }),
+		text("target_mid", func(s *Settlement) *string { return s.TargetMID }),
+		text("buyer_id", func(s *Settlement) *string { return s.BuyerID }),
+		text("sub_buyer_id", func(s *Settlement) *string { return s.SubBuyerID }),
+		text("bank_info", func(s *Settlement) *string { return s.BankInfo }),
+		text("card_attr", func(s *Settlement) *string { return s.CardAttr }),
+		text("bill_funds", func(s *Settlement) *string { return s.BillFunds }),
+		text("bill_funds_desc", func(s *Settlement) *string { return s.BillFundsDesc }),
+		text("activity_ids", func(s *Settlement) *string { return s.ActivityIDs }),
+	}
+}
+
+// questionColumns are the columns of order_queries. Its texts are made safe, for
+// evidence must never fail to be written.
+func questionColumns() []column {
+	text := func(name string, of func(*Outcome) string) column {
+		return column{name, "text", func(o *Outcome) any { return nullText(safe(of(o))) }}
+	}
+	return []column{
+		{"order_id", "bigint", func(o *Outcome) any { return o.Order.ID }},
+		{"claim_no", "bigint", func(o *Outcome) any { return o.Order.ClaimNo }},
+		{"queried_at", "timestamptz", func(o *Outcome) any { return o.Question.At }},
+		{"duration_ms", "bigint", func(o *Outcome) any { return o.Question.Duration.Milliseconds() }},
+		{"round_trips", "int", func(o *Outcome) any { return o.Question.RoundTrips }},
+		text("worker", func(o *Outcome) string { return o.Question.Worker }),
+		{"http_status", "int", func(o *Outcome) any { return nullInt(o.Question.HTTPStatus) }},
+		text("err_code", func(o *Outcome) string { return o.Question.ErrCode }),
+		text("err_msg", func(o *Outcome) string { return o.Question.ErrMsg }),
+		text("trade_status", func(o *Outcome) string { return o.Question.TradeStatus }),
+		text("decision", func(o *Outcome) string { return string(o.Decision) }),
+		text("reason", func(o *Outcome) string { return o.Reason }),
+		{"next_query_at", "timestamptz", func(o *Outcome) any { return o.NextQueryAt }},
+		{"response", "jsonb", func(o *Outcome) any { return nullText(string(o.Question.Response)) }},
+	}
+}
+
+// eventColumns are the columns of order_events.
+func eventColumns() []column {
+	return []column{
+		{"order_id", "bigint", func(o *Outcome) any { return o.Order.ID }},
+		{"mid", "text", func(o *Outcome) any { return o.Order.MID }},
+		{"mer_order_id", "text", func(o *Outcome) any { return nullText(o.merOrderID()) }},
+		{"event", "text", func(o *Outcome) any { return o.Event }},
+		{"payload", "jsonb", func(o *Outcome) any { return string(o.payload()) }},
+	}
+}
+
+// payload is what the application is told, in the columns' names.
+func (o *Outcome) payload() []byte {
+	s := o.Settlement
+	payload := struct {
+		OrderID       int64      `json:"order_id"`
+		MID           string     `json:"mid"`
+		TID           string     `json:"tid"`
+		MerOrderID    string     `json:"mer_order_id,omitempty"`
+		TargetOrderID string     `json:"target_order_id,omitempty"`
+		From          Status     `json:"from"`
+		To            Status     `json:"to"`
+		OrderAmount   int64      `json:"order_amount"`
+		TotalAmount   *int64     `json:"total_amount,omitempty"`
+		RefundAmount  *int64     `json:"refund_amount,omitempty"`
+		PayTime       *time.Time `json:"pay_time,omitempty"`
+		SettleDate    string     `json:"settle_date,omitempty"`
+		ReviewReason  string     `json:"review_reason,omitempty"`
+		ReviewNote    string     `json:"review_note,omitempty"`
+		ClaimNo       int64      `json:"claim_no"`
+	}{
+		OrderID: o.Order.ID, MID: o.Order.MID, TID: o.Order.TID,
+		MerOrderID: o.merOrderID(), TargetOrderID: first(o.Order.TargetOrderID, s.TargetOrderID),
+		From: o.Order.Status, To: o.Status, OrderAmount: o.Order.OrderAmount,
+		TotalAmount: s.TotalAmount, RefundAmount: s.RefundAmount, PayTime: s.PayTime,
+		ReviewReason: o.ReviewReason, ReviewNote: safe(o.ReviewNote), ClaimNo: o.Order.ClaimNo,
+	}
+	if s.SettleDate != nil {
+		payload.SettleDate = s.SettleDate.Format(time.DateOnly)
+	}
+	text, err := json.Marshal(payload)
+	if err != nil { // only a time beyond the year 9999 can do that, and the decoder has none
+		return []byte("{}")
+	}
+	return text
+}
+
+func (o *Outcome) merOrderID() string { return first(o.Order.MerOrderID, o.Settlement.MerOrderID) }
+
+// spent is 1 where the answer spent a step of the plan.
+func (o *Outcome) spent() int {
+	if o.Decision == Deferred {
+		return 1
+	}
+	return 0
+}
+
+// arrays turns a group into one array a column, each a parameter. Elements are
+// any: the driver encodes them by the array's element type.
+func arrays(columns []column, group []Outcome) []any {
+	params := make([]any, len(columns))
+	for i, c := range columns {
+		values := make([]any, len(group))
+		for j := range group {
+			values[j] = c.value(&group[j])
+		}
+		params[i] = values
+	}
+	return params
+}
+
+func placeholders(columns []column) string {
+	list := make([]string, len(columns))
+	for i, c := range columns {
+		list[i] = fmt.Sprintf("$%d::%s[]", i+1, c.typ)
+	}
+	return strings.Join(list, ", ")
+}
+
+func names(columns []column) string {
+	list := make([]string, len(columns))
+	for i, c := range columns {
+		list[i] = c.name
+	}
+	return strings.Join(list, ", ")
+}
+
+func insertSQL(table string, columns []column) string {
+	return fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM unnest(%s)", table, names(columns), placeholders(columns))
+}
+
+func first(held string, answered *string) string {
+	if held == "" && answered != nil {
+		return *answered
+	}
+	return held
+}
+
+func nullText(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func nullInt(n int) *int {
+	if n == 0 {
+		return nil
+	}
+	return &n
+}
+
+// safe replaces what a text column cannot hold.
+func safe(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// plain is the server's word without its decoration.
+func plain(err error) string {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pgErr.Message
+	}
+	return err.Error()
+}

@@ -1,0 +1,258 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ErrUnwritable marks an outcome whose values the table refuses.
+var ErrUnwritable = errors.New("the answer has a value that cannot be written")
+
+// Record writes a group of outcomes in one transaction and returns what became
+// of each, in the same order: as decided, [Superseded] where the order had
+// changed since its claim, or [Review] where that change contradicts the answer.
+//
+// Either all of the group is written or, with an error, nothing. Writing a group
+// again is safe: an outcome whose row is in the ledger already is left out.
+func (s *Store) Record(ctx context.Context, group []Outcome) ([]Outcome, error) {
+	written := slices.Clone(group)
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return record(ctx, tx, written) })
+	if err != nil {
+		return nil, wrapRecord(err)
+	}
+	return written, nil
+}
+
+func wrapRecord(err error) error {
+	if isUnwritable(err) {
+		return fmt.Errorf("record answers: %w: %w", ErrUnwritable, err)
+	}
+	return fmt.Errorf("record answers: %w", err)
+}
+
+// record replaces the outcomes that did not hold by what was written instead.
+func record(ctx context.Context, tx pgx.Tx, group []Outcome) error {
+	held, err := updateOrders(ctx, tx, group)
+	if err != nil {
+		return err
+	}
+	var late []*Outcome
+	for i := range group {
+		if !held[group[i].claim()] {
+			late = append(late, &group[i])
+		}
+	}
+	repeated, err := supersede(ctx, tx, late)
+	if err != nil {
+		return err
+	}
+	fresh := slices.DeleteFunc(slices.Clone(group), func(o Outcome) bool { return repeated[o.claim()] })
+	return insertEvidence(ctx, tx, fresh)
+}
+
+// claimKey names one claim. An order can stand twice in a group, under an old
+// claim and a newer one.
+type claimKey struct{ ID, ClaimNo int64 }
+
+func (o *Outcome) claim() claimKey { return claimKey{o.Order.ID, o.Order.ClaimNo} }
+
+// updateOrders applies what holds and returns the claims that did.
+func updateOrders(ctx context.Context, tx pgx.Tx, group []Outcome) (map[claimKey]bool, error) {
+	rows, err := tx.Query(ctx, updateOrdersSQL(), arrays(outcomeColumns(), group)...)
+	if err != nil {
+		return nil, err
+	}
+	claims, err := pgx.CollectRows(rows, pgx.RowToStructByPos[claimKey])
+	if err != nil {
+		return nil, err
+	}
+	held := make(map[claimKey]bool, len(claims))
+	for _, c := range claims {
+		held[c] = true
+	}
+	return held, nil
+}
+
+// updateOrdersSQL is guarded by the claim and the status that was read; the lease
+// is taken away by the first write, so that writing again holds for none. Only a
+// settlement clears a review; another outcome sets its own reason or leaves what
+// stands there.
+func updateOrdersSQL() string {
+	var set strings.Builder
+	for _, c := range settlementColumns() {
+		fmt.Fprintf(&set, ",\n    %[1]s = coalesce(r.%[1]s, o.%[1]s)", c.name)
+	}
+	return `
+UPDATE orders AS o
+SET status = r.status,
+    next_query_at = r.next_query_at,
+    query_count = o.query_count + r.spent,
+    last_queried_at = r.queried_at,
+    last_error = r.last_error,
+    review_reason = CASE WHEN r.resolves THEN r.review_reason ELSE coalesce(r.review_reason, o.review_reason) END,
+    review_note = CASE WHEN r.resolves OR r.review_reason IS NOT NULL THEN r.review_note ELSE o.review_note END,
+    lease_until = NULL,
+    claimed_by = NULL,
+    updated_at = now()` + set.String() + `
+FROM unnest(` + placeholders(outcomeColumns()) + `) AS r(` + names(outcomeColumns()) + `)
+WHERE o.id = r.id AND o.claim_no = r.claim_no AND o.status = r.status_read AND o.lease_until IS NOT NULL
+RETURNING r.id, r.claim_no`
+}
+
+// current is what the row of a superseded outcome holds now.
+type current struct {
+	ID           int64
+	ClaimNo      int64 // of the outcome
+	Status       Status
+	NextQueryAt  *time.Time
+	ReviewReason *string
+	Recorded     bool // the ledger has this very question already
+}
+
+// supersede turns outcomes that came too late into what is written instead, and
+// returns the claims of those that had been written before.
+func supersede(ctx context.Context, tx pgx.Tx, late []*Outcome) (map[claimKey]bool, error) {
+	if len(late) == 0 {
+		return nil, nil
+	}
+	rows, err := readCurrent(ctx, tx, late)
+	if err != nil {
+		return nil, err
+	}
+	repeated := make(map[claimKey]bool)
+	for _, o := range late {
+		row, found := rows[o.claim()]
+		if found && row.Recorded {
+			repeated[o.claim()] = true
+			continue
+		}
+		o.supersededBy(row, found)
+		if err := updateSuperseded(ctx, tx, *o); err != nil {
+			return nil, err
+		}
+	}
+	return repeated, nil
+}
+
+func readCurrent(ctx context.Context, tx pgx.Tx, late []*Outcome) (map[claimKey]current, error) {
+	ids, claims := make([]int64, len(late)), make([]int64, len(late))
+	for i, o := range late {
+		ids[i], claims[i] = o.Order.ID, o.Order.ClaimNo
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT o.id, r.claim_no, o.status, o.review_reason,
+		       CASE WHEN isfinite(o.next_query_at) THEN o.next_query_at END AS next_query_at,
+		       EXISTS (SELECT 1 FROM order_queries q
+		               WHERE q.order_id = o.id AND q.claim_no = r.claim_no AND r.claim_no > 0) AS recorded
+		FROM orders AS o
+		JOIN unnest($1::bigint[], $2::bigint[]) AS r(id, claim_no) ON r.id = o.id
+		ORDER BY o.id
+		FOR UPDATE OF o`, ids, claims)
+	if err != nil {
+		return nil, err
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[current])
+	if err != nil {
+		return nil, err
+	}
+	byClaim := make(map[claimKey]current, len(list))
+	for _, row := range list {
+		byClaim[claimKey{row.ID, row.ClaimNo}] = row
+	}
+	return byClaim, nil
+}
+
+// supersededBy keeps the evidence and drops the effect. Two settlements of which
+// one says paid and the other not need a person.
+func (o *Outcome) supersededBy(row current, found bool) {
+	settles := o.Decision == Settled
+	answered := o.Status
+	o.Reason = "superseded after: " + o.Reason
+	o.Decision, o.Status, o.NextQueryAt, o.Event = Superseded, row.Status, row.NextQueryAt, ""
+	o.ReviewReason, o.ReviewNote, o.LastError = "", "", ""
+	if !found {
+		o.Status = o.Order.Status
+		return
+	}
+	if !settles || !row.Status.Settled() || row.Status.Paid() == answered.Paid() {
+		return
+	}
+	o.Decision, o.Reason, o.ReviewReason = Review, ReviewConflict, ReviewConflict
+	o.ReviewNote = fmt.Sprintf("The order was settled as %s while the gateway was asked, and the gateway answered %s. "+
+		"Nothing was changed. Compare both with the merchant platform and correct the order by hand.", row.Status, answered)
+	if row.ReviewReason == nil || *row.ReviewReason != ReviewConflict {
+		o.Event = EventReview
+	}
+}
+
+// updateSuperseded sets a conflict's review and frees the row of our lease where
+// it is still ours.
+func updateSuperseded(ctx context.Context, tx pgx.Tx, o Outcome) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE orders AS o
+		SET review_reason = coalesce($3, o.review_reason),
+		    review_note = coalesce($4, o.review_note),
+		    lease_until = CASE WHEN o.claim_no = $2 THEN NULL ELSE o.lease_until END,
+		    claimed_by = CASE WHEN o.claim_no = $2 THEN NULL ELSE o.claimed_by END,
+		    updated_at = CASE WHEN $3::text IS NULL THEN o.updated_at ELSE now() END
+		WHERE o.id = $1 AND (o.claim_no = $2 OR $3::text IS NOT NULL)`,
+		o.Order.ID, o.Order.ClaimNo, nullText(o.ReviewReason), nullText(o.ReviewNote))
+	return err
+}
+
+// insertEvidence writes the ledger and the events, and tells whoever listens.
+func insertEvidence(ctx context.Context, tx pgx.Tx, group []Outcome) error {
+	if len(group) == 0 {
+		return nil
+	}
+	batch := &pgx.Batch{}
+	batch.Queue(insertSQL("order_queries", questionColumns()), arrays(questionColumns(), group)...)
+	events := slices.DeleteFunc(slices.Clone(group), func(o Outcome) bool { return o.Event == "" })
+	if len(events) > 0 {
+		batch.Queue(insertSQL("order_events", eventColumns()), arrays(eventColumns(), events)...)
+		batch.Queue("NOTIFY order_events")
+	}
+	return tx.SendBatch(ctx, batch).Close()
+}
+
+// RecordUnwritable writes an outcome whose values were refused: nothing of the
+// answer but its evidence, and a review. Why it was refused goes into the note.
+func (s *Store) RecordUnwritable(ctx context.Context, o Outcome, cause error) (Outcome, error) {
+	o = o.unwritable(cause)
+	written, err := s.Record(ctx, []Outcome{o})
+	if err != nil {
+		return o, err
+	}
+	return written[0], nil
+}
+
+func (o Outcome) unwritable(cause error) Outcome {
+	o.Settlement = Settlement{}
+	o.Decision, o.Reason, o.ReviewReason = Review, ReviewUnwritable, ReviewUnwritable
+	o.Status, o.NextQueryAt, o.LastError = o.Order.Status, nil, ""
+	o.ReviewNote = fmt.Sprintf("The gateway answered %s, but the answer cannot be written: %s. "+
+		"Nothing was booked. The answer is in the ledger (order_queries); settle the order by hand.",
+		orNone(o.Question.TradeStatus), plain(cause))
+	o.Event = ""
+	if o.Order.ReviewReason != ReviewUnwritable {
+		o.Event = EventReview
+	}
+	if text, err := json.Marshal(string(o.Question.Response)); err == nil && o.Question.Response != nil {
+		o.Question.Response = text // the document itself may be what was refused
+	}
+	return o
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "without a status"
+	}
+	return s
+}

@@ -1,0 +1,361 @@
+package store_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/jackc/pgx/v5"
+
+	"reconciler/internal/store"
+)
+
+func TestRecordSettlesEveryColumn(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 1)
+	o := d.claimOne(t)
+	payTime := time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC)
+	day := time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
+	n := int64(0)
+	amount := func() *int64 { n++; return new(n) }
+	out := settled(o)
+	out.LastError = "settled, but chnlCost cannot be read"
+	out.Settlement = store.Settlement{
+		MerOrderID: new("other-number"), TargetOrderID: new("4200000000000000000000000001"),
+		TotalAmount: amount(), BuyerPayAmount: amount(), ReceiptAmount: amount(), InvoiceAmount: amount(),
+		CouponAmount: amount(), YxlmAmount: amount(), CouponMerchantContribute: amount(), CouponOtherContribute: amount(),
+		BuyerCashPayAmt: amount(), RefundAmount: amount(), PayTime: &payTime, SettleDate: &day,
+		SeqID: new("seq"), RefID: new("ref"), SettleRefID: new("settle-ref"), TargetSys: new("WXPay"), TargetStatus: new("SUCCESS"),
+		TargetMID: new("target-mid"), BuyerID: new("buyer"), SubBuyerID: new("sub-buyer"), BankInfo: new("bank"), CardAttr: new("BALANCE"),
+		BillFunds: new("funds"), BillFundsDesc: new("desc"), ActivityIDs: new("activity"),
+	}
+	d.record(t, out)
+
+	var got map[string]any
+	if err := json.Unmarshal(scan[[]byte](t, d, `SELECT to_jsonb(o) FROM orders o`), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{
+		"id": 1.0, "mid": mid, "tid": tid, "inst_mid": "MINIDEFAULT", "order_amount": 100.0, "status": "TRADE_SUCCESS",
+		"mer_order_id": "other-number", "target_order_id": "4200000000000000000000000001",
+		"total_amount": 1.0, "buyer_pay_amount": 2.0, "receipt_amount": 3.0, "invoice_amount": 4.0, "coupon_amount": 5.0,
+		"yxlm_amount": 6.0, "coupon_merchant_contribute": 7.0, "coupon_other_contribute": 8.0, "buyer_cash_pay_amt": 9.0,
+		"refund_amount": 10.0, "settle_date": "2026-02-01",
+		"seq_id": "seq", "ref_id": "ref", "settle_ref_id": "settle-ref", "target_sys": "WXPay", "target_status": "SUCCESS",
+		"target_mid": "target-mid", "buyer_id": "buyer", "sub_buyer_id": "sub-buyer", "bank_info": "bank", "card_attr": "BALANCE",
+		"bill_funds": "funds", "bill_funds_desc": "desc", "activity_ids": "activity",
+		"next_query_at": nil, "query_count": 0.0, "last_error": "settled, but chnlCost cannot be read",
+		"lease_until": nil, "claim_no": 1.0, "claimed_by": nil, "review_reason": nil, "review_note": nil,
+	}
+	times := cmpopts.IgnoreMapEntries(func(k string, _ any) bool {
+		return k == "created_at" || k == "expires_at" || k == "updated_at" || k == "last_queried_at" || k == "pay_time"
+	})
+	if diff := cmp.Diff(want, got, times); diff != "" {
+		t.Errorf("row (-want +got):\n%s", diff)
+	}
+	if got := scan[time.Time](t, d, `SELECT pay_time FROM orders`); !got.Equal(payTime) {
+		t.Errorf("pay_time %v, want %v", got, payTime)
+	}
+}
+
+func TestRecordWritesTheLedgerAndOneEvent(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 1)
+	listener, err := pgx.Connect(t.Context(), d.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close(context.Background())
+	if _, err := listener.Exec(t.Context(), "LISTEN order_events"); err != nil {
+		t.Fatal(err)
+	}
+	out := settled(d.claimOne(t))
+	out.Question.Response = []byte(`{"status":"TRADE_SUCCESS","totalAmount":100}`)
+	d.record(t, out)
+	d.record(t, out) // as after a commit whose answer was lost
+
+	row := scan[string](t, d, `SELECT concat_ws(' ', order_id, claim_no, duration_ms, round_trips, worker, http_status, err_code,
+		trade_status, decision, reason, response->>'totalAmount') FROM order_queries`)
+	if want := "1 1 20 1 test 200 SUCCESS TRADE_SUCCESS settled trade_success 100"; row != want {
+		t.Errorf("ledger %q, want %q", row, want)
+	}
+	if n := scan[int](t, d, `SELECT count(*) FROM order_queries`); n != 1 {
+		t.Errorf("%d ledger rows, want 1", n)
+	}
+	if n := scan[int](t, d, `SELECT count(*) FROM order_events WHERE event = 'order.paid' AND mid = $1 AND mer_order_id = '319400000001'`, mid); n != 1 {
+		t.Errorf("%d events, want 1", n)
+	}
+	payload := scan[string](t, d, `SELECT concat_ws(' ', payload->>'from', payload->>'to', payload->>'total_amount', payload->>'claim_no') FROM order_events`)
+	if want := "UNKNOWN TRADE_SUCCESS 100 1"; payload != want {
+		t.Errorf("payload %q, want %q", payload, want)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if n, err := listener.WaitForNotification(ctx); err != nil || n.Channel != "order_events" {
+		t.Errorf("notification %v, %v", n, err)
+	}
+}
+
+func TestRecordDeferredSpendsThePlan(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 1)
+	out := deferred(d.claimOne(t))
+	d.record(t, out)
+	d.record(t, out) // writing again holds for none
+	row := scan[string](t, d, `SELECT concat_ws(' ', status, query_count, next_query_at = $1, lease_until IS NULL, total_amount IS NULL) FROM orders`, out.NextQueryAt)
+	if want := "NEW_ORDER 1 t t t"; row != want {
+		t.Errorf("row %q, want %q", row, want)
+	}
+	if n := scan[int](t, d, `SELECT count(*) FROM order_queries`); n != 1 {
+		t.Errorf("%d ledger rows, want 1", n)
+	}
+}
+
+func TestRecordKeepsTheEvidenceOfWhoCameLate(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name         string
+		meanwhile    string
+		outcome      func(store.Order) store.Outcome
+		wantDecision store.Decision
+		wantRow      string // status, review_reason
+		wantEvents   int
+	}{
+		{"the application settled it alike", `UPDATE orders SET status = 'TRADE_SUCCESS'`, settled, store.Superseded, "TRADE_SUCCESS", 0},
+		{"paid and refunded do not contradict", `UPDATE orders SET status = 'TRADE_REFUND'`, settled, store.Superseded, "TRADE_REFUND", 0},
+		{"the application closed what is paid", `UPDATE orders SET status = 'TRADE_CLOSED'`, settled, store.Review, "TRADE_CLOSED conflict", 1},
+		{"the application settled, the answer is open", `UPDATE orders SET status = 'TRADE_CLOSED'`, deferred, store.Superseded, "TRADE_CLOSED", 0},
+		{"another claim", `UPDATE orders SET claim_no = claim_no + 1`, settled, store.Superseded, "UNKNOWN", 0},
+		{"another status", `UPDATE orders SET status = 'WAIT_BUYER_PAY'`, settled, store.Superseded, "WAIT_BUYER_PAY", 0},
+		{"not found by another", `UPDATE orders SET status = 'NOT_FOUND'`, settled, store.Superseded, "NOT_FOUND", 0},
+		{"the claim was given back", `UPDATE orders SET lease_until = NULL`, settled, store.Superseded, "UNKNOWN", 0},
+		{"the row is gone", `DELETE FROM orders`, settled, store.Superseded, "", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			d := open(t)
+			d.insert(t, 1)
+			out := tt.outcome(d.claimOne(t))
+			d.exec(t, tt.meanwhile)
+			written := d.record(t, out)
+			if written[0].Decision != tt.wantDecision {
+				t.Errorf("decision %s, want %s", written[0].Decision, tt.wantDecision)
+			}
+			if got := scan[string](t, d, `SELECT coalesce(max(concat_ws(' ', status, review_reason)), '') FROM orders`); got != tt.wantRow {
+				t.Errorf("row %q, want %q", got, tt.wantRow)
+			}
+			if got := scan[string](t, d, `SELECT string_agg(decision, ',') FROM order_queries`); got != string(tt.wantDecision) {
+				t.Errorf("ledger %q, want %q", got, tt.wantDecision)
+			}
+			if got := scan[int](t, d, `SELECT count(*) FROM order_events`); got != tt.wantEvents {
+				t.Errorf("%d events, want %d", got, tt.wantEvents)
+			}
+			if n := scan[int](t, d, `SELECT count(*) FROM orders WHERE total_amount IS NOT NULL OR query_count > 0`); n != 0 {
+				t.Error("something of a superseded answer was booked")
+			}
+		})
+	}
+}
+
+// A second late answer of the same kind is one conflict, not two.
+func TestRecordTellsOfAConflictOnce(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 1)
+	first := settled(d.claimOne(t))
+	d.exec(t, `UPDATE orders SET lease_until = now() - interval '1 second'`)
+	second := settled(d.claimOne(t))
+	d.exec(t, `UPDATE orders SET status = 'TRADE_CLOSED'`)
+	d.record(t, first)
+	d.record(t, second)
+	if n := scan[int](t, d, `SELECT count(*) FROM order_events`); n != 1 {
+		t.Errorf("%d events, want 1", n)
+	}
+	if n := scan[int](t, d, `SELECT count(*) FROM order_queries`); n != 2 {
+		t.Errorf("%d ledger rows, want 2", n)
+	}
+}
+
+// One process can hold an old and a new claim of the same order: only the newer
+// one counts, even in one group.
+func TestRecordTwoClaimsOfAnOrderInOneGroup(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 1)
+	old := settled(d.claimOne(t))
+	d.exec(t, `UPDATE orders SET lease_until = now() - interval '1 second'`)
+	newer := settled(d.claimOne(t))
+	written := d.record(t, old, newer)
+	if written[0].Decision != store.Superseded || written[1].Decision != store.Settled {
+		t.Errorf("decisions %s, %s; want superseded, settled", written[0].Decision, written[1].Decision)
+	}
+	if n := scan[int](t, d, `SELECT count(*) FROM order_events`); n != 1 {
+		t.Errorf("%d events, want 1", n)
+	}
+}
+
+func TestRecordReviews(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 1)
+	d.exec(t, `UPDATE orders SET review_reason = 'amount_missing', review_note = 'a note'`)
+	claim := func() store.Order {
+		orders, err := d.Claim(t.Context(), store.Claim{Worker: "test", Lease: time.Minute, Limit: 1, Selection: &store.Selection{OnlyReview: true}})
+		if err != nil || len(orders) != 1 {
+			t.Fatalf("claimed %v, %v", orders, err)
+		}
+		return orders[0]
+	}
+	review := func() string {
+		return scan[string](t, d, `SELECT concat_ws(': ', review_reason, review_note) FROM orders`)
+	}
+
+	stays := deferred(claim())
+	stays.NextQueryAt = nil
+	d.record(t, stays)
+	if got := review(); got != "amount_missing: a note" {
+		t.Errorf("after a deferred answer: %q", got)
+	}
+	other := deferred(claim())
+	other.Decision, other.NextQueryAt, other.ReviewReason, other.ReviewNote = store.Review, nil, "amount_mismatch", "another"
+	d.record(t, other)
+	if got := review(); got != "amount_mismatch: another" {
+		t.Errorf("after another review: %q", got)
+	}
+	d.record(t, settled(claim()))
+	if got := review(); got != "" {
+		t.Errorf("after a settlement: %q", got)
+	}
+}
+
+func TestRecordRefusesAGroupWithAValueThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*store.Outcome){
+		"a NUL character":  func(o *store.Outcome) { o.Settlement.BankInfo = new("a\x00b") },
+		"a short number":   func(o *store.Outcome) { o.Settlement.TargetOrderID = new("123") },
+		"a number too big": func(o *store.Outcome) { o.Settlement.TotalAmount = new(int64(-1)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := open(t)
+			d.insert(t, 2)
+			orders := d.claim(t, 2)
+			good, bad := settled(orders[0]), settled(orders[1])
+			spoil(&bad)
+			_, err := d.Record(t.Context(), []store.Outcome{good, bad})
+			if !errors.Is(err, store.ErrUnwritable) || store.IsTransient(err) {
+				t.Fatalf("error %v, want ErrUnwritable", err)
+			}
+			if n := scan[int](t, d, `SELECT count(*) FROM order_queries`); n != 0 {
+				t.Fatalf("%d ledger rows of a refused group", n)
+			}
+			d.record(t, good)
+			written, err := d.RecordUnwritable(t.Context(), bad, err)
+			if err != nil || written.Decision != store.Review {
+				t.Fatalf("RecordUnwritable = %s, %v", written.Decision, err)
+			}
+			if got := scan[string](t, d, `SELECT concat_ws(' ', status, review_reason, total_amount) FROM orders WHERE id = 2`); got != "UNKNOWN unwritable" {
+				t.Errorf("row %q", got)
+			}
+			note := scan[string](t, d, `SELECT review_note FROM orders WHERE id = 2`)
+			if !strings.Contains(note, "TRADE_SUCCESS") || !strings.Contains(note, "by hand") {
+				t.Errorf("the note does not say what to do: %q", note)
+			}
+			if got := scan[string](t, d, `SELECT concat_ws(' ', decision, reason) FROM order_queries WHERE order_id = 2`); got != "review unwritable" {
+				t.Errorf("ledger %q", got)
+			}
+			if got := scan[string](t, d, `SELECT string_agg(event, ',' ORDER BY order_id) FROM order_events`); got != "order.paid,order.review" {
+				t.Errorf("events %q", got)
+			}
+		})
+	}
+}
+
+// Evidence must be written whatever the gateway sends.
+func TestRecordMakesTheLedgersTextsSafe(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 1)
+	out := deferred(d.claimOne(t))
+	out.Question.ErrCode, out.Question.ErrMsg, out.Question.TradeStatus = "A\x00", "b\xff\x00", "C\x00"
+	out.LastError = "d\x00\xff"
+	d.record(t, out)
+	got := scan[string](t, d, `SELECT concat_ws(' ', err_code, err_msg, trade_status, last_error) FROM order_queries JOIN orders ON orders.id = order_id`)
+	if want := "A\uFFFD b\uFFFD\uFFFD C\uFFFD d\uFFFD\uFFFD"; got != want {
+		t.Errorf("texts %q, want %q", got, want)
+	}
+}
+
+func TestRecordOfStaleAndFreshClaimsByManyWriters(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	const orders = 60
+	d.insert(t, orders)
+	var groups [][]store.Outcome
+	for range 4 { // four claims of each order, of which only the last may count
+		var group []store.Outcome
+		for _, o := range d.claim(t, orders) {
+			group = append(group, settled(o))
+		}
+		groups = append(groups, group)
+		d.exec(t, `UPDATE orders SET lease_until = now() - interval '1 second'`)
+	}
+	var wg sync.WaitGroup
+	for _, group := range groups {
+		wg.Go(func() {
+			for {
+				_, err := d.Record(t.Context(), group)
+				if err == nil {
+					return
+				}
+				if !store.IsTransient(err) { // a deadlock is, and is tried again
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	got := scan[string](t, d, `SELECT (SELECT count(*) FROM orders WHERE status = 'TRADE_SUCCESS') || ' ' ||
+		(SELECT count(*) FROM order_events) || ' ' || (SELECT count(*) FROM order_queries) || ' ' ||
+		(SELECT count(*) FROM order_queries WHERE decision = 'superseded')`)
+	if want := "60 60 240 180"; got != want {
+		t.Errorf("settled, events, questions, superseded: %s, want %s", got, want)
+	}
+}
+
+func TestNotFoundEvidence(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 3)
+	d.exec(t, `UPDATE orders SET mid = '898340149000099' WHERE id = 3`)
+	d.exec(t, `INSERT INTO order_queries (order_id, claim_no, decision, err_code) VALUES
+		(1, 1, 'deferred', 'NO_ORDER'), (1, 2, 'deferred', 'NO_ORDER'), (1, 3, 'no_answer', '9200'), (2, 1, 'deferred', 'NO_ORDER')`)
+	since := time.Now().Add(-24 * time.Hour)
+	order := store.Order{ID: 1, MID: mid}
+	check := func(want store.Evidence) {
+		t.Helper()
+		got, err := d.NotFoundEvidence(t.Context(), order, since)
+		if err != nil || got != want {
+			t.Errorf("evidence %+v, %v; want %+v", got, err, want)
+		}
+	}
+	check(store.Evidence{NoOrders: 2})
+	d.exec(t, `INSERT INTO order_queries (order_id, claim_no, decision, trade_status, reason, queried_at) VALUES
+		(3, 1, 'settled', 'TRADE_SUCCESS', NULL, now()),                      -- another merchant
+		(2, 2, 'review', 'TRADE_SUCCESS', 'identity_mismatch', now()),        -- another order's answer
+		(2, 3, 'no_answer', 'TRADE_SUCCESS', 'transient', now()),             -- an error page
+		(2, 4, 'deferred', 'NEW_ORDER', 'unresolved', now() - interval '25 hours')`)
+	check(store.Evidence{NoOrders: 2})
+	d.exec(t, `INSERT INTO order_queries (order_id, claim_no, decision, trade_status) VALUES (2, 5, 'deferred', 'NEW_ORDER')`)
+	check(store.Evidence{NoOrders: 2, MerchantFound: true})
+}

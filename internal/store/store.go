@@ -1,0 +1,106 @@
+// Package store is the only place that holds SQL. It keeps the orders, the
+// ledger of questions and the events in Postgres.
+//
+// # How the table is a queue
+//
+// An order is due when its outcome is unknown, nobody has to look at it first
+// (review_reason), no question about it is in flight (lease_until) and its time
+// has come (next_query_at). [Store.Claim] takes due orders in one statement: it
+// skips rows that others hold, sets a lease and raises the row's claim number.
+// No lock and no transaction outlives that statement, so the gateway is asked
+// outside of any. An expired lease needs no reaper: the row is simply due again.
+//
+// [Store.Record] writes a group of answers in one transaction. Each write is
+// guarded by the claim number and by the status that was read, so that a late
+// answer, or one that the application overtook, changes nothing. Such an answer
+// still leaves its row in the ledger.
+//
+// All times come from the database's clock.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Store reads and writes the tables. It is safe for use by many goroutines.
+type Store struct {
+	pool *pgxpool.Pool
+}
+
+// Open prepares a pool for url (any pgx URL or keyword string; the standard PG*
+// variables fill in what it leaves out). It fails on a url that cannot be read;
+// whether the server answers is for [Store.Ping] to say.
+func Open(ctx context.Context, url string) (*Store, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("database url: %w", err)
+	}
+	if config.ConnConfig.RuntimeParams["application_name"] == "" {
+		config.ConnConfig.RuntimeParams["application_name"] = "reconciler"
+	}
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = 10 * time.Second
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("database pool: %w", err)
+	}
+	return &Store{pool: pool}, nil
+}
+
+// Close waits for the statements in flight and closes the connections.
+func (s *Store) Close() { s.pool.Close() }
+
+// Ping reports whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.pool.Ping(ctx); err != nil {
+		return fmt.Errorf("database does not answer: %w", err)
+	}
+	return nil
+}
+
+// Now is the database's clock.
+func (s *Store) Now(ctx context.Context) (time.Time, error) {
+	var now time.Time
+	if err := s.pool.QueryRow(ctx, "SELECT now()").Scan(&now); err != nil {
+		return time.Time{}, fmt.Errorf("read the database's clock: %w", err)
+	}
+	return now, nil
+}
+
+// IsTransient reports whether the same statement may succeed later: the server
+// cannot be reached, is shutting down or starting, or undid a transaction in
+// favour of another. What a row's own values caused is not transient.
+func IsTransient(err error) bool {
+	if err == nil || errors.Is(err, pgx.ErrNoRows) {
+		return false
+	}
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) {
+		return true // the connection, not the server, has spoken
+	}
+	switch class(pgErr) {
+	case "08", "25", "40", "53", "55", "57", "58":
+		// connection, read-only after a failover, serialization and deadlock,
+		// resources, locks, operator intervention, system
+		return true
+	}
+	return false
+}
+
+// isUnwritable reports whether the values themselves were refused: data
+// exceptions (a NUL character, a number out of range) and constraints.
+func isUnwritable(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && (class(pgErr) == "22" || class(pgErr) == "23")
+}
+
+// class is the first two characters of an error's SQLSTATE.
+func class(err *pgconn.PgError) string { return err.Code[:min(2, len(err.Code))] }

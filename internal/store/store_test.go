@@ -1,0 +1,170 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"reconciler/internal/postgres/postgrestest"
+	"reconciler/internal/store"
+)
+
+func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m, migrate)) }
+
+func migrate(ctx context.Context, url string) error {
+	s, err := store.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	_, err = s.MigrateUp(ctx)
+	return err
+}
+
+const (
+	mid = "898340149000005"
+	tid = "88880001"
+)
+
+// database is a migrated database of the test's own, with a connection beside
+// the store's to play the application and the operator.
+type database struct {
+	*store.Store
+
+	url  string
+	conn *pgx.Conn
+}
+
+func open(t *testing.T) database {
+	t.Helper()
+	url := postgrestest.NewDatabase(t)
+	s, err := store.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	return database{Store: s, url: url, conn: conn}
+}
+
+func (d database) exec(t *testing.T, sql string, args ...any) pgconn.CommandTag {
+	t.Helper()
+	tag, err := d.conn.Exec(t.Context(), sql, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return tag
+}
+
+func scan[T any](t *testing.T, d database, sql string, args ...any) T {
+	t.Helper()
+	var v T
+	if err := d.conn.QueryRow(t.Context(), sql, args...).Scan(&v); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return v
+}
+
+// insert adds n orders that are due, with the numbers 319400000001 and up.
+func (d database) insert(t *testing.T, n int) {
+	t.Helper()
+	d.exec(t, `INSERT INTO orders (mid, tid, mer_order_id, order_amount, next_query_at)
+		SELECT $1, $2, '3194' || lpad(i::text, 8, '0'), 100, now() - interval '1 hour' + i * interval '1 millisecond'
+		FROM generate_series(1, $3) i`, mid, tid, n)
+}
+
+func (d database) claim(t *testing.T, limit int) []store.Order {
+	t.Helper()
+	orders, err := d.Claim(t.Context(), store.Claim{Worker: "test", Lease: time.Minute, Limit: limit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return orders
+}
+
+func (d database) claimOne(t *testing.T) store.Order {
+	t.Helper()
+	orders := d.claim(t, 1)
+	if len(orders) != 1 {
+		t.Fatalf("claimed %d orders, want 1", len(orders))
+	}
+	return orders[0]
+}
+
+func (d database) record(t *testing.T, group ...store.Outcome) []store.Outcome {
+	t.Helper()
+	written, err := d.Record(t.Context(), group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return written
+}
+
+// settled is an answer that pays the order.
+func settled(o store.Order) store.Outcome {
+	return store.Outcome{
+		Order: o, Decision: store.Settled, Reason: "trade_success", Status: store.StatusTradeSuccess,
+		Event:      store.EventPaid,
+		Settlement: store.Settlement{TotalAmount: new(int64(100)), SeqID: new("12345678901N")},
+		Question:   question(o),
+	}
+}
+
+// deferred is an answer that leaves the order open.
+func deferred(o store.Order) store.Outcome {
+	return store.Outcome{
+		Order: o, Decision: store.Deferred, Reason: "unresolved", Status: store.StatusNewOrder,
+		NextQueryAt: new(o.ClaimedAt.Add(15 * time.Second)), Question: question(o),
+	}
+}
+
+func question(o store.Order) store.Question {
+	return store.Question{
+		At: o.ClaimedAt, Duration: 20 * time.Millisecond, RoundTrips: 1, Worker: "test",
+		HTTPStatus: 200, ErrCode: "SUCCESS", TradeStatus: "TRADE_SUCCESS", Response: []byte(`{"status":"TRADE_SUCCESS"}`),
+	}
+}
+
+func TestOpenRefusesABadURL(t *testing.T) {
+	t.Parallel()
+	if s, err := store.Open(t.Context(), "postgres://host:notaport/db"); err == nil {
+		s.Close()
+		t.Error("no error")
+	}
+}
+
+func TestIsTransient(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		err  error
+		want bool
+	}{
+		{nil, false},
+		{pgx.ErrNoRows, false},
+		{errors.New("connection reset by peer"), true},
+		{&pgconn.PgError{Code: "57P01"}, true}, // terminating connection due to administrator command
+		{&pgconn.PgError{Code: "40P01"}, true}, // deadlock
+		{&pgconn.PgError{Code: "25006"}, true}, // read-only: a standby
+		{&pgconn.PgError{Code: "53100"}, true}, // disk full
+		{fmt.Errorf("record: %w", &pgconn.PgError{Code: "08006"}), true},
+		{&pgconn.PgError{Code: "22021"}, false}, // a NUL character
+		{&pgconn.PgError{Code: "23514"}, false}, // a check
+		{&pgconn.PgError{Code: "42P01"}, false}, // no such table
+		{&pgconn.PgError{Code: "P0001"}, false}, // raised by a trigger
+		{&pgconn.PgError{Code: ""}, false},
+	} {
+		if got := store.IsTransient(tt.err); got != tt.want {
+			t.Errorf("IsTransient(%v) = %v, want %v", tt.err, got, tt.want)
+		}
+	}
+}
