@@ -42,6 +42,9 @@ type demo struct {
 
 // Run plays the script and fails unless every order ends as scripted.
 func (c *demoCommand) Run(p *process) error {
+	if err := p.check(); err != nil {
+		return err
+	}
 	fmt.Fprintln(p.stdout, "Starting a private Postgres and a simulated gateway ...")
 	d, err := newDemo(p)
 	if d != nil {
@@ -110,7 +113,7 @@ func (d *demo) connect(p *process) error {
 			Credentials: credentials, Timeout: demoTimeout, Concurrency: 32,
 		},
 		options: poller.Options{
-			Worker: "demo", Concurrency: 32, Rate: 200, RequestTimeout: demoTimeout, Lease: 10 * time.Second,
+			AppID: credentials.AppID, Worker: "demo", Concurrency: 32, Rate: 200, RequestTimeout: demoTimeout, Lease: 10 * time.Second,
 			Plan: poller.Plan{
 				Initial: 500 * time.Millisecond, Multiplier: 2, Max: 2 * time.Second, Jitter: 0.1,
 				SlowAfter: 24 * time.Hour, GiveUpAfter: 168 * time.Hour, NotFoundAfter: 2 * time.Hour,

@@ -35,7 +35,10 @@ type commands struct {
 
 	Run       runCommand       `cmd:"" help:"Ask about orders as they fall due, until stopped: the daemon."`
 	RunOnce   runOnceCommand   `cmd:"" help:"Do one pass and exit: catch up by hand."`
+	Pause     pauseCommand     `cmd:"" help:"Ask nothing about a merchant, or with an app id, for a while; all instances obey."`
+	Resume    resumeCommand    `cmd:"" help:"End such a pause, or one of the breaker."`
 	Migrate   migrateCommand   `cmd:"" help:"Change the database's schema; the only command that does."`
+	Prune     pruneCommand     `cmd:"" help:"Delete old questions and events of finished orders."`
 	Query     queryCommand     `cmd:"" help:"Ask the gateway about one order; needs no database."`
 	Simulator simulatorCommand `cmd:"" help:"Serve a fake gateway that plays a scenario."`
 	Demo      demoCommand      `cmd:"" help:"Show everything on this machine, with nothing to configure."`
@@ -49,6 +52,17 @@ type process struct {
 	stderr *os.File
 	getenv func(string) string
 	log    logSettings
+
+	unreadable unreadable
+}
+
+// check is the usage error of all problems with the settings, those that any
+// command may have included.
+func (p *process) check(problems ...error) error {
+	if err := p.unreadable.problems(append(problems, p.log.validate())...); err != nil {
+		return usageError{err}
+	}
+	return nil
 }
 
 // usageError is an error of the one who called: exit code 2.
@@ -65,13 +79,14 @@ func main() {
 func run(args []string, stdout io.Writer, stderr *os.File, getenv func(string) string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, func() {
+	finished := context.AfterFunc(ctx, func() {
 		stop()
 		time.AfterFunc(graceTime, func() {
 			fmt.Fprintln(stderr, "reconciler: the stop took longer than", graceTime)
 			os.Exit(exitFailed)
 		})
 	})
+	defer finished()
 	err := runCommandLine(ctx, args, stdout, stderr, getenv)
 	if err == nil {
 		return exitDone
@@ -107,10 +122,9 @@ func runCommandLine(ctx context.Context, args []string, stdout io.Writer, stderr
 	if err != nil {
 		return usageError{fmt.Errorf("%w (see reconciler --help)", err)}
 	}
-	if err := unreadable(selected.Flags()); err != nil {
-		return usageError{err}
-	}
-	return selected.Run(&process{ctx: ctx, stdout: stdout, stderr: stderr, getenv: getenv, log: cli.Log})
+	return selected.Run(&process{
+		ctx: ctx, stdout: stdout, stderr: stderr, getenv: getenv, log: cli.Log, unreadable: unreadableAmong(selected.Flags()),
+	})
 }
 
 type versionCommand struct{}

@@ -73,8 +73,8 @@ func (c migrateStatus) Run(p *process) error {
 
 // with opens the database for do.
 func (s databaseSettings) with(p *process, do func(context.Context, *store.Store) error) error {
-	if err := badSettings(s.validate(p.getenv)); err != nil {
-		return usageError{err}
+	if err := p.check(s.validate(p.getenv)); err != nil {
+		return err
 	}
 	orders, err := store.Open(p.ctx, s.URL)
 	if err != nil {

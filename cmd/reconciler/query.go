@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"text/tabwriter"
 
 	"reconciler/internal/chinaums"
@@ -38,16 +39,22 @@ func (c *queryCommand) Run(p *process) error {
 	request := chinaums.Request{
 		MID: c.MID, TID: c.TID, InstMID: c.InstMID, MerOrderID: c.MerOrderID, TargetOrderID: c.TargetOrderID,
 	}
-	if err := badSettings(err, request.Validate()); err != nil {
-		return usageError{err}
+	if err := p.check(err, request.Validate()); err != nil {
+		return err
 	}
 	client, err := chinaums.New(options)
 	if err != nil {
-		return usageError{badSettings(err)}
+		return err
 	}
 	defer client.Close()
 	answer, trouble := client.Query(p.ctx, request)
 	return errors.Join(printAnswer(p.stdout, c.Output, answer), trouble)
+}
+
+// printable keeps foreign text from steering the terminal or forging a line.
+func printable(text string) string {
+	quoted := strconv.QuoteToGraphic(text)
+	return quoted[1 : len(quoted)-1]
 }
 
 func printAnswer(w io.Writer, form string, a chinaums.Answer) error {
@@ -64,7 +71,7 @@ func printAnswer(w io.Writer, form string, a chinaums.Answer) error {
 		return encoder.Encode(f)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "http_status\t%d\nerr_code\t%s\nerr_msg\t%s\ntrade_status\t%s\n", f.HTTPStatus, f.ErrCode, f.ErrMsg, f.TradeStatus)
+	fmt.Fprintf(table, "http_status\t%d\nerr_code\t%s\nerr_msg\t%s\ntrade_status\t%s\n", f.HTTPStatus, printable(f.ErrCode), printable(f.ErrMsg), printable(f.TradeStatus))
 	if f.TotalAmount != nil {
 		fmt.Fprintf(table, "total_amount\t%d fen\n", *f.TotalAmount)
 	}

@@ -50,6 +50,14 @@ func (c *runOnceCommand) Run(p *process) error {
 		return usageError{err}
 	}
 	defer orders.Close()
+	err = c.catchUp(p, r, orders)
+	if p.ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // stopped before there was anything to tell
+	}
+	return err
+}
+
+func (c *runOnceCommand) catchUp(p *process, r resolved, orders *store.Store) error {
 	if err := orders.CheckSchema(p.ctx); err != nil {
 		if store.IsTransient(err) {
 			return err
@@ -96,7 +104,7 @@ func (c *runOnceCommand) pass(p *process, r resolved, orders *store.Store, run p
 	if summary.BreakerOpen {
 		fmt.Fprintln(p.stderr, "reconciler: the gateway fails or refuses our credentials; the run ended early. What is left stays due.")
 	}
-	if !summary.Complete() && p.ctx.Err() == nil {
+	if summary.Unwritten > 0 || (!summary.Complete() && p.ctx.Err() == nil) {
 		return errIncomplete
 	}
 	return nil

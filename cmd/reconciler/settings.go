@@ -15,6 +15,7 @@ import (
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/poller"
+	"reconciler/internal/store"
 )
 
 type databaseSettings struct {
@@ -25,9 +26,9 @@ type databaseSettings struct {
 // end up in whatever server happens to run here.
 func (s databaseSettings) validate(getenv func(string) string) error {
 	if s.URL != "" {
-		return nil
+		return store.CheckURL(s.URL)
 	}
-	for _, name := range []string{"PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGSERVICE"} {
+	for _, name := range []string{"PGHOST", "PGDATABASE", "PGSERVICE"} {
 		if getenv(name) != "" {
 			return nil
 		}
@@ -38,6 +39,7 @@ func (s databaseSettings) validate(getenv func(string) string) error {
 type gatewaySettings struct {
 	AppID          string   `name:"app-id" env:"CHINAUMS_APP_ID" placeholder:"ID" help:"The app id that ChinaUMS gave. Its key comes from CHINAUMS_APP_KEY or --app-key-file."`
 	AppKeyFile     string   `name:"app-key-file" env:"CHINAUMS_APP_KEY_FILE" placeholder:"FILE" help:"A file that holds the app's key, instead of CHINAUMS_APP_KEY."`
+	Auth           string   `name:"auth" env:"CHINAUMS_AUTH" default:"body-sig" help:"How questions say who asks: body-sig signs each; access-token shares a token of about an hour."`
 	URL            string   `name:"gateway-url" env:"CHINAUMS_BASE_URL" default:"https://api-mop.chinaums.com" help:"The gateway; https://test-api-open.chinaums.com is the test one."`
 	QueryPath      string   `name:"query-path" env:"CHINAUMS_QUERY_PATH" default:"/v1/netpay/wx/mini-pre-query" help:"The endpoint's path."`
 	InsecureHTTP   bool     `name:"insecure-http" env:"RECONCILER_INSECURE_HTTP" help:"Allow a gateway by plain http that is not on this machine."`
@@ -47,14 +49,25 @@ type gatewaySettings struct {
 // options are the client's; every problem is named.
 func (s gatewaySettings) options(getenv func(string) string, concurrency int) (chinaums.Options, error) {
 	key, keyErr := s.key(getenv)
+	options := chinaums.Options{
+		BaseURL: s.URL, Path: s.QueryPath, Timeout: s.RequestTimeout.T, Concurrency: concurrency,
+		Credentials: chinaums.Credentials{AppID: s.AppID, AppKey: key}, Auth: chinaums.Auth(s.Auth),
+	}
+	probe := options // what is missing has its own words
 	var idErr error
 	if s.AppID == "" {
 		idErr = errors.New("no app id: set CHINAUMS_APP_ID (or --app-id)")
+		probe.Credentials.AppID = "missing"
 	}
-	return chinaums.Options{
-		BaseURL: s.URL, Path: s.QueryPath, Timeout: s.RequestTimeout.T, Concurrency: concurrency,
-		Credentials: chinaums.Credentials{AppID: s.AppID, AppKey: key},
-	}, errors.Join(idErr, keyErr, s.checkURL())
+	if keyErr != nil {
+		probe.Credentials.AppKey = "missing"
+	}
+	probe.Concurrency = max(1, concurrency) // the poller's to judge
+	client, clientErr := chinaums.New(probe)
+	if clientErr == nil {
+		client.Close()
+	}
+	return options, errors.Join(idErr, keyErr, clientErr, s.checkURL())
 }
 
 func (s gatewaySettings) key(getenv func(string) string) (string, error) {
@@ -95,7 +108,7 @@ func (s gatewaySettings) checkURL() error {
 
 type pollSettings struct {
 	Concurrency    integer  `name:"concurrency" env:"RECONCILER_CONCURRENCY" default:"32" help:"Questions in flight at once."`
-	Rate           decimal  `name:"rate" env:"RECONCILER_RATE" default:"50" help:"Round trips a second, retries included, of this instance; bursts of one second; 0 is no limit."`
+	Rate           decimal  `name:"rate" env:"RECONCILER_RATE" default:"50" help:"Round trips a second, retries included, of all instances together; 0 is no limit."`
 	Lease          duration `name:"lease" env:"RECONCILER_LEASE" default:"1m" help:"How long a claimed order is kept from other instances."`
 	PlanInitial    duration `name:"plan-initial" env:"RECONCILER_PLAN_INITIAL" default:"15s" help:"The first wait between two questions about an order."`
 	PlanMultiplier decimal  `name:"plan-multiplier" env:"RECONCILER_PLAN_MULTIPLIER" default:"2" help:"By which each further wait grows."`
@@ -130,21 +143,10 @@ type resolved struct {
 func (s service) resolve(p *process, others ...error) (resolved, error) {
 	client, gatewayErr := s.Gateway.options(p.getenv, s.Poll.Concurrency.T)
 	r := resolved{client: client, options: poller.Options{
-		Worker: workerName(), Concurrency: s.Poll.Concurrency.T, Rate: s.Poll.Rate.T,
+		AppID: s.Gateway.AppID, Worker: workerName(), Concurrency: s.Poll.Concurrency.T, Rate: s.Poll.Rate.T,
 		RequestTimeout: s.Gateway.RequestTimeout.T, Lease: s.Poll.Lease.T, Plan: s.Poll.plan(),
 	}}
-	problems := append([]error{s.Database.validate(p.getenv), gatewayErr, r.options.Validate(), p.log.validate()}, others...)
-	if gatewayErr == nil {
-		if c, err := chinaums.New(client); err != nil {
-			problems = append(problems, err)
-		} else {
-			c.Close()
-		}
-	}
-	if err := badSettings(problems...); err != nil {
-		return resolved{}, usageError{err}
-	}
-	return r, nil
+	return r, p.check(append([]error{s.Database.validate(p.getenv), gatewayErr, r.options.Validate()}, others...)...)
 }
 
 // workerName tells instances apart in claimed_by and in the ledger.

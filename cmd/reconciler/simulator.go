@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,16 +10,20 @@ import (
 	"os"
 	"time"
 
+	"reconciler/examples"
 	"reconciler/internal/chinaums/simulator"
 )
 
 type simulatorCommand struct {
 	Listen   string `name:"listen" default:"127.0.0.1:8080" help:"Where to serve."`
-	Scenario string `name:"scenario" required:"" placeholder:"FILE" help:"The scenario, YAML: who may ask, which orders there are and what becomes of them. See examples/scenario.yaml."`
+	Scenario string `name:"scenario" placeholder:"FILE" help:"The scenario, YAML: who may ask, which orders there are and what becomes of them. Without: examples/scenario.yaml, which explains the form."`
 }
 
 // Run serves until it is stopped.
 func (c *simulatorCommand) Run(p *process) error {
+	if err := p.check(); err != nil {
+		return err
+	}
 	gateway, err := c.load()
 	if err != nil {
 		return usageError{fmt.Errorf("scenario %s: %w", c.Scenario, err)}
@@ -34,12 +39,14 @@ func (c *simulatorCommand) Run(p *process) error {
 }
 
 func (c *simulatorCommand) load() (*simulator.Simulator, error) {
-	file, err := os.Open(c.Scenario)
-	if err != nil {
-		return nil, err
+	text := examples.Scenario
+	if c.Scenario != "" {
+		var err error
+		if text, err = os.ReadFile(c.Scenario); err != nil {
+			return nil, err
+		}
 	}
-	defer file.Close()
-	scenario, err := simulator.LoadScenario(file)
+	scenario, err := simulator.LoadScenario(bytes.NewReader(text))
 	if err != nil {
 		return nil, err
 	}

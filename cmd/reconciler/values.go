@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,7 +26,7 @@ type (
 	decimal  = value[float64]
 )
 
-// UnmarshalText never fails; see [unreadable].
+// UnmarshalText never fails; see [unreadableAmong].
 func (v *value[T]) UnmarshalText(text []byte) error { //nolint:unparam // encoding.TextUnmarshaler has an error
 	v.problem = nil
 	switch target := any(&v.T).(type) {
@@ -56,9 +58,11 @@ func parseFinite(text string) (float64, error) {
 
 func (v *value[T]) unreadable() error { return v.problem }
 
-// unreadable names every setting whose text could not be read.
-func unreadable(flags []*kong.Flag) error {
-	var problems []error
+// unreadable are the settings whose text could not be read, each with its problem.
+type unreadable map[string]error
+
+func unreadableAmong(flags []*kong.Flag) unreadable {
+	found := make(unreadable)
 	for _, flag := range flags {
 		setting, ok := reflect.TypeAssert[interface{ unreadable() error }](flag.Target.Addr())
 		if !ok || setting.unreadable() == nil {
@@ -68,9 +72,26 @@ func unreadable(flags []*kong.Flag) error {
 		if len(flag.Envs) > 0 {
 			name += " (" + strings.Join(flag.Envs, ", ") + ")"
 		}
-		problems = append(problems, fmt.Errorf("%s %w", name, setting.unreadable()))
+		found[flag.Name] = fmt.Errorf("%s %w", name, setting.unreadable())
 	}
-	return badSettings(problems...)
+	return found
+}
+
+// problems puts those of the settings that were read beside those that were not.
+// What is said of the value that stands in for an unreadable one is left out.
+func (u unreadable) problems(others ...error) error {
+	var lines []error
+	for _, name := range slices.Sorted(maps.Keys(u)) {
+		lines = append(lines, u[name])
+	}
+	if joined := errors.Join(others...); joined != nil {
+		for line := range strings.SplitSeq(joined.Error(), "\n") {
+			if name, _, _ := strings.Cut(line, " "); u[name] == nil {
+				lines = append(lines, errors.New(line))
+			}
+		}
+	}
+	return badSettings(lines...)
 }
 
 // badSettings puts all problems into one error, nil if there is none.

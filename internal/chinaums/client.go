@@ -2,6 +2,11 @@
 // It knows the protocol and nothing else: neither orders nor SQL, and no policy. One Query is one round trip with a fresh nonce
 // and fresh stamps; the caller loops, and an *Error's Class tells it whether that can help.
 //
+// With AuthAccessToken a Client has one access token for all its questions. The Query that finds it due brings a new one first:
+// one request more, within the same timeout, about once in 48 minutes. Where none comes, the question is not sent. A refused
+// token is not replaced within the Query; that is the caller's next round trip. The gateway keeps the latest ten tokens of
+// an app id, so that more than ten Clients with the same one would end each other's: they are better off with AuthBodySig.
+//
 // An answer has two layers that must not be mixed up. The envelope (HTTP status, errCode) says whether the question was
 // answered; only the trade status inside says anything about the payment. So an error is always an *Error, never a status, and
 // Query's error is nil only for HTTP 200 with SUCCESS in one JSON object. The Answer is filled as far as it is known all the same:
@@ -31,17 +36,23 @@ var errOversize = fmt.Errorf("the body is longer than %d bytes", maxBody)
 // Client asks the gateway. It is safe for concurrent use.
 type Client struct {
 	url       string
+	tokenURL  string
 	timeout   time.Duration
 	now       func() time.Time
 	rand      io.Reader
 	transport *http.Transport
-	// authorize holds the credentials; inside a function no way of printing a Client shows them.
-	authorize func(timestamp, nonce string, body []byte) string
+	// sign holds the credentials, as tokens does; inside a function no way of printing a Client shows them.
+	sign   authorizer
+	tokens *tokenKeeper // nil with AuthBodySig
 }
 
-// Query asks about one order in exactly one round trip, without any retry. The error is nil if and only if HTTP 200, SUCCESS and
-// one JSON object came; else it is an *Error, and the Answer holds what is known. A cancelled context and a passed timeout are
-// ClassTransient and wrap context.Canceled or context.DeadlineExceeded.
+// authorizer returns the Authorization header of one question.
+type authorizer func(timestamp, nonce string, body []byte) string
+
+// Query asks about one order in exactly one round trip, without any retry; the round trip that brings a token for all is not
+// counted. The error is nil if and only if HTTP 200, SUCCESS and one JSON object came; else it is an *Error, and the Answer holds
+// what is known. A cancelled context and a passed timeout are ClassTransient and wrap context.Canceled or
+// context.DeadlineExceeded.
 func (c *Client) Query(ctx context.Context, r Request) (Answer, error) {
 	if err := r.Validate(); err != nil {
 		return Answer{}, err
@@ -49,7 +60,20 @@ func (c *Client) Query(ctx context.Context, r Request) (Answer, error) {
 	passed := fmt.Errorf("the request timeout of %v passed", c.timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, passed)
 	defer cancel()
-	request, err := c.newRequest(ctx, r)
+	if c.tokens == nil {
+		return c.ask(ctx, r, c.sign)
+	}
+	token, err := c.tokens.take(ctx)
+	if err != nil {
+		return answerTo(err), err
+	}
+	answer, err := c.ask(ctx, r, token.authorize)
+	return c.tokens.judge(token, answer, err)
+}
+
+// ask is the round trip of the question itself.
+func (c *Client) ask(ctx context.Context, r Request, authorize authorizer) (Answer, error) {
+	request, err := c.newRequest(ctx, r, authorize)
 	if err != nil {
 		return Answer{}, newError(ClassTransient, Answer{}, err)
 	}
@@ -69,9 +93,8 @@ func (c *Client) Query(ctx context.Context, r Request) (Answer, error) {
 // Close closes the idle connections. Questions in flight go on.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// newRequest stamps, signs and wraps a question. The body is one that net/http cannot rewind (GetBody is nil): its transport
-// would otherwise repeat a request by itself on a stale connection, and the caller's count of round trips would not hold.
-func (c *Client) newRequest(ctx context.Context, r Request) (*http.Request, error) {
+// newRequest stamps, signs and wraps a question.
+func (c *Client) newRequest(ctx context.Context, r Request, authorize authorizer) (*http.Request, error) {
 	now := c.now().In(China())
 	nonce, err := c.nonce()
 	if err != nil {
@@ -81,7 +104,18 @@ func (c *Client) newRequest(ctx context.Context, r Request) (*http.Request, erro
 	if err != nil {
 		return nil, fmt.Errorf("write the question: %w", err)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
+	request, err := newPost(ctx, c.url, body)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Authorization", authorize(now.Format(TimestampLayout), nonce, body))
+	return request, nil
+}
+
+// newPost wraps a body in a request that net/http cannot rewind (GetBody is nil): its transport would otherwise repeat a request
+// by itself on a stale connection, and the caller's count of round trips would not hold.
+func newPost(ctx context.Context, url string, body []byte) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("make the request: %w", err)
 	}
@@ -89,7 +123,6 @@ func (c *Client) newRequest(ctx context.Context, r Request) (*http.Request, erro
 	request.Header.Set("Content-Type", "application/json; charset=utf-8")
 	request.Header.Set("Accept", "application/json")
 	request.Header.Set("User-Agent", "reconciler")
-	request.Header.Set("Authorization", c.authorize(now.Format(TimestampLayout), nonce, body))
 	return request, nil
 }
 
@@ -135,6 +168,15 @@ func withCause(ctx context.Context, err error) error {
 
 func newError(class Class, a Answer, err error) error {
 	return &Error{Class: class, HTTPStatus: a.HTTPStatus, Code: a.Code, Message: a.Message, Err: err}
+}
+
+// answerTo is what is known where there was no question for want of a token.
+func answerTo(err error) Answer {
+	trouble, ok := errors.AsType[*Error](err)
+	if !ok {
+		return Answer{}
+	}
+	return Answer{HTTPStatus: trouble.HTTPStatus, Code: trouble.Code, Message: trouble.Message}
 }
 
 // defaultNow and defaultRand stand for the fields of Options that may be left out.

@@ -24,7 +24,8 @@ func internalClient(t *testing.T, baseURL string) *Client {
 
 func TestRequestCannotBeRewound(t *testing.T) {
 	t.Parallel()
-	request, err := internalClient(t, "https://gateway.example").newRequest(t.Context(), Request{})
+	client := internalClient(t, "https://gateway.example")
+	request, err := client.newRequest(t.Context(), Request{}, client.sign)
 	if err != nil {
 		t.Fatal(err)
 	}

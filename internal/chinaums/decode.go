@@ -47,13 +47,17 @@ func (a *Answer) decode() error {
 	if err != nil {
 		return err
 	}
-	a.Code = o.text("errCode").Value
-	a.Message = o.text("errMsg").Value
-	if a.Message == "" {
-		a.Message = o.text("errInfo").Value
-	}
+	a.readEnvelope(o)
 	a.Trade = o.trade()
 	return nil
+}
+
+func (a *Answer) readEnvelope(o object) {
+	a.Code = o.text("errCode").Value
+	a.Message = maskText(o.text("errMsg").Value)
+	if a.Message == "" {
+		a.Message = maskText(o.text("errInfo").Value)
+	}
 }
 
 func (o object) trade() Trade {

@@ -1,6 +1,7 @@
 package chinaums
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,50 +13,71 @@ import (
 	"unicode"
 )
 
+// Auth is how questions say who asks.
+type Auth string
+
+// The ways. The endpoint's page documents the first; its samples use the second.
+const (
+	AuthBodySig     Auth = "body-sig"     // OPEN-BODY-SIG: every question is signed
+	AuthAccessToken Auth = "access-token" // OPEN-ACCESS-TOKEN: all questions of a Client share a token of about an hour
+)
+
+func (a Auth) known() bool { return a == "" || a == AuthBodySig || a == AuthAccessToken }
+
 // Options configure a Client.
 type Options struct {
 	BaseURL     string           // https://api-mop.chinaums.com or the test gateway's; http or https, may hold a path
 	Path        string           // of the query, /v1/netpay/wx/mini-pre-query; begins with a slash
 	Credentials Credentials      // both parts are required
+	Auth        Auth             // "" = AuthBodySig
 	Timeout     time.Duration    // of one round trip, body included; above zero
 	Concurrency int              // how many questions the caller keeps in flight, at least 1; as many idle connections are kept
 	Now         func() time.Time // the clock of both stamps; nil = time.Now
 	Rand        io.Reader        // the source of the nonces, safe for concurrent use; nil = crypto/rand.Reader
 }
 
-// New returns a Client, or an error that names everything that is wrong with the options at once.
+// New returns a Client, or an error that names everything that is wrong with the options at once, by the names that the
+// settings have on the command line.
 func New(o Options) (*Client, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	return &Client{
-		url:       o.url(),
+	client := &Client{
+		url:       o.url(o.Path),
+		tokenURL:  o.url(TokenPath),
 		timeout:   o.Timeout,
 		now:       defaultNow(o.Now),
 		rand:      defaultRand(o.Rand),
 		transport: o.transport(),
-		authorize: func(timestamp, nonce string, body []byte) string {
+		sign: func(timestamp, nonce string, body []byte) string {
 			return Authorization(o.Credentials, timestamp, nonce, body)
 		},
-	}, nil
+	}
+	if o.Auth == AuthAccessToken {
+		client.tokens = newTokenKeeper(client.now, func(ctx context.Context) (accessToken, error) {
+			return client.fetchToken(ctx, o.Credentials)
+		})
+	}
+	return client, nil
 }
 
-func (o Options) url() string { return strings.TrimSuffix(o.BaseURL, "/") + o.Path }
+func (o Options) url(path string) string { return strings.TrimSuffix(o.BaseURL, "/") + path }
 
 func (o Options) validate() error {
 	var problems []error
 	refuse := func(bad bool, format string, args ...any) {
 		if bad {
-			problems = append(problems, fmt.Errorf("chinaums: "+format, args...))
+			problems = append(problems, fmt.Errorf(format, args...))
 		}
 	}
 	badPath := !strings.HasPrefix(o.Path, "/") || !plainURL("http://host"+o.Path)
-	refuse(!plainURL(o.BaseURL), "BaseURL must be an http or https URL with a host, without user, query and fragment")
-	refuse(badPath, "Path %q must begin with a slash, without query and fragment", o.Path)
-	refuse(!token(o.Credentials.AppID, `"\,`), "AppID must be given, without spaces, quotes, commas and control characters")
-	refuse(!token(o.Credentials.AppKey, ""), "AppKey must be given, without spaces and control characters")
-	refuse(o.Timeout <= 0, "Timeout %v must be above zero", o.Timeout)
-	refuse(o.Concurrency < 1, "Concurrency %d must be at least 1", o.Concurrency)
+	refuse(!plainURL(o.BaseURL), "gateway-url must be an http or https URL with a host, without user, query and fragment")
+	refuse(badPath, "query-path %q must begin with a slash, without query and fragment", o.Path)
+	refuse(!token(o.Credentials.AppID, `"\,`), "app-id must be given, without spaces, quotes, commas and control characters")
+	refuse(!token(o.Credentials.AppKey, ""), "app-key (CHINAUMS_APP_KEY) must be given, without spaces and control characters")
+	refuse(!o.Auth.known(), "auth must be %s or %s, not %q", AuthBodySig, AuthAccessToken, o.Auth)
+	refuse(o.Timeout <= 0, "request-timeout %v must be above zero", o.Timeout)
+	refuse(o.Concurrency < 1, "concurrency %d must be at least 1", o.Concurrency)
 	return errors.Join(problems...)
 }
 

@@ -63,7 +63,11 @@ func CheckAddress(address string) error {
 	if address == "" {
 		return nil
 	}
-	if _, _, err := net.SplitHostPort(address); err != nil {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.DefaultResolver.LookupPort(context.Background(), "tcp", port)
+	}
+	if err != nil {
 		return fmt.Errorf("listen %q must be host:port, :port or empty: %w", address, err)
 	}
 	return nil

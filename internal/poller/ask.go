@@ -14,16 +14,18 @@ import (
 	"reconciler/internal/store"
 )
 
-// claimed is an order with the local time of its claim, by which the database's
-// clock is followed without asking for it again.
+// claimed is an order with the local times of its claim, by which the database's
+// clock is followed without asking for it again. Of a slow claim both times are
+// on the safe side: no lease is thought longer, no answer dated later than it is.
 type claimed struct {
 	store.Order
 
-	at time.Time
+	asked time.Time // before the claim was sent
+	taken time.Time // when it had come back
 }
 
 // now is the database's clock.
-func (c claimed) now() time.Time { return c.ClaimedAt.Add(time.Since(c.at)) }
+func (c claimed) now() time.Time { return c.ClaimedAt.Add(time.Since(c.taken)) }
 
 // deadline is when a question about c must have ended, so that its answer can be
 // written within the lease.
@@ -31,7 +33,7 @@ func (c claimed) deadline(lease time.Duration) time.Time {
 	if c.LeaseUntil != nil {
 		lease = c.LeaseUntil.Sub(c.ClaimedAt)
 	}
-	return c.at.Add(lease - writeMargin)
+	return c.asked.Add(lease - writeMargin)
 }
 
 var (
@@ -43,29 +45,29 @@ var (
 // ask puts one question: up to [roundTrips] requests while the gateway gives no
 // usable answer. stopping ends the retries, ctx also a round trip under way. A
 // panic becomes an outcome like any other: the order keeps its place.
-func (p *Poller) ask(ctx, stopping context.Context, c claimed) (out store.Outcome) {
-	question := store.Question{At: c.now(), Worker: p.Worker}
+func (x *pass) ask(ctx, stopping context.Context, c claimed) (out store.Outcome) {
+	question := store.Question{At: c.now(), Worker: x.Worker}
 	started := time.Now()
 	defer func() {
 		if r := recover(); r != nil {
-			p.Logger.LogAttrs(ctx, slog.LevelError, "panic while asking about an order",
+			x.Logger.LogAttrs(ctx, slog.LevelError, "panic while asking about an order",
 				slog.Int64("order_id", c.ID), slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
-			out = p.Plan.unasked(c.Order, store.NoAnswer, "panic", fmt.Sprintf("internal error: %v", r), c.now())
+			out = x.Plan.unasked(c.Order, store.NoAnswer, "panic", fmt.Sprintf("internal error: %v", r), c.now())
 		}
 		question.Duration = time.Since(started)
 		out.Question = question
 	}()
-	return p.askUntilAnswered(ctx, stopping, c, &question)
+	return x.askUntilAnswered(ctx, stopping, c, &question)
 }
 
-func (p *Poller) askUntilAnswered(ctx, stopping context.Context, c claimed, question *store.Question) store.Outcome {
+func (x *pass) askUntilAnswered(ctx, stopping context.Context, c claimed, question *store.Question) store.Outcome {
 	var out store.Outcome
 	roundTrip := func() error {
-		if question.RoundTrips > 0 && p.budget.wait(ctx) != nil {
+		if question.RoundTrips > 0 && x.pace(ctx, stopping) != nil {
 			return backoff.Permanent(errRetry) // the lease ends before the rate allows another
 		}
 		question.RoundTrips++
-		out = p.roundTrip(ctx, c, question)
+		out = x.roundTrip(ctx, c, question)
 		if out.Decision == store.NoAnswer {
 			return errRetry
 		}
@@ -77,6 +79,29 @@ func (p *Poller) askUntilAnswered(ctx, stopping context.Context, c claimed, ques
 	// The error only says that the retries are over: out holds the last reply.
 	_ = backoff.Retry(roundTrip, backoff.WithContext(backoff.WithMaxRetries(waits, roundTrips-1), stopping))
 	return out
+}
+
+// pace waits until the budget allows one more round trip of a question, whose
+// first was paid for with the claim.
+func (x *pass) pace(ctx, stopping context.Context) error {
+	switch {
+	case x.dryRun:
+		return x.limiter.Wait(stopping)
+	case x.Rate == 0:
+		return nil
+	}
+	wait, err := x.Store.Reserve(ctx, x.AppID, x.Rate)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-stopping.Done():
+		return stopping.Err()
+	case <-time.After(wait):
+		return nil
+	}
 }
 
 // roundTrip sends one request and decides what its reply means.

@@ -17,6 +17,7 @@ const (
 	reviewBadRequest  = "bad_request"
 	reviewUnconfirmed = "not_found_unconfirmed"
 	reviewWindowOver  = "query_window_over"
+	reviewPoison      = "poison" // given without an answer
 )
 
 // The reasons of questions without an answer that the breaker reads.
@@ -61,6 +62,9 @@ func (p Plan) decide(o store.Order, r reply, now time.Time) store.Outcome {
 	if !errors.As(r.trouble, &trouble) {
 		return p.unasked(o, store.NoAnswer, "internal_error", r.trouble.Error(), now)
 	}
+	if trouble.Class == chinaums.ClassNoOrder && r.answer.Trade.HasStatus() {
+		return p.deferred(o, o.Status, "no_order", "the answer says both NO_ORDER and "+quote(string(r.answer.Trade.Status.Value)), now)
+	}
 	return p.byClass(o, trouble, r.evidence, now)
 }
 
@@ -79,9 +83,9 @@ func (p Plan) byClass(o store.Order, trouble *chinaums.Error, e *store.Evidence,
 	case chinaums.ClassMerchant:
 		return p.unasked(o, store.Refused, reasonMerchant, trouble.Error(), now)
 	case chinaums.ClassUnknownCode:
-		return p.deferred(o, o.Status, reasonUnknownCode, trouble.Error(), now)
+		return p.unread(o, reasonUnknownCode, trouble.Error(), now)
 	case chinaums.ClassNoCode:
-		return p.deferred(o, o.Status, reasonNoCode, trouble.Error(), now)
+		return p.unread(o, reasonNoCode, trouble.Error(), now)
 	default:
 		return p.unasked(o, store.NoAnswer, reasonTransient, trouble.Error(), now)
 	}
@@ -94,7 +98,7 @@ func (p Plan) byStatus(o store.Order, t chinaums.Trade, now time.Time) store.Out
 	case t.Status.Err != nil:
 		return p.deferred(o, o.Status, reasonUnreadableStatus, "status: "+t.Status.Err.Error(), now)
 	case !t.Status.Present:
-		return p.deferred(o, o.Status, reasonNoStatus, "the answer has no status", now)
+		return p.unread(o, reasonNoStatus, "the answer has no status", now)
 	}
 	switch t.Status.Value {
 	case chinaums.StatusTradeSuccess, chinaums.StatusTradeRefund:
@@ -105,7 +109,7 @@ func (p Plan) byStatus(o store.Order, t chinaums.Trade, now time.Time) store.Out
 		out := p.deferred(o, store.Status(t.Status.Value), "unresolved", "", now)
 		return byExpiry(o, out, now)
 	default:
-		return p.deferred(o, o.Status, reasonUnknownStatus, fmt.Sprintf("the status %q is not known to this program", t.Status.Value), now)
+		return p.deferred(o, o.Status, reasonUnknownStatus, "the status "+quote(string(t.Status.Value))+" is not known to this program", now)
 	}
 }
 
@@ -145,14 +149,34 @@ func answered(f chinaums.Field[string]) string {
 	case !f.Present:
 		return "(none)"
 	}
-	return fmt.Sprintf("%q", f.Value)
+	return quote(f.Value)
+}
+
+// quote bounds foreign text.
+func quote(text string) string {
+	const most = 200
+	if len(text) > most {
+		return fmt.Sprintf("%q…", text[:most])
+	}
+	return fmt.Sprintf("%q", text)
+}
+
+// unread is an answer that says nothing of the order. It ends the late check of a
+// NOT_FOUND order like NO_ORDER, and is deferred otherwise.
+func (p Plan) unread(o store.Order, reason, trouble string, now time.Time) store.Outcome {
+	if o.Status == store.StatusNotFound && o.ReviewReason == "" {
+		out := lateCheck(o, now)
+		out.Decision, out.Reason, out.LastError = store.Deferred, reason, trouble
+		return out
+	}
+	return p.deferred(o, o.Status, reason, trouble, now)
 }
 
 // noOrder handles NO_ORDER. It is believed only of an old and expired order, at
 // the third time, and only of a merchant for which other questions find orders:
 // the same answer comes for a wrong merchant number or business type.
 func (p Plan) noOrder(o store.Order, e *store.Evidence, now time.Time) store.Outcome {
-	if o.Status == store.StatusNotFound {
+	if o.Status == store.StatusNotFound && o.ReviewReason == "" {
 		return lateCheck(o, now)
 	}
 	old := age(o, now) > p.NotFoundAfter && expired(o, now)
@@ -167,7 +191,7 @@ func (p Plan) noOrder(o store.Order, e *store.Evidence, now time.Time) store.Out
 			NextQueryAt: &next, Event: store.EventNotFound,
 		}
 	case !confirmed && e != nil && age(o, now) > p.GiveUpAfter:
-		return review(o, reviewUnconfirmed, fmt.Sprintf("The gateway has not known the order for %s (NO_ORDER), but no order of merchant %s was found in the last day either, "+
+		return review(o, reviewUnconfirmed, fmt.Sprintf("The gateway has not known the order for %s (NO_ORDER), but either it has not expired, or no order of merchant %s was found in the last day either, "+
 			"so that the merchant number, the business type or the credentials may be wrong. Check them; then ask again with run-once --review.", p.GiveUpAfter, o.MID))
 	}
 	out := p.deferred(o, o.Status, "no_order", "the gateway does not know the order (NO_ORDER)", now)
@@ -195,8 +219,7 @@ func lateCheck(o store.Order, now time.Time) store.Outcome {
 // deferred asks again by the plan, or gives the order to a person when it is too
 // old: the present answer has not resolved it.
 func (p Plan) deferred(o store.Order, status store.Status, reason, trouble string, now time.Time) store.Outcome {
-	unresolved := status != store.StatusNotFound
-	if unresolved && o.ReviewReason == "" && age(o, now) > p.GiveUpAfter {
+	if o.ReviewReason == "" && age(o, now) > p.GiveUpAfter {
 		out := review(o, reviewWindowOver, fmt.Sprintf("The order is older than %s and the gateway's last word is: %s. "+
 			"Look it up on the merchant platform and settle it by hand; or ask again with run-once --review.", p.GiveUpAfter, words(status, trouble)))
 		out.Status, out.LastError = status, trouble

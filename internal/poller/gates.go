@@ -18,9 +18,11 @@ const (
 	pause = 30 * time.Second
 )
 
-// gates keep questions from a gateway, or from one merchant of it, that is in
-// trouble. The app's gate opens after a row of failures, and at once when the
-// credentials are refused; a merchant's at once when the merchant is refused.
+// gates keep this instance's questions from a gateway, or from one merchant of it,
+// that is in trouble. The app's gate opens after a row of failures, and at once
+// when the credentials are refused; a merchant's at once when the merchant is
+// refused. What opens is shared with the other instances ([pass.share]): they
+// find it in the store with their next claim.
 type gates struct {
 	app *gate
 
@@ -66,8 +68,9 @@ func (g *gates) paused() []string {
 }
 
 // enter asks whether an order of the merchant may be asked about now. If so, its
-// outcome must be told to leave.
-func (g *gates) enter(mid string) (leave func(store.Outcome), ok bool) {
+// outcome must be told to leave, which reports whether that has opened the app's
+// gate.
+func (g *gates) enter(mid string) (leave func(store.Outcome) (opened bool), ok bool) {
 	app, err := g.app.breaker.Allow()
 	if err != nil {
 		return nil, false
@@ -77,17 +80,19 @@ func (g *gates) enter(mid string) (leave func(store.Outcome), ok bool) {
 		app(errExcluded)
 		return nil, false
 	}
-	return func(out store.Outcome) {
+	return func(out store.Outcome) bool {
 		trouble := troubleOf(out)
 		if errors.Is(trouble, errMerchant) {
 			g.shut(mid, merchant)
 			app(nil) // the gateway itself is well
-			return
+			return false
 		}
-		g.app.leave(app, trouble)
-		if merchant != nil {
-			merchant(trouble)
+		if merchant != nil && trouble != nil {
+			merchant(errExcluded) // not the merchant's trouble
+		} else if merchant != nil {
+			merchant(nil)
 		}
+		return g.app.leave(app, trouble)
 	}, true
 }
 
@@ -161,11 +166,14 @@ func newGate(failures uint32) *gate {
 	return g
 }
 
-func (g *gate) leave(done func(error), trouble error) {
+// leave tells the gate of a question and reports whether that has opened it.
+func (g *gate) leave(done func(error), trouble error) (opened bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	before := g.breaker.State()
 	g.trip = errors.Is(trouble, errCredentials)
 	done(trouble)
+	return before != gobreaker.StateOpen && g.breaker.State() == gobreaker.StateOpen
 }
 
 func (g *gate) probing() bool {

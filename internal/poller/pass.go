@@ -3,11 +3,13 @@ package poller
 import (
 	"context"
 	"fmt"
-	"log/slog"
+	"math"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"reconciler/internal/store"
 )
@@ -19,7 +21,9 @@ const (
 	// tellEvery is how often a long pass says what it has done so far.
 	tellEvery = time.Minute
 	// lingerMost bounds how long a question may outlive the end of its pass.
-	lingerMost = 15 * time.Second
+	lingerMost = 18 * time.Second
+	// poisonClaims is how many claims in a row may come to nothing.
+	poisonClaims = 3
 	// writeLinger is how much longer its answer may take to be written.
 	writeLinger = 10 * time.Second
 )
@@ -30,12 +34,15 @@ type pass struct {
 
 	source  *source
 	dryRun  bool
+	limiter *rate.Limiter // of a dry run, which may not write and so not draw on the shared budget
 	ahead   int           // orders claimed beyond the number of workers
 	orders  chan claimed  // never full: pending is kept below its capacity
 	results chan result   // from workers to the writer
-	changed chan struct{} // a worker has finished with an order
-	pending atomic.Int64  // orders claimed, not yet asked about or given back
-	summary Summary       // the writer's
+	changed chan struct{} // an order is through
+	pending atomic.Int64  // orders claimed, and not yet written or given back
+	started time.Time
+	parked  []parked // the writer's
+	summary Summary  // the writer's
 }
 
 // result is what a worker made of an order.
@@ -48,8 +55,11 @@ type result struct {
 // with an error, which means that the orders could not be read or counted; an
 // answer that could not be written is in the summary.
 func (p *Poller) RunOnce(ctx context.Context, run Run) (Summary, error) {
-	started := time.Now()
-	source, err := p.newSource(ctx, run)
+	var source *source
+	err := persist(ctx, run.patience(), func(ctx context.Context) (err error) {
+		source, err = p.newSource(ctx, run)
+		return err
+	})
 	if err != nil {
 		return newSummary(), err
 	}
@@ -58,15 +68,23 @@ func (p *Poller) RunOnce(ctx context.Context, run Run) (Summary, error) {
 		ahead = 0 // such an order is met only once: it must not wait until its lease is too short
 	}
 	x := &pass{
-		Poller: p, source: source, dryRun: run.DryRun, ahead: ahead,
+		Poller: p, started: time.Now(), source: source, dryRun: run.DryRun, limiter: newLimiter(p.Rate), ahead: ahead,
 		orders:  make(chan claimed, p.Concurrency+ahead),
 		results: make(chan result, 2*p.Concurrency),
 		changed: make(chan struct{}, 1),
 		summary: newSummary(),
 	}
 	err = x.stages(ctx)
-	x.summary.Duration = time.Since(started)
+	x.summary.Duration = time.Since(x.started)
 	return x.summary, err
+}
+
+// newLimiter allows what one instance alone would have of the shared budget.
+func newLimiter(perSecond float64) *rate.Limiter {
+	if perSecond == 0 {
+		return rate.NewLimiter(rate.Inf, 0)
+	}
+	return rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/2)))
 }
 
 // Count is how many orders a run would be about now.
@@ -102,8 +120,9 @@ func (x *pass) stages(ctx context.Context) error {
 
 // claimAll feeds the workers until nothing is due and nothing under way. It
 // reports whether it ended because the gateway is not to be asked for now.
-func (x *pass) claimAll(ctx context.Context) (breakerOpen bool, err error) {
+func (x *pass) claimAll(ctx context.Context) (blocked bool, err error) {
 	defer recovered(&err)
+	clear := false // nothing but a want of orders could make the next claim bring none
 	for ctx.Err() == nil {
 		if x.gates.open() {
 			return true, nil
@@ -113,23 +132,54 @@ func (x *pass) claimAll(ctx context.Context) (breakerOpen bool, err error) {
 			x.sleep(ctx, lookAgain)
 			continue
 		}
-		allowed, later := x.budget.room(want)
-		if allowed == 0 {
-			x.sleep(ctx, later)
+		n, err := x.claim(ctx, want)
+		switch {
+		case err != nil:
+			return false, err
+		case n > 0:
+			clear = false
 			continue
 		}
-		n, err := x.claim(ctx, allowed)
-		if err != nil {
-			return false, err
-		}
-		if n == 0 && x.pending.Load() == 0 {
-			return x.gates.open(), nil
-		}
-		if n == 0 {
-			x.sleepUntilIdle(ctx, lookAgain)
+		was := clear
+		clear, blocked, err = x.nothing(ctx)
+		if err != nil || blocked || (was && clear) {
+			return blocked, err
 		}
 	}
 	return false, nil
+}
+
+// nothing finds out why a claim brought nothing, and waits for that to change. It
+// is clear when neither a pause nor the budget nor a question under way could
+// have been the reason.
+func (x *pass) nothing(ctx context.Context) (clear, blocked bool, err error) {
+	if x.pending.Load() > 0 {
+		x.sleepUntilIdle(ctx, lookAgain)
+		return false, false, nil
+	}
+	if x.source.again() {
+		return false, false, nil
+	}
+	standing, err := x.Store.Standing(ctx, x.AppID, x.Rate)
+	switch {
+	case ctx.Err() != nil:
+		return true, false, nil // stopped, not failed
+	case err != nil:
+		return false, false, err
+	case standing.Blocked != nil:
+		return false, true, nil
+	case x.Rate > 0 && standing.Tokens < 1 && !x.dryRun && !x.source.ended:
+		x.sleep(ctx, refill(standing.Tokens, x.Rate))
+		return false, false, nil
+	}
+	return true, false, nil
+}
+
+// refill is how long the budget takes to be worth a claim: about a tenth of a
+// second's round trips.
+func refill(tokens, perSecond float64) time.Duration {
+	missing := max(1, math.Floor(perSecond/10)) - tokens
+	return time.Duration(missing / perSecond * float64(time.Second))
 }
 
 // want is how many orders to claim now: none while the workers have enough, for
@@ -141,24 +191,37 @@ func (x *pass) want() int {
 	if room < least {
 		return 0
 	}
-	return min(room, x.gates.room(pending))
+	return min(room, x.gates.room(pending), x.mostAtOnce())
+}
+
+// mostAtOnce is more than the budget ever allows, so that a claim does not lock
+// many orders that it cannot have.
+func (x *pass) mostAtOnce() int {
+	if x.Rate == 0 {
+		return math.MaxInt
+	}
+	return max(4, int(math.Ceil(x.Rate)))
 }
 
 // claim takes a page and hands it to the workers.
 func (x *pass) claim(ctx context.Context, limit int) (int, error) {
-	at := time.Now()
-	page, err := x.source.page(ctx, limit)
+	asked := time.Now()
+	// A claim that a stop cut off would be lost until its lease ends.
+	whole, cancel := linger(ctx, writeTimeout)
+	defer cancel()
+	var page []store.Order
+	err := persist(whole, x.source.run.patience(), func(ctx context.Context) (err error) {
+		page, err = x.source.page(ctx, limit)
+		return err
+	})
 	if err != nil {
-		if ctx.Err() != nil {
-			return 0, nil // stopped, not failed
-		}
 		return 0, err
 	}
+	taken := time.Now()
 	x.health.progress()
-	x.budget.spend(len(page))
 	x.pending.Add(int64(len(page)))
 	for _, o := range page {
-		x.orders <- claimed{Order: o, at: at}
+		x.orders <- claimed{Order: o, asked: asked, taken: taken}
 	}
 	return len(page), nil
 }
@@ -184,25 +247,25 @@ func (x *pass) sleepUntilIdle(ctx context.Context, d time.Duration) {
 // work asks about one order after the other.
 func (x *pass) work(asking, stopping context.Context) {
 	for c := range x.orders {
-		r := x.handle(asking, stopping, c)
-		x.pending.Add(-1)
-		select {
-		case x.changed <- struct{}{}:
-		default:
-		}
-		x.results <- r
+		x.results <- x.handle(asking, stopping, c)
 	}
 }
 
 // handle asks about an order, unless there is no time or no leave for it.
 func (x *pass) handle(asking, stopping context.Context, c claimed) result {
 	giveBack := result{outcome: store.Outcome{Order: c.Order}, givenBack: true}
+	if x.dryRun && x.limiter.Wait(stopping) != nil {
+		return giveBack
+	}
 	deadline := time.Now().Add(x.Lease)
 	if !x.dryRun {
 		deadline = c.deadline(x.Lease)
 	}
 	if stopping.Err() != nil || time.Until(deadline) < x.RequestTimeout {
 		return giveBack
+	}
+	if c.UnrecordedClaims > poisonClaims && c.ReviewReason == "" {
+		return result{outcome: x.poison(c)}
 	}
 	leave, ok := x.gates.enter(c.MID)
 	if !ok {
@@ -211,8 +274,17 @@ func (x *pass) handle(asking, stopping context.Context, c claimed) result {
 	asking, cancel := context.WithDeadlineCause(asking, deadline, errLeaseEnds)
 	defer cancel()
 	out := x.ask(asking, stopping, c)
-	leave(out)
+	x.share(asking, c.Order, out, leave(out))
 	return result{outcome: out}
+}
+
+// poison sets an order aside that was claimed time and again without a record: its
+// worker may have died of it each time.
+func (x *pass) poison(c claimed) store.Outcome {
+	out := review(c.Order, reviewPoison, fmt.Sprintf("The order was claimed %d times in a row without a record: each time its process ended, or its answer could not be written. "+
+		"Nothing was asked or booked now. Look into the logs of those times; then set review_reason to null, or ask again with run-once --review.", c.UnrecordedClaims-1))
+	out.Question = store.Question{At: c.now(), Worker: x.Worker}
+	return out
 }
 
 // linger is a context that ends some time after ctx does.
@@ -230,13 +302,4 @@ func recovered(err *error) {
 	if r := recover(); r != nil {
 		*err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 	}
-}
-
-// tell logs a pass that is taking long.
-func (x *pass) tell(last *time.Time) {
-	if time.Since(*last) < tellEvery {
-		return
-	}
-	*last = time.Now()
-	x.Logger.LogAttrs(context.Background(), slog.LevelInfo, "pass goes on", x.summary.attrs()...)
 }

@@ -52,9 +52,9 @@ func (p Plan) Validate() error {
 		}
 	}
 	refuse(p.Initial <= 0, "plan-initial must be more than 0, not %s", p.Initial)
-	refuse(p.Multiplier < 1 || p.Multiplier > 100, "plan-multiplier must be from 1 to 100, not %g", p.Multiplier)
+	refuse(!(p.Multiplier >= 1 && p.Multiplier <= 100), "plan-multiplier must be from 1 to 100, not %g", p.Multiplier)
 	refuse(p.Max < p.Initial, "plan-max (%s) must not be less than plan-initial (%s)", p.Max, p.Initial)
-	refuse(p.Jitter < 0 || p.Jitter >= 1, "plan-jitter must be from 0 to below 1, not %g", p.Jitter)
+	refuse(!(p.Jitter >= 0 && p.Jitter < 1), "plan-jitter must be from 0 to below 1, not %g", p.Jitter)
 	refuse(p.SlowAfter <= 0, "slow-after must be more than 0, not %s", p.SlowAfter)
 	refuse(p.NotFoundAfter <= 0, "not-found-after must be more than 0, not %s", p.NotFoundAfter)
 	refuse(p.GiveUpAfter < p.NotFoundAfter, "give-up-after (%s) must not be less than not-found-after (%s)", p.GiveUpAfter, p.NotFoundAfter)

@@ -55,6 +55,12 @@ type Store interface {
 	Release(ctx context.Context, orders []store.Order) error
 	Record(ctx context.Context, group []store.Outcome) ([]store.Outcome, error)
 	RecordUnwritable(ctx context.Context, o store.Outcome, cause error) (store.Outcome, error)
+	Standing(ctx context.Context, app string, rate float64) (store.Standing, error)
+	OpenBudget(ctx context.Context, app string, rate float64) error
+	Reserve(ctx context.Context, app string, rate float64) (time.Duration, error)
+	Trip(ctx context.Context, scope store.Scope, key, reason string, pause time.Duration) error
+	Heal(ctx context.Context, scope store.Scope, key string) error
+	EndProbe(ctx context.Context, scope store.Scope, key string) error
 	NotFoundEvidence(ctx context.Context, o store.Order, since time.Time) (store.Evidence, error)
 }
 
@@ -88,7 +94,8 @@ type Options struct {
 
 	Worker         string        // this instance's name in claimed_by and the ledger
 	Concurrency    int           // questions in flight
-	Rate           float64       // round trips a second, bursts of one second; 0 = no limit
+	Rate           float64       // round trips a second of all instances together; 0 = no limit
+	AppID          string        // whose pauses and budget the questions are under
 	RequestTimeout time.Duration // of the gateway's round trips, as the client has it
 	Lease          time.Duration // of a claim
 	Plan           Plan
@@ -102,14 +109,14 @@ type Options struct {
 // store, gateway and logger.
 func (o Options) Validate() error {
 	var errs []error
-	if o.Concurrency < 1 {
-		errs = append(errs, fmt.Errorf("concurrency must be at least 1, not %d", o.Concurrency))
+	if o.Concurrency < 1 || o.Concurrency > 10_000 {
+		errs = append(errs, fmt.Errorf("concurrency must be from 1 to 10000, not %d", o.Concurrency))
 	}
-	if o.Rate < 0 || (o.Rate > 0 && o.Rate < 0.01) {
-		errs = append(errs, fmt.Errorf("rate must be 0 (no limit) or at least 0.01 round trips a second, not %g", o.Rate))
+	if o.Rate != 0 && !(o.Rate >= 0.01 && o.Rate <= 1e6) {
+		errs = append(errs, fmt.Errorf("rate must be 0 (no limit) or from 0.01 to a million round trips a second, not %g", o.Rate))
 	}
-	if o.RequestTimeout <= 0 {
-		errs = append(errs, fmt.Errorf("request-timeout must be more than 0, not %s", o.RequestTimeout))
+	if o.RequestTimeout <= 0 || o.RequestTimeout > time.Hour {
+		errs = append(errs, fmt.Errorf("request-timeout must be more than 0 and at most 1h, not %s", o.RequestTimeout))
 	} else if least := LeastLease(o.RequestTimeout); o.Lease < least {
 		errs = append(errs, fmt.Errorf("lease must be at least %s with a request-timeout of %s "+
 			"(%d round trips, the waits between them and %s for the write), not %s", least, o.RequestTimeout, roundTrips, writeMargin, o.Lease))
@@ -122,7 +129,6 @@ type Poller struct {
 	Options
 
 	gates  *gates
-	budget *budget
 	health health
 }
 
@@ -131,11 +137,11 @@ func New(o Options) (*Poller, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	if o.Store == nil || o.Gateway == nil || o.Logger == nil || o.Worker == "" {
-		return nil, errors.New("poller: store, gateway, logger and worker are required")
+	if o.Store == nil || o.Gateway == nil || o.Logger == nil || o.Worker == "" || o.AppID == "" {
+		return nil, errors.New("poller: store, gateway, logger, worker and app id are required")
 	}
 	if o.Observe == nil {
 		o.Observe = func(store.Outcome) {}
 	}
-	return &Poller{Options: o, gates: newGates(), budget: newBudget(o.Rate)}, nil
+	return &Poller{Options: o, gates: newGates()}, nil
 }

@@ -23,7 +23,11 @@ func ParseSchedule(text string) (schedule cron.Schedule, err error) {
 			schedule, err = nil, fmt.Errorf("schedule %q cannot be read", text)
 		}
 	}()
-	if every, found := strings.CutPrefix(text, "@every "); found {
+	descriptor := text
+	if zone, rest, found := strings.Cut(text, " "); found && strings.Contains(zone, "TZ=") {
+		descriptor = strings.TrimSpace(rest)
+	}
+	if every, found := strings.CutPrefix(descriptor, "@every "); found {
 		d, err := time.ParseDuration(every)
 		if err == nil && (d < time.Second || d%time.Second != 0) {
 			return nil, fmt.Errorf("schedule %q: the interval must be in whole seconds, at least 1s", text)
@@ -81,6 +85,7 @@ type health struct {
 	alive    time.Time // when the claimer last got an answer from the database
 	next     time.Time // when the next pass is to begin, while none is running
 	failure  error     // of the last pass
+	unsaved  error     // of the last write
 	finishes int
 }
 
@@ -104,6 +109,13 @@ func (h *health) finished(err error) {
 	h.finishes++
 }
 
+// wrote keeps whether the last answers could be written.
+func (h *health) wrote(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.unsaved = err
+}
+
 func (h *health) sleeping(next time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -122,6 +134,8 @@ func (p *Poller) Ready() error {
 		return errors.New("no pass has run yet")
 	case h.failure != nil:
 		return fmt.Errorf("the last pass failed: %w", h.failure)
+	case h.unsaved != nil:
+		return fmt.Errorf("the last answers could not be written: %w", h.unsaved)
 	case h.active && now.Sub(h.alive) > 2*p.Lease:
 		return fmt.Errorf("the pass has stood still since %s", h.alive.Format(time.RFC3339))
 	case !h.active && !h.next.IsZero() && now.Sub(h.next) > p.Lease:

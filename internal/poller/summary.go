@@ -14,6 +14,7 @@ type Summary struct {
 	Asked     int // orders that were asked about
 	Decisions map[store.Decision]int
 	ByStatus  map[store.Status]int // status after, of the orders asked about
+	Unasked   int                  // orders of a dry run that could not be asked about
 	Unwritten int                  // answers that could not be written; asked again after their lease
 	Duration  time.Duration
 	// BreakerOpen is whether the pass ended because the gateway is not asked for now.
@@ -32,7 +33,7 @@ func (s *Summary) add(out store.Outcome) {
 
 // Complete reports whether every order could be asked about and written.
 func (s Summary) Complete() bool {
-	return s.Decisions[store.NoAnswer] == 0 && s.Decisions[store.Refused] == 0 && s.Unwritten == 0 && !s.BreakerOpen
+	return s.Decisions[store.NoAnswer] == 0 && s.Decisions[store.Refused] == 0 && s.Unwritten == 0 && s.Unasked == 0 && !s.BreakerOpen
 }
 
 // attrs are the summary for a log line.
@@ -44,5 +45,5 @@ func (s Summary) attrs() []slog.Attr {
 	if s.Unwritten > 0 {
 		attrs = append(attrs, slog.Int("unwritten", s.Unwritten))
 	}
-	return append(attrs, slog.Bool("breaker_open", s.BreakerOpen), slog.Duration("duration", s.Duration))
+	return append(attrs, slog.Bool("breaker_open", s.BreakerOpen), slog.Float64("duration_seconds", s.Duration.Seconds()))
 }

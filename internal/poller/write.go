@@ -6,166 +6,194 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
-
 	"reconciler/internal/store"
 )
 
 const (
 	// groupMost bounds the outcomes of one transaction.
 	groupMost = 500
-	// writeTimeout bounds one try to write a group.
+	// writeTimeout bounds one try of a statement.
 	writeTimeout = 10 * time.Second
+	// lockedAgain is how soon outcomes are tried again whose rows were locked.
+	lockedAgain = 200 * time.Millisecond
 )
 
-// write records whatever has arrived while the last group was written.
+// parked is an outcome whose row somebody else holds locked.
+type parked struct {
+	store.Outcome
+
+	until time.Time // when its lease is over: others will ask
+}
+
+// write records whatever has arrived while the last group was written. What could
+// not be written because its row was locked waits aside and holds up nobody.
 func (x *pass) write(ctx context.Context) {
 	told := time.Now()
-	for first := range x.results {
-		outcomes, returned := x.arrived(first)
+	for open := true; open || len(x.parked) > 0; {
+		var outcomes []store.Outcome
+		var returned []store.Order
+		outcomes, returned, open = x.arrived(open)
 		x.giveBack(ctx, returned)
-		for _, out := range x.record(ctx, outcomes) {
-			x.summary.add(out)
-			x.log(ctx, out)
-			x.Observe(out)
-		}
+		x.settle(ctx, append(outcomes, x.unpark(ctx)...))
 		x.tell(&told)
 	}
 }
 
-// arrived is first and all that can be had without waiting.
-func (x *pass) arrived(first result) (outcomes []store.Outcome, returned []store.Order) {
-	next, more := first, true
-	for more {
-		if next.givenBack {
-			returned = append(returned, next.outcome.Order)
+// arrived waits for a result, while there are any to come, and returns it with all
+// that can be had without waiting. It does not wait long for the sake of parked
+// outcomes, and not for new results while there are too many of those.
+func (x *pass) arrived(open bool) (outcomes []store.Outcome, returned []store.Order, stillOpen bool) {
+	results, retry := x.results, (<-chan time.Time)(nil)
+	if len(x.parked) > 0 {
+		retry = time.After(lockedAgain)
+	}
+	if !open || len(x.parked) >= x.Concurrency {
+		results = nil
+	}
+	for len(outcomes)+len(returned) < groupMost {
+		var next result
+		if len(outcomes)+len(returned) == 0 {
+			select {
+			case next, open = <-results:
+			case <-retry:
+				return outcomes, returned, open
+			}
 		} else {
+			select {
+			case next, open = <-results:
+			default:
+				return outcomes, returned, open
+			}
+		}
+		switch {
+		case !open:
+			return outcomes, returned, false
+		case next.givenBack:
+			returned = append(returned, next.outcome.Order)
+		default:
 			outcomes = append(outcomes, next.outcome)
 		}
-		if len(outcomes)+len(returned) >= groupMost {
-			return outcomes, returned
-		}
-		select {
-		case next, more = <-x.results:
-		default:
-			more = false
-		}
 	}
-	return outcomes, returned
+	return outcomes, returned, open
+}
+
+// unpark returns the parked outcomes that may still be written.
+func (x *pass) unpark(ctx context.Context) []store.Outcome {
+	var outcomes []store.Outcome
+	for _, p := range x.parked {
+		if time.Now().Before(p.until) && ctx.Err() == nil {
+			outcomes = append(outcomes, p.Outcome)
+			continue
+		}
+		x.unwritten(ctx, 1, p.Order.ID, errors.New("its row stayed locked by another session"))
+		x.done(1)
+	}
+	if len(outcomes) == 0 {
+		x.parked = nil
+	}
+	return outcomes
+}
+
+// settle records outcomes and tells of those that were written.
+func (x *pass) settle(ctx context.Context, outcomes []store.Outcome) {
+	written := x.record(ctx, outcomes)
+	until := make(map[int64]time.Time, len(x.parked))
+	for _, p := range x.parked {
+		until[p.Order.ID] = p.until
+	}
+	x.parked = nil
+	locked := 0
+	for _, out := range written {
+		if out.Locked {
+			locked++
+			end, known := until[out.Order.ID]
+			if !known {
+				end = time.Now().Add(x.Lease)
+			}
+			x.parked = append(x.parked, parked{out, end})
+			continue
+		}
+		x.summary.add(out)
+		x.log(ctx, out)
+		x.Observe(out)
+	}
+	x.done(len(outcomes) - locked)
+}
+
+// done lets the claimer know that orders are through.
+func (x *pass) done(orders int) {
+	if orders == 0 {
+		return
+	}
+	x.pending.Add(int64(-orders))
+	select {
+	case x.changed <- struct{}{}:
+	default:
+	}
 }
 
 func (x *pass) giveBack(ctx context.Context, orders []store.Order) {
-	if len(orders) == 0 || x.dryRun {
+	if len(orders) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
-	if err := x.Store.Release(ctx, orders); err != nil {
+	defer x.done(len(orders))
+	x.source.taken.Add(int64(-len(orders)))
+	if x.dryRun {
+		x.summary.Unasked += len(orders)
+		return
+	}
+	err := persist(ctx, writeTimeout, func(ctx context.Context) error {
+		return errors.Join(x.Store.Release(ctx, orders), x.endProbes(ctx, orders))
+	})
+	if err != nil {
 		x.Logger.LogAttrs(ctx, slog.LevelWarn, "claims could not be given back; their leases will end",
 			slog.Int("orders", len(orders)), slog.Any("error", err))
 	}
 }
 
-// record writes a group and returns what was written. Where the group is refused
-// because of one of its values, each outcome is written alone, so that only the
-// culprit suffers.
+// record writes a group and returns what was written, and what was locked. Where
+// the group is refused because of one of its values, each outcome is written
+// alone, so that only the culprit suffers.
 func (x *pass) record(ctx context.Context, group []store.Outcome) (written []store.Outcome) {
 	if x.dryRun || len(group) == 0 {
 		return group
 	}
-	var err error
-	defer func() {
-		if err != nil {
-			x.summary.Unwritten += len(group) - len(written)
-			x.Logger.LogAttrs(ctx, slog.LevelError, "answers could not be written; the orders will be asked about again after their lease",
-				slog.Int("orders", len(group)-len(written)), slog.Int64("order_id", group[0].Order.ID), slog.Any("error", err))
-		}
-	}()
-	defer recovered(&err)
-	written, err = x.recordPersistently(ctx, group)
-	if err == nil || store.IsTransient(err) {
-		return written
-	}
-	if len(group) > 1 {
-		err = nil
-		for _, out := range group {
-			written = append(written, x.record(ctx, []store.Outcome{out})...)
-		}
-		return written
-	}
-	if errors.Is(err, store.ErrUnwritable) {
-		var out store.Outcome
-		if out, err = x.Store.RecordUnwritable(ctx, group[0], err); err == nil {
-			return []store.Outcome{out}
-		}
-	}
-	return nil
-}
-
-// recordPersistently tries again for the length of a lease while the database
-// cannot be reached; after that, others will ask.
-func (x *pass) recordPersistently(ctx context.Context, group []store.Outcome) ([]store.Outcome, error) {
-	var written []store.Outcome
-	var last error
-	try := func() error {
-		ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-		defer cancel()
-		written, last = x.Store.Record(ctx, group)
-		if last != nil && !store.IsTransient(last) {
-			return backoff.Permanent(last)
-		}
-		return last
-	}
-	waits := backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(2*time.Second),
-		backoff.WithMaxElapsedTime(x.Lease))
-	if err := backoff.Retry(try, backoff.WithContext(waits, ctx)); err != nil {
-		return nil, last // Retry's own error may only say that the context has ended
-	}
-	return written, nil
-}
-
-// log says what became of an order: ordinary decisions at debug, what someone
-// may have to look into above it.
-func (x *pass) log(ctx context.Context, out store.Outcome) {
-	level, message := slog.LevelDebug, "order decided"
+	err := x.recordGroup(ctx, group, &written)
 	switch {
-	case out.Decision == store.Refused && out.Reason == reasonCredentials:
-		level, message = slog.LevelError, "the gateway refuses our credentials"
-	case out.Decision == store.Refused:
-		level, message = slog.LevelError, "the gateway refuses the merchant"
-	case out.Decision == store.Review:
-		level, message = slog.LevelWarn, "order needs a review"
-	case out.Decision == store.Settled && out.LastError != "":
-		level, message = slog.LevelWarn, "order settled, but part of the answer cannot be read"
-	case Unexpected(out):
-		level, message = slog.LevelWarn, "the gateway's answer is not understood"
+	case err == nil:
+		x.health.wrote(nil)
+		return written
+	case store.IsTransient(err) || len(group) == 1:
+		x.unwritten(ctx, len(group), group[0].Order.ID, err)
+		return nil
 	}
-	attrs := []slog.Attr{
-		slog.Int64("order_id", out.Order.ID),
-		slog.String("mid", out.Order.MID),
-		slog.String("mer_order_id", out.Order.MerOrderID),
-		slog.String("decision", string(out.Decision)),
-		slog.String("reason", out.Reason),
-		slog.String("status", string(out.Status)),
-		slog.Int("round_trips", out.Question.RoundTrips),
-		slog.Duration("duration", out.Question.Duration),
+	for _, out := range group {
+		written = append(written, x.record(ctx, []store.Outcome{out})...)
 	}
-	if out.LastError != "" {
-		attrs = append(attrs, slog.String("trouble", out.LastError))
-	}
-	if out.NextQueryAt != nil {
-		attrs = append(attrs, slog.Time("next_query_at", *out.NextQueryAt))
-	}
-	x.Logger.LogAttrs(ctx, level, message, attrs...)
+	return written
 }
 
-// Unexpected reports whether an answer was handled but said something that this
-// program does not know: the gateway's vocabulary has grown, or it errs.
-func Unexpected(out store.Outcome) bool {
-	switch out.Reason {
-	case reasonUnknownCode, reasonNoCode, reasonUnknownStatus, reasonNoStatus, reasonUnreadableStatus:
-		return true
+// recordGroup writes a group, for the length of a lease while the database cannot
+// be reached; after that, others will ask. A single outcome whose values are
+// refused goes to a person.
+func (x *pass) recordGroup(ctx context.Context, group []store.Outcome, written *[]store.Outcome) (err error) {
+	defer recovered(&err)
+	err = persist(ctx, x.Lease, func(ctx context.Context) (err error) {
+		*written, err = x.Store.Record(ctx, group)
+		return err
+	})
+	if !errors.Is(err, store.ErrUnwritable) || len(group) > 1 {
+		return err
 	}
-	return false
+	out, err := x.Store.RecordUnwritable(ctx, group[0], err)
+	*written = []store.Outcome{out}
+	return err
+}
+
+// unwritten tells, once, of answers that are lost.
+func (x *pass) unwritten(ctx context.Context, n int, first int64, err error) {
+	x.summary.Unwritten += n
+	x.health.wrote(err)
+	x.Logger.LogAttrs(ctx, slog.LevelError, "answers could not be written; the orders will be asked about again after their lease",
+		slog.Int("orders", n), slog.Int64("order_id", first), slog.Any("error", err))
 }

@@ -217,11 +217,12 @@ func TestClaimUsesThePartialIndex(t *testing.T) {
 	d := open(t)
 	d.exec(t, `INSERT INTO orders (mid, tid, mer_order_id, order_amount, status)
 		SELECT $1, $2, 'settled' || i, 100, 'TRADE_SUCCESS' FROM generate_series(1, 20000) i`, mid, tid)
-	d.insert(t, 50)
-	d.exec(t, `ANALYZE orders`)
+	d.insert(t, 5000)
+	d.exec(t, `INSERT INTO gateway_controls (scope, key, set_by) VALUES ('mid', $1, 'an operator')`, mid) // of nearly all orders
+	d.exec(t, `ANALYZE orders, gateway_controls`)
 	for _, plan := range []string{"force_custom_plan", "force_generic_plan"} {
 		d.exec(t, `SET plan_cache_mode = `+plan)
-		sql, args := store.ClaimSQL(store.Claim{Worker: "test", Lease: time.Minute, Limit: 64})
+		sql, args := store.ClaimSQL(store.Claim{Lanes: true, Worker: "test", Lease: time.Minute, Limit: 64})
 		rows, err := d.conn.Query(t.Context(), "EXPLAIN (FORMAT JSON) "+sql, args)
 		if err != nil {
 			t.Fatal(err)
@@ -236,13 +237,19 @@ func TestClaimUsesThePartialIndex(t *testing.T) {
 			t.Fatal(err)
 		}
 		nodes := planNodes(t, text)
-		if !slices.Contains(nodes, "Index Scan orders_due") {
-			t.Errorf("%s: the claim does not use orders_due: %v", plan, nodes)
-		}
-		for _, node := range nodes {
-			if strings.HasPrefix(node, "Seq Scan") || strings.HasPrefix(node, "Sort") {
+		// The limit takes rows straight from the index, in its order: no sort, no
+		// other way into the table.
+		lanes := 0
+		for i, node := range nodes {
+			if node == "Index Scan orders_due" && nodes[i-1] == "Result" && nodes[i-2] == "LockRows" {
+				lanes++
+			}
+			if node == "Seq Scan orders" || node == "Bitmap Heap Scan orders" {
 				t.Errorf("%s: the claim's cost grows with the table: %v", plan, nodes)
 			}
+		}
+		if lanes != 2 {
+			t.Errorf("%s: %d lanes come from orders_due in its order, want 2: %v", plan, lanes, nodes)
 		}
 	}
 }
@@ -250,6 +257,7 @@ func TestClaimUsesThePartialIndex(t *testing.T) {
 type planNode struct {
 	Type  string     `json:"Node Type"`
 	Index string     `json:"Index Name"`
+	Table string     `json:"Relation Name"`
 	Plans []planNode `json:"Plans"`
 }
 
@@ -262,11 +270,70 @@ func planNodes(t *testing.T, text []byte) []string {
 	var list []string
 	var walk func(planNode)
 	walk = func(n planNode) {
-		list = append(list, strings.TrimSpace(n.Type+" "+n.Index))
+		of := n.Index
+		if of == "" {
+			of = n.Table
+		}
+		list = append(list, strings.TrimSpace(n.Type+" "+of))
 		for _, child := range n.Plans {
 			walk(child)
 		}
 	}
 	walk(plan[0].Plan)
 	return list
+}
+
+// A backlog must not keep a customer waiting, who has just paid.
+func TestClaimLeavesRoomForNewOrders(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 1000)
+	d.exec(t, `UPDATE orders SET next_query_at = now() WHERE id > 990`)
+	first, err := d.Claim(t.Context(), store.Claim{Worker: "test", Lease: time.Minute, Limit: 64, Lanes: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	young := 0
+	for _, o := range first {
+		if o.ID > 990 {
+			young++
+		}
+	}
+	if len(first) != 64 || young != 10 {
+		t.Errorf("the first claim took %d orders, %d of them new; want 64 and all 10", len(first), young)
+	}
+	if !slices.IsSortedFunc(first, func(a, b store.Order) int { return a.NextQueryAt.Compare(*b.NextQueryAt) }) {
+		t.Error("the claim is not in the order of the due times")
+	}
+	for _, o := range d.claim(t, 2) { // too small for two lanes
+		if o.ID > 64 {
+			t.Errorf("a small claim took order %d out of its turn", o.ID)
+		}
+	}
+}
+
+// What was claimed again and again without a record says so.
+func TestClaimCountsWhatWasNotRecorded(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 1)
+	for want := 1; want <= 3; want++ {
+		o := d.claimOne(t)
+		if o.UnrecordedClaims != want {
+			t.Errorf("claim %d: %d unrecorded", want, o.UnrecordedClaims)
+		}
+		d.exec(t, `UPDATE orders SET lease_until = now() - interval '1 second'`)
+	}
+	o := d.claimOne(t)
+	if err := d.Release(t.Context(), []store.Order{o}); err != nil {
+		t.Fatal(err)
+	}
+	o = d.claimOne(t)
+	if o.UnrecordedClaims != 4 {
+		t.Errorf("a claim that was given back counts: %d", o.UnrecordedClaims)
+	}
+	d.record(t, deferred(o))
+	if n := scan[int](t, d, `SELECT unrecorded_claims FROM orders`); n != 0 {
+		t.Errorf("%d unrecorded after a record", n)
+	}
 }

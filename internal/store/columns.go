@@ -24,14 +24,18 @@ func outcomeColumns() []column {
 		{"id", "bigint", func(o *Outcome) any { return o.Order.ID }},
 		{"claim_no", "bigint", func(o *Outcome) any { return o.Order.ClaimNo }},
 		{"status_read", "text", func(o *Outcome) any { return string(o.Order.Status) }},
+		{"review_read", "text", func(o *Outcome) any { return nullText(o.Order.ReviewReason) }},
 		{"status", "text", func(o *Outcome) any { return string(o.Status) }},
 		{"next_query_at", "timestamptz", func(o *Outcome) any { return o.NextQueryAt }},
 		{"spent", "int", func(o *Outcome) any { return o.spent() }},
 		{"queried_at", "timestamptz", func(o *Outcome) any { return o.Question.At }},
 		{"last_error", "text", func(o *Outcome) any { return nullText(safe(o.LastError)) }},
 		{"resolves", "boolean", func(o *Outcome) any { return o.resolves() }},
+		{"settles", "boolean", func(o *Outcome) any { return o.Decision == Settled }},
 		{"review_reason", "text", func(o *Outcome) any { return nullText(o.ReviewReason) }},
 		{"review_note", "text", func(o *Outcome) any { return nullText(safe(o.ReviewNote)) }},
+		{"mer_order_id", "text", func(o *Outcome) any { return o.Settlement.MerOrderID }},
+		{"target_order_id", "text", func(o *Outcome) any { return o.Settlement.TargetOrderID }},
 	}, settlementColumns()...)
 }
 
@@ -44,8 +48,6 @@ func settlementColumns() []column {
 		return column{name, "text", func(o *Outcome) any { return of(&o.Settlement) }}
 	}
 	return []column{
-		text("mer_order_id", func(s *Settlement) *string { return s.MerOrderID }),
-		text("target_order_id", func(s *Settlement) *string { return s.TargetOrderID }),
 		amount("total_amount", func(s *Settlement) *int64 { return s.TotalAmount }),
 		amount("buyer_pay_amount", func(s *Settlement) *int64 { return s.BuyerPayAmount }),
 		amount("receipt_amount", func(s *Settlement) *int64 { return s.ReceiptAmount }),
@@ -88,9 +90,9 @@ func questionColumns() []column {
 		{"round_trips", "int", func(o *Outcome) any { return o.Question.RoundTrips }},
 		text("worker", func(o *Outcome) string { return o.Question.Worker }),
 		{"http_status", "int", func(o *Outcome) any { return nullInt(o.Question.HTTPStatus) }},
-		text("err_code", func(o *Outcome) string { return o.Question.ErrCode }),
-		text("err_msg", func(o *Outcome) string { return o.Question.ErrMsg }),
-		text("trade_status", func(o *Outcome) string { return o.Question.TradeStatus }),
+		text("err_code", func(o *Outcome) string { return short(o.Question.ErrCode) }),
+		text("err_msg", func(o *Outcome) string { return short(o.Question.ErrMsg) }),
+		text("trade_status", func(o *Outcome) string { return short(o.Question.TradeStatus) }),
 		text("decision", func(o *Outcome) string { return string(o.Decision) }),
 		text("reason", func(o *Outcome) string { return o.Reason }),
 		{"next_query_at", "timestamptz", func(o *Outcome) any { return o.NextQueryAt }},
@@ -213,6 +215,16 @@ func nullInt(n int) *int {
 // safe replaces what a text column cannot hold.
 func safe(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// short bounds what a hostile answer can put into a column that is meant to be
+// read; the whole of it stands in the response.
+func short(s string) string {
+	const most = 1000
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
 }
 
 // plain is the server's word without its decoration.

@@ -20,13 +20,15 @@ type Evidence struct {
 func (s *Store) NotFoundEvidence(ctx context.Context, o Order, since time.Time) (Evidence, error) {
 	var e Evidence
 	err := s.pool.QueryRow(ctx, `
-		SELECT (SELECT count(*) FROM order_queries WHERE order_id = $1 AND err_code = 'NO_ORDER'),
+		SELECT (SELECT count(*) FROM order_queries WHERE order_id = $1 AND err_code = 'NO_ORDER'
+		          AND trade_status IS NULL AND decision NOT IN ('no_answer', 'refused')),
 		       EXISTS (SELECT 1
 		               FROM order_queries q
 		               JOIN orders o ON o.id = q.order_id
 		               WHERE q.trade_status IS NOT NULL
 		                 AND q.queried_at >= $3
 		                 AND o.mid = $2
+		                 AND q.err_code IS DISTINCT FROM 'NO_ORDER'
 		                 AND q.decision NOT IN ('no_answer', 'refused')
 		                 AND coalesce(q.reason, '') NOT LIKE '%identity_mismatch%')`,
 		o.ID, o.MID, since).Scan(&e.NoOrders, &e.MerchantFound)

@@ -40,7 +40,14 @@ type Order struct {
 	ReviewReason  string
 	LeaseUntil    *time.Time
 	ClaimNo       int64
-	ClaimedAt     time.Time // the database's clock when the row was read
+	// UnrecordedClaims counts the claims since a question was last recorded, this
+	// one included.
+	UnrecordedClaims int
+	ClaimedAt        time.Time // the database's clock when the row was read
+	// AppProbe and MerchantProbe are set on the one order that is to find out
+	// whether the app, or the merchant, can be asked again.
+	AppProbe      bool
+	MerchantProbe bool
 }
 
 // orderColumns is what an [Order] is read from; o is the orders table. Times are
@@ -57,12 +64,12 @@ const orderColumns = `
 	CASE WHEN isfinite(o.next_query_at) THEN o.next_query_at END AS next_query_at,
 	o.query_count,
 	coalesce(o.review_reason, '') AS review_reason,
-	o.lease_until, o.claim_no, now() AS claimed_at`
+	o.lease_until, o.claim_no, o.unrecorded_claims, now() AS claimed_at`
 
-// Settlement is what a settled order's row takes from the answer. A nil field
-// leaves its column as it is.
+// Settlement is what a settled order's row takes from the answer; what is nil is
+// null there.
 type Settlement struct {
-	MerOrderID    *string // a number that the row lacked
+	MerOrderID    *string // a number that the row lacked, nil where it has one
 	TargetOrderID *string
 
 	TotalAmount              *int64 // fen, as all amounts
@@ -149,6 +156,7 @@ type Outcome struct {
 	ReviewNote   string
 	Settlement   Settlement
 	Event        string // "": none
+	Locked       bool   // not written yet: somebody else holds the row
 }
 
 // resolves reports whether the outcome ends a review as well: the order has got

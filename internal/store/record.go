@@ -19,10 +19,15 @@ var ErrUnwritable = errors.New("the answer has a value that cannot be written")
 // of each, in the same order: as decided, [Superseded] where the order had
 // changed since its claim, or [Review] where that change contradicts the answer.
 //
-// Either all of the group is written or, with an error, nothing. Writing a group
-// again is safe: an outcome whose row is in the ledger already is left out.
+// Either all of the group is written or, with an error, nothing; but for outcomes
+// whose rows somebody else holds locked: they come back as Locked, to be written
+// later, and nobody waits for them. Writing a group again is safe: an outcome whose
+// row is in the ledger already is left out.
 func (s *Store) Record(ctx context.Context, group []Outcome) ([]Outcome, error) {
 	written := slices.Clone(group)
+	for i := range written {
+		written[i].Locked = false
+	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return record(ctx, tx, written) })
 	if err != nil {
 		return nil, wrapRecord(err)
@@ -53,7 +58,7 @@ func record(ctx context.Context, tx pgx.Tx, group []Outcome) error {
 	if err != nil {
 		return err
 	}
-	fresh := slices.DeleteFunc(slices.Clone(group), func(o Outcome) bool { return repeated[o.claim()] })
+	fresh := slices.DeleteFunc(slices.Clone(group), func(o Outcome) bool { return o.Locked || repeated[o.claim()] })
 	return insertEvidence(ctx, tx, fresh)
 }
 
@@ -80,16 +85,23 @@ func updateOrders(ctx context.Context, tx pgx.Tx, group []Outcome) (map[claimKey
 	return held, nil
 }
 
-// updateOrdersSQL is guarded by the claim and the status that was read; the lease
-// is taken away by the first write, so that writing again holds for none. Only a
+// updateOrdersSQL is guarded by the claim, and by the status and the review that
+// were read; the lease is taken away by the first write, so that writing again
+// holds for none. Only a
 // settlement clears a review; another outcome sets its own reason or leaves what
 // stands there.
 func updateOrdersSQL() string {
 	var set strings.Builder
 	for _, c := range settlementColumns() {
-		fmt.Fprintf(&set, ",\n    %[1]s = coalesce(r.%[1]s, o.%[1]s)", c.name)
+		fmt.Fprintf(&set, ",\n    %[1]s = CASE WHEN r.settles THEN r.%[1]s ELSE o.%[1]s END", c.name)
 	}
 	return `
+WITH r AS (
+    SELECT * FROM unnest(` + placeholders(outcomeColumns()) + `) AS r(` + names(outcomeColumns()) + `)
+),
+free AS (
+    SELECT o.id FROM orders AS o WHERE o.id IN (SELECT r.id FROM r) FOR UPDATE SKIP LOCKED
+)
 UPDATE orders AS o
 SET status = r.status,
     next_query_at = r.next_query_at,
@@ -100,9 +112,14 @@ SET status = r.status,
     review_note = CASE WHEN r.resolves OR r.review_reason IS NOT NULL THEN r.review_note ELSE o.review_note END,
     lease_until = NULL,
     claimed_by = NULL,
-    updated_at = now()` + set.String() + `
-FROM unnest(` + placeholders(outcomeColumns()) + `) AS r(` + names(outcomeColumns()) + `)
+    unrecorded_claims = 0,
+    updated_at = now(),
+    mer_order_id = coalesce(o.mer_order_id, r.mer_order_id),
+    target_order_id = coalesce(o.target_order_id, r.target_order_id)` + set.String() + `
+FROM r
+JOIN free ON free.id = r.id
 WHERE o.id = r.id AND o.claim_no = r.claim_no AND o.status = r.status_read AND o.lease_until IS NOT NULL
+  AND o.review_reason IS NOT DISTINCT FROM r.review_read
 RETURNING r.id, r.claim_no`
 }
 
@@ -114,6 +131,7 @@ type current struct {
 	NextQueryAt  *time.Time
 	ReviewReason *string
 	Recorded     bool // the ledger has this very question already
+	Holds        bool // the guard holds after all
 }
 
 // supersede turns outcomes that came too late into what is written instead, and
@@ -129,9 +147,20 @@ func supersede(ctx context.Context, tx pgx.Tx, late []*Outcome) (map[claimKey]bo
 	repeated := make(map[claimKey]bool)
 	for _, o := range late {
 		row, found := rows[o.claim()]
-		if found && row.Recorded {
+		switch {
+		case found && row.Recorded:
 			repeated[o.claim()] = true
 			continue
+		case found && row.Holds:
+			o.Locked = true // it was, a moment ago
+			continue
+		case !found:
+			if o.Locked, err = exists(ctx, tx, o.Order.ID); err != nil {
+				return nil, err
+			}
+			if o.Locked {
+				continue
+			}
 		}
 		o.supersededBy(row, found)
 		if err := updateSuperseded(ctx, tx, *o); err != nil {
@@ -143,18 +172,21 @@ func supersede(ctx context.Context, tx pgx.Tx, late []*Outcome) (map[claimKey]bo
 
 func readCurrent(ctx context.Context, tx pgx.Tx, late []*Outcome) (map[claimKey]current, error) {
 	ids, claims := make([]int64, len(late)), make([]int64, len(late))
+	statuses, reviews := make([]string, len(late)), make([]*string, len(late))
 	for i, o := range late {
 		ids[i], claims[i] = o.Order.ID, o.Order.ClaimNo
+		statuses[i], reviews[i] = string(o.Order.Status), nullText(o.Order.ReviewReason)
 	}
 	rows, err := tx.Query(ctx, `
 		SELECT o.id, r.claim_no, o.status, o.review_reason,
 		       CASE WHEN isfinite(o.next_query_at) THEN o.next_query_at END AS next_query_at,
 		       EXISTS (SELECT 1 FROM order_queries q
-		               WHERE q.order_id = o.id AND q.claim_no = r.claim_no AND r.claim_no > 0) AS recorded
+		               WHERE q.order_id = o.id AND q.claim_no = r.claim_no AND r.claim_no > 0) AS recorded,
+		       o.claim_no = r.claim_no AND o.status = r.status_read AND o.lease_until IS NOT NULL
+		           AND o.review_reason IS NOT DISTINCT FROM r.review_read AS holds
 		FROM orders AS o
-		JOIN unnest($1::bigint[], $2::bigint[]) AS r(id, claim_no) ON r.id = o.id
-		ORDER BY o.id
-		FOR UPDATE OF o`, ids, claims)
+		JOIN unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[]) AS r(id, claim_no, status_read, review_read) ON r.id = o.id
+		FOR UPDATE OF o SKIP LOCKED`, ids, claims, statuses, reviews)
 	if err != nil {
 		return nil, err
 	}
@@ -167,6 +199,11 @@ func readCurrent(ctx context.Context, tx pgx.Tx, late []*Outcome) (map[claimKey]
 		byClaim[claimKey{row.ID, row.ClaimNo}] = row
 	}
 	return byClaim, nil
+}
+
+func exists(ctx context.Context, tx pgx.Tx, id int64) (found bool, err error) {
+	err = tx.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM orders WHERE id = $1)", id).Scan(&found)
+	return found, err
 }
 
 // supersededBy keeps the evidence and drops the effect. Two settlements of which
@@ -192,8 +229,8 @@ func (o *Outcome) supersededBy(row current, found bool) {
 	}
 }
 
-// updateSuperseded sets a conflict's review and frees the row of our lease where
-// it is still ours.
+// updateSuperseded notes that the order was asked about, sets a conflict's review
+// and frees the row of our lease where it is still ours.
 func updateSuperseded(ctx context.Context, tx pgx.Tx, o Outcome) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE orders AS o
@@ -201,9 +238,11 @@ func updateSuperseded(ctx context.Context, tx pgx.Tx, o Outcome) error {
 		    review_note = coalesce($4, o.review_note),
 		    lease_until = CASE WHEN o.claim_no = $2 THEN NULL ELSE o.lease_until END,
 		    claimed_by = CASE WHEN o.claim_no = $2 THEN NULL ELSE o.claimed_by END,
+		    last_queried_at = greatest(o.last_queried_at, $5),
+		    unrecorded_claims = CASE WHEN o.claim_no = $2 THEN 0 ELSE o.unrecorded_claims END,
 		    updated_at = CASE WHEN $3::text IS NULL THEN o.updated_at ELSE now() END
-		WHERE o.id = $1 AND (o.claim_no = $2 OR $3::text IS NOT NULL)`,
-		o.Order.ID, o.Order.ClaimNo, nullText(o.ReviewReason), nullText(o.ReviewNote))
+		WHERE o.id = $1`,
+		o.Order.ID, o.Order.ClaimNo, nullText(o.ReviewReason), nullText(o.ReviewNote), o.Question.At)
 	return err
 }
 
@@ -227,6 +266,9 @@ func insertEvidence(ctx context.Context, tx pgx.Tx, group []Outcome) error {
 func (s *Store) RecordUnwritable(ctx context.Context, o Outcome, cause error) (Outcome, error) {
 	o = o.unwritable(cause)
 	written, err := s.Record(ctx, []Outcome{o})
+	if errors.Is(err, ErrUnwritable) {
+		written, err = s.Record(ctx, []Outcome{o.asText()})
+	}
 	if err != nil {
 		return o, err
 	}
@@ -244,8 +286,14 @@ func (o Outcome) unwritable(cause error) Outcome {
 	if o.Order.ReviewReason != ReviewUnwritable {
 		o.Event = EventReview
 	}
+	return o
+}
+
+// asText keeps the answer as a JSON string, in case that the document itself is
+// what was refused.
+func (o Outcome) asText() Outcome {
 	if text, err := json.Marshal(string(o.Question.Response)); err == nil && o.Question.Response != nil {
-		o.Question.Response = text // the document itself may be what was refused
+		o.Question.Response = text
 	}
 	return o
 }

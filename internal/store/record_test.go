@@ -28,8 +28,8 @@ func TestRecordSettlesEveryColumn(t *testing.T) {
 	out := settled(o)
 	out.LastError = "settled, but chnlCost cannot be read"
 	out.Settlement = store.Settlement{
-		MerOrderID: new("other-number"), TargetOrderID: new("4200000000000000000000000001"),
-		TotalAmount: amount(), BuyerPayAmount: amount(), ReceiptAmount: amount(), InvoiceAmount: amount(),
+		TargetOrderID: new("4200000000000000000000000001"),
+		TotalAmount:   amount(), BuyerPayAmount: amount(), ReceiptAmount: amount(), InvoiceAmount: amount(),
 		CouponAmount: amount(), YxlmAmount: amount(), CouponMerchantContribute: amount(), CouponOtherContribute: amount(),
 		BuyerCashPayAmt: amount(), RefundAmount: amount(), PayTime: &payTime, SettleDate: &day,
 		SeqID: new("seq"), RefID: new("ref"), SettleRefID: new("settle-ref"), TargetSys: new("WXPay"), TargetStatus: new("SUCCESS"),
@@ -44,7 +44,7 @@ func TestRecordSettlesEveryColumn(t *testing.T) {
 	}
 	want := map[string]any{
 		"id": 1.0, "mid": mid, "tid": tid, "inst_mid": "MINIDEFAULT", "order_amount": 100.0, "status": "TRADE_SUCCESS",
-		"mer_order_id": "other-number", "target_order_id": "4200000000000000000000000001",
+		"mer_order_id": "319400000001", "target_order_id": "4200000000000000000000000001",
 		"total_amount": 1.0, "buyer_pay_amount": 2.0, "receipt_amount": 3.0, "invoice_amount": 4.0, "coupon_amount": 5.0,
 		"yxlm_amount": 6.0, "coupon_merchant_contribute": 7.0, "coupon_other_contribute": 8.0, "buyer_cash_pay_amt": 9.0,
 		"refund_amount": 10.0, "settle_date": "2026-02-01",
@@ -52,7 +52,7 @@ func TestRecordSettlesEveryColumn(t *testing.T) {
 		"target_mid": "target-mid", "buyer_id": "buyer", "sub_buyer_id": "sub-buyer", "bank_info": "bank", "card_attr": "BALANCE",
 		"bill_funds": "funds", "bill_funds_desc": "desc", "activity_ids": "activity",
 		"next_query_at": nil, "query_count": 0.0, "last_error": "settled, but chnlCost cannot be read",
-		"lease_until": nil, "claim_no": 1.0, "claimed_by": nil, "review_reason": nil, "review_note": nil,
+		"lease_until": nil, "claim_no": 1.0, "claimed_by": nil, "unrecorded_claims": 0.0, "review_reason": nil, "review_note": nil,
 	}
 	times := cmpopts.IgnoreMapEntries(func(k string, _ any) bool {
 		return k == "created_at" || k == "expires_at" || k == "updated_at" || k == "last_queried_at" || k == "pay_time"
@@ -312,14 +312,17 @@ func TestRecordOfStaleAndFreshClaimsByManyWriters(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, group := range groups {
 		wg.Go(func() {
-			for {
-				_, err := d.Record(t.Context(), group)
-				if err == nil {
-					return
-				}
-				if !store.IsTransient(err) { // a deadlock is, and is tried again
+			for len(group) > 0 {
+				written, err := d.Record(t.Context(), group)
+				if err != nil {
 					t.Error(err)
 					return
+				}
+				group = nil // but for what another writer holds at the moment
+				for _, out := range written {
+					if out.Locked {
+						group = append(group, out)
+					}
 				}
 			}
 		})
@@ -330,6 +333,49 @@ func TestRecordOfStaleAndFreshClaimsByManyWriters(t *testing.T) {
 		(SELECT count(*) FROM order_queries WHERE decision = 'superseded')`)
 	if want := "60 60 240 180"; got != want {
 		t.Errorf("settled, events, questions, superseded: %s, want %s", got, want)
+	}
+}
+
+// An open transaction of the application holds up its own order and no other.
+func TestRecordDoesNotWaitForALockedRow(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 2)
+	orders := d.claim(t, 2)
+	d.exec(t, `BEGIN`)
+	d.exec(t, `UPDATE orders SET status = 'TRADE_CLOSED' WHERE id = 1`)
+	written := d.record(t, settled(orders[0]), settled(orders[1]))
+	if !written[0].Locked || written[1].Locked || written[1].Decision != store.Settled {
+		t.Errorf("written %+v", written)
+	}
+	d.exec(t, `ROLLBACK`)
+	if n := scan[int](t, d, `SELECT count(*) FROM order_queries`); n != 1 {
+		t.Errorf("%d ledger rows, want 1", n)
+	}
+	if again := d.record(t, written[0]); again[0].Locked || again[0].Decision != store.Settled {
+		t.Errorf("written again %+v", again)
+	}
+}
+
+// A person who corrects an order under review while it is asked about by hand has
+// the last word.
+func TestRecordLeavesAReviewThatWasLifted(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 1)
+	d.exec(t, `UPDATE orders SET review_reason = 'bad_request', next_query_at = NULL`)
+	orders, err := d.Claim(t.Context(), store.Claim{Worker: "test", Lease: time.Minute, Limit: 1, Selection: &store.Selection{OnlyReview: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.exec(t, `UPDATE orders SET review_reason = NULL, next_query_at = now()`)
+	out := deferred(orders[0])
+	out.NextQueryAt = nil
+	if written := d.record(t, out); written[0].Decision != store.Superseded {
+		t.Errorf("decision %s, want superseded", written[0].Decision)
+	}
+	if n := scan[int](t, d, `SELECT count(*) FROM orders WHERE review_reason IS NULL AND next_query_at IS NOT NULL AND lease_until IS NULL`); n != 1 {
+		t.Error("the order is neither due nor under review")
 	}
 }
 

@@ -22,12 +22,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
+
+// leastConns lets claims, writes, look-ups and health checks not wait for each
+// other.
+const leastConns = 8
 
 // Store reads and writes the tables. It is safe for use by many goroutines.
 type Store struct {
@@ -48,11 +53,22 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = 10 * time.Second
 	}
+	if !strings.Contains(url, "pool_max_conns") {
+		config.MaxConns = max(config.MaxConns, leastConns)
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("database pool: %w", err)
 	}
 	return &Store{pool: pool}, nil
+}
+
+// CheckURL says what is wrong with a database URL, without connecting.
+func CheckURL(url string) error {
+	if _, err := pgxpool.ParseConfig(url); err != nil {
+		return fmt.Errorf("database-url: %w", err)
+	}
+	return nil
 }
 
 // Close waits for the statements in flight and closes the connections.
@@ -79,12 +95,12 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 // cannot be reached, is shutting down or starting, or undid a transaction in
 // favour of another. What a row's own values caused is not transient.
 func IsTransient(err error) bool {
-	if err == nil || errors.Is(err, pgx.ErrNoRows) {
+	if err == nil || errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrOldSchema) {
 		return false
 	}
 	var pgErr *pgconn.PgError
-	if !errors.As(err, &pgErr) {
-		return true // the connection, not the server, has spoken
+	if !errors.As(err, &pgErr) || errors.As(err, new(*pgconn.ConnectError)) {
+		return true // there is no connection
 	}
 	switch class(pgErr) {
 	case "08", "25", "40", "53", "55", "57", "58":

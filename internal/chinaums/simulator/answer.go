@@ -3,6 +3,7 @@ package simulator
 import (
 	"net/http"
 	"slices"
+	"time"
 
 	"reconciler/internal/chinaums"
 )
@@ -16,7 +17,9 @@ const (
 // reply is a step as the answer to one round trip; facts are nil where it is not about an order.
 type reply struct {
 	Step
-	facts *facts
+	facts     *facts
+	token     string // that is given, "" where none is
+	tokenLife time.Duration
 }
 
 // answer is what goes out.
@@ -66,6 +69,8 @@ func (r reply) body(in *incoming, p Profile) []byte {
 
 func (r reply) fields(in *incoming, p Profile) fields {
 	switch {
+	case r.token != "":
+		return r.tokenFields()
 	case r.Status == "" && isGatewayCode(r.Code):
 		return fields{{"errCode", quote(r.Code)}, {"errInfo", quote(r.message(usualMessage(r.Code)))}}
 	case r.facts == nil, r.Status == "" && r.Code != "" && r.Code != codeSuccess:
@@ -74,6 +79,15 @@ func (r reply) fields(in *incoming, p Profile) fields {
 		return r.facts.document(in, r.Step)
 	}
 	return r.facts.live(in, r.Step)
+}
+
+func (r reply) tokenFields() fields {
+	var b fields
+	b.text("errCode", r.Code)
+	b.text("errInfo", usualMessage(r.Code))
+	b.text("accessToken", r.token)
+	b.number("expiresIn", int64(r.tokenLife/time.Second))
+	return b
 }
 
 // sparse is the business layer's error: no status, no amounts, and after BAD_REQUEST not even the merchant.
@@ -123,7 +137,7 @@ func (s Step) message(usual string) string {
 }
 
 func (s Step) usualHTTPStatus() int {
-	if isGatewayCode(s.Code) {
+	if isGatewayCode(s.Code) && s.Code != codeToken {
 		return http.StatusPreconditionFailed
 	}
 	return http.StatusOK
@@ -155,6 +169,8 @@ func usualMessage(code string) string {
 		return "订单处理中，请稍后再试"
 	case "ABNORMAL_REQUEST_TIME":
 		return "请求时间异常"
+	case codeToken:
+		return "成功"
 	case codeAuth:
 		return authFailed
 	case "1001":

@@ -8,14 +8,15 @@ import (
 	"reconciler/internal/chinaums"
 )
 
-// Request is what is kept of one round trip. The signature is not kept.
+// Request is what is kept of one round trip. Neither a signature nor an access token is kept.
 type Request struct {
 	Time          time.Time // of arrival, by the gateway's clock
 	Method, Path  string
 	Remote        string // address of the client
 	Authorization bool   // whether there was such a header; what follows is from it, unverified, "" when it does not parse
-	AppID         string
-	Timestamp     string
+	Scheme        string // SchemeBodySig, SchemeAccessToken or ""
+	AppID         string // whose token it is, where the header has a good token
+	Timestamp     string // this and the Nonce: of a request for a token, as the AppID, from its body
 	Nonce         string
 
 	BodyHash         string // lower-case hex of SHA-256 of the body; what follows is from the body, "" when it cannot be read
@@ -47,6 +48,7 @@ func (in *incoming) record(a Answer) Request {
 		Path:          in.path,
 		Remote:        in.remote,
 		Authorization: in.header != "",
+		Scheme:        in.scheme(),
 		AppID:         in.auth.AppID,
 		Timestamp:     in.auth.Timestamp,
 		Nonce:         in.auth.Nonce,

@@ -23,7 +23,7 @@ func TestRequests(t *testing.T) {
 	got := g.Requests()
 	at := time.Date(2026, 6, 1, 12, 0, 0, 0, chinaums.China())
 	first := Request{
-		Time: at, Method: "POST", Path: QueryPath, Authorization: true, AppID: testApp, Timestamp: "20260601120000", Nonce: "n1",
+		Time: at, Method: "POST", Path: QueryPath, Authorization: true, Scheme: SchemeBodySig, AppID: testApp, Timestamp: "20260601120000", Nonce: "n1",
 		RequestTimestamp: "2026-06-01 12:00:00", MID: testMID, TID: "88880001", InstMID: "MINIDEFAULT", MerOrderID: testOrder,
 		RoundTrip: 1, Answer: Answer{HTTPStatus: 200, Code: "NO_ORDER"},
 	}

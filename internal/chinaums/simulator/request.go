@@ -26,7 +26,20 @@ func newIncoming(r *http.Request, body []byte, now time.Time) *incoming {
 	in := &incoming{now: now, method: r.Method, path: r.URL.Path, remote: r.RemoteAddr, body: body, query: parseQuery(body)}
 	in.header = strings.Join(r.Header.Values("Authorization"), "\n") // two headers never parse
 	in.auth, _ = parseAuthorization(in.header)
+	if b, ok := parseBearer(in.header); ok {
+		in.auth.AppID = b.AppID
+	}
 	return in
+}
+
+// scheme is the header's, "" when it is none that is known.
+func (in *incoming) scheme() string {
+	for _, scheme := range []string{SchemeBodySig, SchemeAccessToken} {
+		if strings.HasPrefix(in.header, scheme+" ") {
+			return scheme
+		}
+	}
+	return ""
 }
 
 // countedAs is the order number that the round trip is counted under.

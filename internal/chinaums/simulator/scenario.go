@@ -57,6 +57,7 @@ type scenarioFile struct {
 	ClockWindow          time.Duration `yaml:"clock_window"`
 	AuthWindow           time.Duration `yaml:"auth_window"`
 	NonceReplay          bool          `yaml:"nonce_replay"`
+	TokenLife            time.Duration `yaml:"token_life"`
 	StrictHeader         bool          `yaml:"strict_header"`
 	LenientTimestamp     bool          `yaml:"lenient_timestamp"`
 	BadRequestAsBusiness bool          `yaml:"bad_request_as_business"`
@@ -76,6 +77,7 @@ func (f scenarioFile) scenario() Scenario {
 			ClockWindow:          f.ClockWindow,
 			AuthWindow:           f.AuthWindow,
 			NonceReplay:          f.NonceReplay,
+			TokenLife:            f.TokenLife,
 			StrictHeader:         f.StrictHeader,
 			LenientTimestamp:     f.LenientTimestamp,
 			BadRequestAsBusiness: f.BadRequestAsBusiness,

@@ -25,6 +25,7 @@ keep: 5
 clock_window: 1m
 auth_window: 2m
 nonce_replay: true
+token_life: 3m
 strict_header: true
 lenient_timestamp: true
 bad_request_as_business: true
@@ -60,8 +61,8 @@ orders:
 		Options: Options{
 			Credentials: []chinaums.Credentials{{AppID: "a", AppKey: "k"}, {AppID: "b", AppKey: "l"}},
 			Profile:     ProfileDocument, Seed: 7, Paths: []string{"/v1/netpay/query"}, Keep: 5,
-			ClockWindow: time.Minute, AuthWindow: 2 * time.Minute, NonceReplay: true, StrictHeader: true, LenientTimestamp: true,
-			BadRequestAsBusiness: true, Unscripted: []Step{{Status: "UNKNOWN"}},
+			ClockWindow: time.Minute, AuthWindow: 2 * time.Minute, NonceReplay: true, TokenLife: 3 * time.Minute, StrictHeader: true,
+			LenientTimestamp: true, BadRequestAsBusiness: true, Unscripted: []Step{{Status: "UNKNOWN"}},
 		},
 		NotEntitled: []string{"b"},
 		Merchants:   []Merchant{{MID: "12345678", State: MerchantInactive, Prefix: "3194"}},
@@ -104,6 +105,7 @@ line 5: field timelines not found in type simulator.Order`},
 profile: other
 clock_window: 9h
 speed: 1
+token_life: 1500ms
 outage:
   - {status: UNKNOWN}
 unscripted:
@@ -125,18 +127,19 @@ orders:
 `, `scenario: line 4: field speed not found in type simulator.scenarioFile
 unknown profile "other"
 clock window 9h0m0s is not between 0 and 8h0m0s
+token life 1.5s is not whole seconds, at least one
 app 1: id or key is missing
-line 9: unscripted, step 2: times -1 is negative
-line 6: outage, step 1: an outage has no trade status
-line 11: merchant "mmmmmmmm": unknown state "shut"
-line 13: order "1017000001": 无效订单号，订单号必须以3194开头
-line 13: order "1017000001": age -1s is negative
-line 18: order "1017000001": timeline, step 2: unknown fault "none"
-line 18: order "1017000001": timeline, step 2: unknown mutation "none"
-line 20: order "1017000001": 无效订单号，订单号必须以3194开头
-line 18: order "1017000001": timeline, step 2: unknown fault "none"
-line 18: order "1017000001": timeline, step 2: unknown mutation "none"
-line 20: order "1017000001": the order is there twice`},
+line 10: unscripted, step 2: times -1 is negative
+line 7: outage, step 1: an outage has no trade status
+line 12: merchant "mmmmmmmm": unknown state "shut"
+line 14: order "1017000001": 无效订单号，订单号必须以3194开头
+line 14: order "1017000001": age -1s is negative
+line 19: order "1017000001": timeline, step 2: unknown fault "none"
+line 19: order "1017000001": timeline, step 2: unknown mutation "none"
+line 21: order "1017000001": 无效订单号，订单号必须以3194开头
+line 19: order "1017000001": timeline, step 2: unknown fault "none"
+line 19: order "1017000001": timeline, step 2: unknown mutation "none"
+line 21: order "1017000001": the order is there twice`},
 	}
 	for _, test := range tests {
 		_, err := LoadScenario(strings.NewReader(test.text))

@@ -4,12 +4,15 @@
 //
 //	outage         a gateway-wide timeline, before everything else
 //	path           anything but POST on a served path is a 404 page
-//	signature      over the raw body, before it is parsed: HTTP 412, 1000
+//	authorization  the signature over the raw body, before it is parsed, or an access token: HTTP 412, 1000
 //	entitlement    of the app id to the path: HTTP 412, 1001
 //	parameters     HTTP 412, 9001, or HTTP 200, BAD_REQUEST
 //	request stamp  HTTP 200, ABNORMAL_REQUEST_TIME
 //	merchant       HTTP 200, NO_MERCHANT, INACTIVE_MERCHANT, …
 //	order          by mid and merOrderId, else targetOrderId: HTTP 200, NO_ORDER
+//
+// Access tokens are given at /v1/token/access and /v2/token/access: checked like a question's signature, at most ten of an app
+// live at once. Only an outage changes what is answered there.
 //
 // What an order then answers is a [Step] of its timeline: a trade status, a code, or a [Fault] of the network, its body bent by
 // any number of [Mutation]s. All that a script leaves open (serial numbers, buyer, times) derives from the order's number, and
@@ -67,6 +70,7 @@ type Options struct {
 	LenientTimestamp     bool          // requestTimestamp may also be 14 digits, as some clients send it
 	AuthWindow           time.Duration // how far the header's Timestamp may be off (assumed); 0 = not checked
 	NonceReplay          bool          // refuse a nonce that the app has used before (assumed)
+	TokenLife            time.Duration // of an access token, whole seconds; 0 = 1 hour
 	StrictHeader         bool          // take the Authorization header in the documented form only
 	BadRequestAsBusiness bool          // bad parameters are HTTP 200, BAD_REQUEST instead of HTTP 412, 9001
 }
@@ -87,6 +91,9 @@ func (o Options) withDefaults() Options {
 	if o.ClockWindow == 0 {
 		o.ClockWindow = defaultClockWindow
 	}
+	if o.TokenLife == 0 {
+		o.TokenLife = defaultTokenLife
+	}
 	return o
 }
 
@@ -96,6 +103,7 @@ func (o Options) problems() problems {
 	p.refuse(o.Keep < 0, "keep %d is negative", o.Keep)
 	p.refuse(o.ClockWindow < 0 || o.ClockWindow >= chinaOffset, "clock window %v is not between 0 and %v", o.ClockWindow, chinaOffset)
 	p.refuse(o.AuthWindow < 0, "auth window %v is negative", o.AuthWindow)
+	p.refuse(o.TokenLife < time.Second || o.TokenLife%time.Second != 0, "token life %v is not whole seconds, at least one", o.TokenLife)
 	for _, path := range o.Paths {
 		p.refuse(!strings.HasPrefix(path, "/"), "path %q does not begin with a slash", path)
 	}
@@ -119,6 +127,7 @@ type Simulator struct {
 	notEntitled map[string]bool
 	outage      *timeline
 	nonces      *nonces
+	tokens      *tokens
 	log         *requestLog
 }
 
@@ -141,6 +150,7 @@ func New(o Options) (*Simulator, error) {
 		notEntitled: map[string]bool{},
 		outage:      newTimeline(nil),
 		nonces:      newNonces(o.Keep),
+		tokens:      newTokens(),
 		log:         newRequestLog(o.Keep),
 	}
 	for _, c := range o.Credentials {
@@ -267,8 +277,11 @@ func (s *Simulator) decide(in *incoming) reply {
 
 // passLayers returns the answer of the first layer that objects, else the order's.
 func (s *Simulator) passLayers(in *incoming) reply {
+	if in.asksForToken() {
+		return s.giveToken(in)
+	}
 	layers := []func(*incoming) *Step{
-		s.checkPath, s.checkSignature, s.checkEntitlement, s.checkParameters, s.checkRequestStamp, s.checkMerchant,
+		s.checkPath, s.checkAuthorization, s.checkEntitlement, s.checkParameters, s.checkRequestStamp, s.checkMerchant,
 	}
 	for _, layer := range layers {
 		if refusal := layer(in); refusal != nil {

@@ -1,0 +1,74 @@
+package main_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// The demo takes half a minute; stopped after it has shown all, it says how that was.
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil, "demo", "--keep")
+	const invitation = "left running until Ctrl-C"
+	eventuallyWithin(t, 2*patience, "the demo has played", func() bool {
+		return !p.running() || strings.Contains(p.stdout.String(), invitation)
+	})
+	if folder := regexp.MustCompile(`psql -h (\S+) -U postgres`).FindStringSubmatch(p.stdout.String()); folder == nil {
+		t.Error("the demo does not say how to look at the rows")
+	} else {
+		lookAround(t, folder[1])
+	}
+	p.stop(t)
+	if !regexp.MustCompile(`(?m)^all +300 +300$`).MatchString(p.stdout.String()) {
+		t.Error("not every order ended as scripted")
+	}
+	if left := leftBehind(t, p); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+// lookAround does what the demo invites to.
+func lookAround(t *testing.T, folder string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), "host="+folder+" user=postgres dbname=postgres sslmode=disable")
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer conn.Close(t.Context())
+	var settled int
+	if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM orders WHERE status LIKE 'TRADE_%'`).Scan(&settled); err != nil || settled == 0 {
+		t.Errorf("%d settled orders, %v", settled, err)
+	}
+}
+
+// leftBehind lists what is left of the private server, whose folder is named after the process.
+func leftBehind(t *testing.T, p *process) []string {
+	t.Helper()
+	name := fmt.Sprintf("reconciler-pg-%d-", p.cmd.Process.Pid)
+	var left []string
+	for _, place := range []string{os.TempDir(), "/tmp", "/dev/shm"} {
+		folders, err := filepath.Glob(filepath.Join(place, name+"*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		left = append(left, folders...)
+	}
+	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range commands {
+		command, err := os.ReadFile(file)
+		if err == nil && strings.Contains(string(command), name) { // a process that has ended meanwhile has no file
+			left = append(left, strings.ReplaceAll(string(command), "\x00", " "))
+		}
+	}
+	return left
+}

@@ -1,0 +1,268 @@
+package main_test
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"reconciler/internal/chinaums/simulator"
+)
+
+// What is wrong is named by the name of its setting, all of it in one run, wherever it came from.
+func TestEveryProblemIsNamedAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		env  []string
+		args []string
+		want []string
+	}{
+		{
+			name: "nothing given",
+			want: []string{"DATABASE_URL", "CHINAUMS_APP_ID", "CHINAUMS_APP_KEY"},
+		},
+		{
+			name: "unreadable",
+			env:  []string{"RECONCILER_RATE=fast", "RECONCILER_PLAN_MAX=1hour", "RECONCILER_CONCURRENCY=1.5", "RECONCILER_SLOW_AFTER="},
+			args: []string{"--lease=60", "--plan-jitter=NaN"},
+			want: []string{"RECONCILER_RATE", "RECONCILER_PLAN_MAX", "RECONCILER_CONCURRENCY", "RECONCILER_SLOW_AFTER", "lease", "plan-jitter"},
+		},
+		{
+			name: "out of range",
+			env:  []string{"RECONCILER_RATE=-1", "RECONCILER_CONCURRENCY=0", "RECONCILER_PLAN_JITTER=1", "RECONCILER_LOG_FORMAT=xml", "CHINAUMS_BASE_URL=http://gateway.example"},
+			args: []string{"--plan-initial=0s", "--plan-multiplier=0.5", "--request-timeout=0s", "--not-found-after=0s", "--slow-after=-1s", "--schedule=never", "--log-level=loud", "--listen=nowhere"},
+			want: []string{
+				"rate", "concurrency", "plan-jitter", "log-format", "gateway-url", "plan-initial", "plan-multiplier", "request-timeout",
+				"not-found-after", "slow-after", "schedule", "log-level", "listen", "DATABASE_URL", "CHINAUMS_APP_ID", "CHINAUMS_APP_KEY",
+			},
+		},
+		{
+			name: "at odds with each other",
+			args: []string{"--plan-max=1s", "--give-up-after=1h", "--lease=20s"},
+			want: []string{"plan-max", "plan-initial", "give-up-after", "not-found-after", "lease", "request-timeout"},
+		},
+		{
+			name: "unreadable, out of range and missing together",
+			env:  []string{"RECONCILER_RATE=fast"},
+			args: []string{"--plan-jitter=2", "--schedule=never"},
+			want: []string{"rate", "plan-jitter", "schedule", "DATABASE_URL", "CHINAUMS_APP_ID", "CHINAUMS_APP_KEY"},
+		},
+		{
+			name: "a gateway that is none beside others",
+			env:  []string{"CHINAUMS_BASE_URL=ftp://gateway.example", "CHINAUMS_QUERY_PATH=query"},
+			want: []string{"gateway-url", "query-path", "DATABASE_URL", "CHINAUMS_APP_ID", "CHINAUMS_APP_KEY"},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			r := invoke(t, test.env, append([]string{"run"}, test.args...)...)
+			r.want(t, 2, test.want...)
+			if r.stdout != "" {
+				t.Errorf("stdout = %q", r.stdout)
+			}
+		})
+	}
+}
+
+// The problem of a single setting is named by the setting, not by a word of the code.
+func TestSettingIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		setting string
+		want    []string
+	}{
+		{"CHINAUMS_BASE_URL=ftp://gateway.example", []string{"gateway-url"}},
+		{"CHINAUMS_BASE_URL=https://user:pass@gateway.example", []string{"gateway-url"}},
+		{"CHINAUMS_BASE_URL=http://10.0.0.1", []string{"gateway-url", "--insecure-http"}},
+		{"CHINAUMS_BASE_URL=http://127.0.0.1.example.com", []string{"gateway-url", "--insecure-http"}},
+		{"CHINAUMS_QUERY_PATH=v1/query", []string{"query-path"}},
+		{"CHINAUMS_APP_ID=two words", []string{"app-id"}},
+		{"CHINAUMS_APP_KEY=two words", []string{"CHINAUMS_APP_KEY"}},
+		{"RECONCILER_SCHEDULE=@every 100ms", []string{"schedule"}},
+		{"RECONCILER_SCHEDULE=0 0 30 2 *", []string{"schedule"}}, // never comes
+		{"RECONCILER_SCHEDULE=", []string{"schedule"}},
+		{"RECONCILER_LEASE=51124ms", []string{"lease", "51.125s"}},
+		{"DATABASE_URL=nonsense", []string{"database"}},
+		{"DATABASE_URL=postgres://u:pass-that-nobody-may-see@host:port/db", []string{"database"}},
+	} {
+		t.Run(test.setting, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.set(test.setting)
+			for _, command := range []string{"run", "run-once"} {
+				if command == "run-once" && strings.HasPrefix(test.setting, "RECONCILER_SCHEDULE") {
+					continue
+				}
+				r := w.invoke(t, command)
+				r.want(t, 2, test.want...)
+				r.lacks(t, "pass-that-nobody-may-see")
+			}
+			if w.Total() != 0 {
+				t.Error("the gateway was asked")
+			}
+		})
+	}
+}
+
+// With the request timeout of 10 seconds: three round trips, waits of up to 375 and 750 ms between them, 5 s for the write.
+func TestLeaseMustLastForAQuestion(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.unset("RECONCILER_REQUEST_TIMEOUT")
+	w.set("RECONCILER_LEASE=36124ms")
+	w.invoke(t, "run").want(t, 2, "lease", "36.125s", "36.124s")
+	w.set("RECONCILER_LEASE=36125ms")
+	w.invoke(t, "run-once").want(t, 0)
+	w.unset("RECONCILER_LEASE")
+	w.invoke(t, "run-once").want(t, 0)
+}
+
+func TestFlagBeatsEnvironmentBeatsDefault(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		env  []string
+		args []string
+		want string
+	}{
+		{"default", nil, nil, `"schedule":"@every 5s"`},
+		{"environment", []string{"RECONCILER_SCHEDULE=@every 7s"}, nil, `"schedule":"@every 7s"`},
+		{"flag", nil, []string{"--schedule=@every 9s"}, `"schedule":"@every 9s"`},
+		{"both", []string{"RECONCILER_SCHEDULE=@every 7s"}, []string{"--schedule=@every 9s"}, `"schedule":"@every 9s"`},
+		{"flag beats a bad environment", []string{"RECONCILER_SCHEDULE=never", "RECONCILER_LEASE=short"}, []string{"--schedule=@every 9s", "--lease=1h"}, `"schedule":"@every 9s"`},
+		{"five cron fields", []string{"RECONCILER_SCHEDULE=*/5 * * * *"}, nil, `"schedule":"*/5 * * * *"`},
+		{"six cron fields", []string{"RECONCILER_SCHEDULE=*/10 * * * * *"}, nil, `"schedule":"*/10 * * * * *"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.unset("RECONCILER_SCHEDULE")
+			w.set(test.env...)
+			w.orders(t, 1, paid())
+			p := w.start(t, append([]string{"run"}, test.args...)...)
+			p.awaitLog(t, test.want)
+			w.awaitPaid(t, 1) // whatever the schedule, the first pass is at once
+			p.stop(t)
+		})
+	}
+	t.Run("other settings", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.set("CHINAUMS_QUERY_PATH=/by/environment", "CHINAUMS_BASE_URL=http://127.0.0.1:1", "CHINAUMS_APP_ID=nobody")
+		w.orders(t, 1, paid())
+		w.summary(t, 0, "run-once", "--query-path="+simulator.QueryPath, "--gateway-url="+w.gateway.url, "--app-id="+appID)
+	})
+}
+
+func TestPlainHTTPOnlyToThisMachine(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(w.gateway.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.orders(t, 1, paid())
+	for host, code := range map[string]int{"127.0.0.1": 0, "localhost": 0, "127.1.2.3": 1} { // at the last, nobody listens
+		w.summary(t, code, "run-once", "--dry-run", "--gateway-url=http://"+host+":"+port)
+	}
+	asked := w.Total()
+	w.invoke(t, "run-once", "--gateway-url=http://192.0.2.1:1").want(t, 2, "--insecure-http")
+	w.set("HTTP_PROXY=" + w.gateway.url) // stands for a test network
+	w.summary(t, 0, "run-once", "--insecure-http", "--gateway-url=http://192.0.2.1")
+	if w.Total() != asked+1 {
+		t.Errorf("%d requests, want one", w.Total()-asked)
+	}
+}
+
+func TestAppKeyFile(t *testing.T) {
+	t.Parallel()
+	file := func(t *testing.T, content string) string {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "key")
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, test := range []struct {
+		name, content string
+		code          int
+	}{
+		{"key", appKey, 0},
+		{"trailing newline", appKey + "\n", 0},
+		{"written on Windows", appKey + "\r\n", 0},
+		{"empty", "\n", 2},
+		{"two lines", appKey + "\n" + appKey + "\n", 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.unset("CHINAUMS_APP_KEY")
+			w.orders(t, 1, paid())
+			path := file(t, test.content)
+			w.invoke(t, "run-once", "--all", "--dry-run", "--app-key-file="+path).want(t, test.code)
+			w.set("CHINAUMS_APP_KEY_FILE=" + path)
+			w.invoke(t, "run-once").want(t, test.code)
+		})
+	}
+	t.Run("both set", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.set("CHINAUMS_APP_KEY_FILE=" + file(t, appKey))
+		w.invoke(t, "run-once").want(t, 2, "CHINAUMS_APP_KEY", "CHINAUMS_APP_KEY_FILE")
+	})
+	t.Run("missing", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.unset("CHINAUMS_APP_KEY")
+		w.set("CHINAUMS_APP_KEY_FILE=/no/such/file")
+		w.invoke(t, "run-once").want(t, 2, "/no/such/file")
+	})
+}
+
+// That the key is never printed is checked for every process that any test starts.
+func TestNoFlagTakesTheKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, args := range [][]string{
+		{"--app-key=" + appKey}, {"--app-key", appKey}, {"--key=" + appKey}, {"--chinaums-app-key=" + appKey}, {"--CHINAUMS_APP_KEY=" + appKey},
+	} {
+		w.invoke(t, append([]string{"run"}, args...)...).want(t, 2, "unknown flag", "--help")
+	}
+}
+
+func TestStandardPostgresVariables(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	config, err := pgx.ParseConfig(w.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.unset("DATABASE_URL")
+	w.set("PGHOST="+config.Host, "PGUSER="+config.User, "PGDATABASE="+config.Database, "PGSSLMODE=disable")
+	if config.Password != "" {
+		w.set("PGPASSWORD=" + config.Password)
+	}
+	w.invoke(t, "migrate", "status").want(t, 0)
+	w.orders(t, 1, paid())
+	w.summary(t, 0, "run-once")
+	w.awaitPaid(t, 1)
+}
+
+func TestBadUsage(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{"bogus", "runonce", "run --bogus", "run extra", "migrate", "migrate sideways", "--bogus", "query --output=xml", "demo 5"} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			r := invoke(t, nil, strings.Fields(args)...)
+			r.want(t, 2, "--help")
+			if r.stdout != "" {
+				t.Errorf("stdout = %q", r.stdout)
+			}
+		})
+	}
+}

@@ -1,0 +1,162 @@
+package chinaums
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// TokenPath is where the gateway gives access tokens.
+const TokenPath = "/v1/token/access"
+
+const (
+	codeToken  = "0000"   // the token endpoint's word for success
+	codeAuth   = "1000"   // the platform does not know who asks: signature, token, or the form of a stamp
+	authFailed = "认证失败"   // the platform's text for it, which comes with other codes too
+	signMethod = "SHA256" // without it the endpoint still expects SHA-1
+	maxToken   = 4 << 10  // bytes; a header has to hold it
+
+	documentedLife = time.Hour      // of a token whose expiresIn cannot be read
+	longestLife    = 24 * time.Hour // that is believed; milliseconds in the place of seconds would make it weeks
+)
+
+var (
+	errNoToken       = errors.New("no access token")
+	errBadToken      = errors.New("the gateway gave one that no header can carry")
+	errTokenRefused  = errors.New("the gateway refused the access token; the next round trip brings a new one")
+	errTokensRefused = errors.New("the gateway refused the access token, and the one before it")
+)
+
+// SignToken returns the signature of a request for an access token: lower-case hex of SHA-256 of appId + timestamp + nonce +
+// appKey. Timestamp and nonce are as for Sign.
+func SignToken(c Credentials, timestamp, nonce string) string {
+	hash := sha256.Sum256([]byte(c.AppID + timestamp + nonce + c.AppKey))
+	return hex.EncodeToString(hash[:])
+}
+
+// accessToken is a token as it is held. The zero value has ended.
+type accessToken struct {
+	appID           string
+	secret          *string // tells tokens apart, too; behind a pointer no way of printing a Client shows it
+	renewAt, endsAt time.Time
+}
+
+// newToken takes an answer of the token endpoint that said it is one. The life counts from before the question, so that what
+// the round trip took never makes it longer.
+func newToken(o object, appID string, asked time.Time) (accessToken, bool) {
+	value := o.text("accessToken").Value
+	if !token(value, `"\,`) || len(value) > maxToken {
+		return accessToken{}, false
+	}
+	life := documentedLife
+	if seconds := o.amount("expiresIn").Value; seconds > 0 {
+		life = time.Duration(min(seconds, int64(longestLife/time.Second))) * time.Second
+	}
+	return accessToken{appID: appID, secret: &value, renewAt: asked.Add(life * 8 / 10), endsAt: asked.Add(life)}, true
+}
+
+// authorize is an authorizer. A token signs nothing.
+func (t accessToken) authorize(string, string, []byte) string {
+	return fmt.Sprintf(`OPEN-ACCESS-TOKEN AccessToken="%s", AppId="%s"`, *t.secret, t.appID)
+}
+
+// hideIn takes the token out of an answer that refuses it, whose text may repeat it. No other answer is touched.
+func (t accessToken) hideIn(a Answer) Answer {
+	a.Message = strings.ReplaceAll(a.Message, *t.secret, hidden)
+	a.Body = bytes.ReplaceAll(a.Body, []byte(*t.secret), []byte(hidden))
+	return a
+}
+
+// wireTokenRequest has the documents' key order.
+type wireTokenRequest struct {
+	AppID      string `json:"appId"`
+	Timestamp  string `json:"timestamp"`
+	Nonce      string `json:"nonce"`
+	SignMethod string `json:"signMethod"`
+	Signature  string `json:"signature"`
+}
+
+// fetchToken asks for a new token in one round trip. Its error is an *Error of ClassCredentials or ClassTransient: the other
+// classes speak of an order or a merchant, and here none was asked about.
+func (c *Client) fetchToken(ctx context.Context, credentials Credentials) (accessToken, error) {
+	asked := c.now().In(China())
+	request, err := c.newTokenRequest(ctx, credentials, asked)
+	if err != nil {
+		return accessToken{}, noToken(ClassTransient, Answer{}, err)
+	}
+	answer, err := c.roundTrip(request)
+	o, notRead := readObject(answer.Body)
+	if err == nil {
+		err = notRead
+	}
+	answer.readEnvelope(o)
+	if class := classifyToken(answer); err != nil || class != "" {
+		return accessToken{}, noToken(class, answer, err)
+	}
+	fresh, ok := newToken(o, credentials.AppID, asked)
+	if !ok {
+		return accessToken{}, noToken(ClassTransient, answer, errBadToken)
+	}
+	return fresh, nil
+}
+
+func (c *Client) newTokenRequest(ctx context.Context, credentials Credentials, now time.Time) (*http.Request, error) {
+	nonce, err := c.nonce()
+	if err != nil {
+		return nil, err
+	}
+	timestamp := now.Format(TimestampLayout)
+	body, err := compactJSON(wireTokenRequest{
+		AppID:      credentials.AppID,
+		Timestamp:  timestamp,
+		Nonce:      nonce,
+		SignMethod: signMethod,
+		Signature:  SignToken(credentials, timestamp, nonce),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("write the request for a token: %w", err)
+	}
+	return newPost(ctx, c.tokenURL, body)
+}
+
+// classifyToken is Classify for an answer of the token endpoint. A request that is refused as badly formed stops all questions
+// until somebody acts, which is credential trouble.
+func classifyToken(a Answer) Class {
+	class := Classify(a.HTTPStatus, a.Code, false)
+	switch {
+	case a.HTTPStatus == http.StatusOK && a.Code == codeToken:
+		return ""
+	case failsAuth(a), class == ClassCredentials, class == ClassBadRequest:
+		return ClassCredentials
+	}
+	return ClassTransient
+}
+
+// noToken is the error where no token came. Of the answer it keeps no more than an Error holds: the body may have a token in it.
+func noToken(class Class, a Answer, cause error) error {
+	if cause == nil {
+		return newError(class, a, errNoToken)
+	}
+	if class == "" {
+		class = ClassTransient
+	}
+	return newError(class, a, fmt.Errorf("%w: %w", errNoToken, cause))
+}
+
+// failsAuth reports whether the platform says that it does not know who asks. Clients in use go by the text, others by the
+// status; neither counts in an answer that may come from something overloaded in front of it, or from the business layer.
+func failsAuth(a Answer) bool {
+	switch {
+	case overloaded(a.HTTPStatus):
+		return false
+	case a.HTTPStatus == http.StatusUnauthorized, a.Code == codeAuth:
+		return true
+	}
+	return a.HTTPStatus != http.StatusOK && strings.Contains(a.Message, authFailed)
+}

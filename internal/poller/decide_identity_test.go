@@ -1,0 +1,134 @@
+package poller
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"reconciler/internal/store"
+)
+
+const (
+	wrongIdentity = "review identity_mismatch UNKNOWN never order.review"
+	isPaid        = "settled trade_success TRADE_SUCCESS never order.paid"
+)
+
+func TestIdentity(t *testing.T) {
+	t.Parallel()
+	mer, target, both := anOrder(), anOrder(numbered("", testTarget)), anOrder(numbered(testMer, testTarget))
+	const otherMer, otherTarget = `merOrderId="319400000000"`, `targetOrderId="420000000000"`
+	checkDecided(t, []decided{
+		{"all equal", both, 0, answer(), isPaid},
+
+		{"merchant missing", mer, 0, answer("-mid"), wrongIdentity},
+		{"merchant null", mer, 0, answer("mid=null"), wrongIdentity},
+		{"merchant empty", mer, 0, answer(`mid=""`), wrongIdentity},
+		{"merchant other", mer, 0, answer(`mid="` + otherMID + `"`), wrongIdentity},
+		{"merchant with a space", mer, 0, answer(`mid="` + testMID + ` "`), wrongIdentity},
+		{"merchant of another kind", mer, 0, answer(`mid=["` + testMID + `"]`), wrongIdentity},
+		{"merchant twice, different, right one last", mer, 0, answer(`mid="`+otherMID+`"`, `+mid="`+testMID+`"`), wrongIdentity},
+		{"merchant twice, one empty", mer, 0, answer(`+mid=""`), wrongIdentity},
+		{"merchant twice, the same", mer, 0, answer(`+mid="` + testMID + `"`), isPaid},
+		{"merchant other for an order with both numbers right", both, 0, answer(`mid="` + otherMID + `"`), wrongIdentity},
+
+		{"only the merchant's number held: missing", mer, 0, answer("-merOrderId"), wrongIdentity},
+		{"only the merchant's number held: other", mer, 0, answer(otherMer), wrongIdentity},
+		{"only the merchant's number held: other case", mer, 0, answer(`merOrderId="` + strings.ToLower(testMer) + `"`), wrongIdentity},
+		{"only the merchant's number held: twice, different", mer, 0, answer(`+` + otherMer), wrongIdentity},
+		{"only the merchant's number held: of another kind", mer, 0, answer(`merOrderId={}`), wrongIdentity},
+		{"only the merchant's number held: no channel number answered", mer, 0, answer("-targetOrderId"), isPaid},
+		{"only the merchant's number held: any channel number answered", mer, 0, answer(otherTarget), isPaid},
+		{"only the merchant's number held: neither answered", mer, 0, answer("-merOrderId", "-targetOrderId"), wrongIdentity},
+
+		{"only the channel's number held: missing", target, 0, answer("-targetOrderId"), wrongIdentity},
+		{"only the channel's number held: null", target, 0, answer("targetOrderId=null"), wrongIdentity},
+		{"only the channel's number held: other", target, 0, answer(otherTarget), wrongIdentity},
+		{"only the channel's number held: no merchant's number answered", target, 0, answer("-merOrderId"), isPaid},
+		{"only the channel's number held: any merchant's number answered", target, 0, answer(otherMer), isPaid},
+		{"only the channel's number held: neither answered", target, 0, answer("-merOrderId", "-targetOrderId"), wrongIdentity},
+
+		{"both held: only the merchant's answered", both, 0, answer("-targetOrderId"), isPaid},
+		{"both held: only the channel's answered", both, 0, answer("-merOrderId"), isPaid},
+		{"both held: channel's different", both, 0, answer(otherTarget), wrongIdentity},
+		{"both held: merchant's different", both, 0, answer(otherMer), wrongIdentity},
+		{"both held: channel's unreadable", both, 0, answer(`targetOrderId=true`), wrongIdentity},
+		{"both held: merchant's twice, one different", both, 0, answer(`+` + otherMer), wrongIdentity},
+		{"both held: both different", both, 0, answer(otherMer, otherTarget), wrongIdentity},
+		{"both held: each in the other's place", both, 0, answer(`merOrderId="`+testTarget+`"`, `targetOrderId="`+testMer+`"`), wrongIdentity},
+		{"both held: neither answered", both, 0, answer("-merOrderId", "-targetOrderId"), wrongIdentity},
+
+		// The terminal is not part of the rule: the gateway does not look at it either.
+		{"terminal other", mer, 0, answer(`tid="99990001"`), isPaid},
+		{"terminal missing", mer, 0, answer(`-tid`), isPaid},
+	})
+}
+
+// Identity goes before every other row that reads a trade status, whatever the
+// status, the code and the HTTP status are.
+func TestIdentityGoesFirst(t *testing.T) {
+	t.Parallel()
+	var tests []decided
+	for _, status := range []string{
+		`status="TRADE_SUCCESS"`, `status="TRADE_REFUND"`, `status="TRADE_CLOSED"`, `status="NEW_ORDER"`,
+		`status="WAIT_BUYER_PAY"`, `status="UNKNOWN"`, `status="SUCCESS"`, `status="paid"`, `+status="TRADE_CLOSED"`,
+	} {
+		for _, code := range []string{`errCode="SUCCESS"`, `errCode="NO_ORDER"`, `errCode="9200"`, `errCode="1000"`, `errCode="NO_MERCHANT"`, `errCode="TARGET_FAIL"`, `-errCode`} {
+			for _, http := range []int{200, 201, 404, 412, 429, 500} {
+				tests = append(tests, decided{
+					name: fmt.Sprintf("%d %s %s", http, code, status), order: anOrder(), status: http,
+					body: answer(code, status, `mid="`+otherMID+`"`), want: wrongIdentity,
+				})
+			}
+		}
+	}
+	checkDecided(t, tests)
+}
+
+// Without a trade status there is nothing that could be about another order: the
+// gateway's refusals often lack mid and numbers.
+func TestIdentityNeedsAStatus(t *testing.T) {
+	t.Parallel()
+	const stranger = `mid="` + otherMID + `"`
+	checkDecided(t, []decided{
+		{"empty", anOrder(), 0, answer(`status=""`, stranger), "deferred no_status UNKNOWN +15s -"},
+		{"missing", anOrder(), 0, answer(`-status`, stranger), "deferred no_status UNKNOWN +15s -"},
+		{"null", anOrder(), 0, answer(`status=null`, stranger), "deferred no_status UNKNOWN +15s -"},
+		{"number", anOrder(), 0, answer(`status=1`, stranger), "deferred unreadable_status UNKNOWN +15s -"},
+		{"empty with HTTP 404", anOrder(), http.StatusNotFound, answer(`status=""`, stranger), "no_answer transient UNKNOWN +15s -"},
+		{"NO_ORDER without anything", anOrder(), 0, `{"errCode":"NO_ORDER"}`, "deferred no_order UNKNOWN +15s -"},
+	})
+}
+
+func TestIdentityUnderReview(t *testing.T) {
+	t.Parallel()
+	stranger := answer(`mid="` + otherMID + `"`)
+	checkDecided(t, []decided{
+		{"for the same reason", anOrder(reviewed(reviewIdentity)), 0, stranger, "review identity_mismatch UNKNOWN never -"},
+		{"for another reason", anOrder(reviewed(reviewAmount)), 0, stranger, wrongIdentity},
+		{"in its late check", anOrder(is(store.StatusNotFound)), 0, stranger, "review identity_mismatch NOT_FOUND never order.review"},
+	})
+}
+
+func TestIdentityNoteNamesBothSides(t *testing.T) {
+	t.Parallel()
+	ask := newAsker(t)
+	for _, tt := range []struct {
+		body  string
+		wants []string
+	}{
+		{answer(`mid="` + otherMID + `"`), []string{testMID, otherMID}},
+		{answer(`-mid`), []string{testMID, "(none)"}},
+		{answer(`merOrderId="319400000000"`), []string{testMer, "319400000000"}},
+		{answer(`+merOrderId="319400000000"`), []string{testMer, "twice"}},
+		{answer(`-merOrderId`), []string{"neither"}},
+	} {
+		o := anOrder()
+		out := testPlan().decide(o, ask(o, http.StatusOK, tt.body), now)
+		for _, want := range tt.wants {
+			if !strings.Contains(out.ReviewNote, want) {
+				t.Errorf("note %q lacks %q", out.ReviewNote, want)
+			}
+		}
+	}
+}

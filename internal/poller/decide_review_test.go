@@ -1,0 +1,72 @@
+package poller
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"reconciler/internal/store"
+)
+
+// Orders under review are asked by hand. An answer that settles one ends the
+// review; any other leaves it, without a due time and without a second event.
+func TestUnderReview(t *testing.T) {
+	t.Parallel()
+	mismatch := anOrder(reviewed(reviewAmount))
+	over := anOrder(aged(200*time.Hour), reviewed(reviewWindowOver))
+	checkDecided(t, []decided{
+		{"paid", mismatch, 0, answer(), isPaid},
+		{"refunded", mismatch, 0, answer(`status="TRADE_REFUND"`), "settled trade_refund TRADE_REFUND never order.refunded"},
+		{"closed", over, 0, answer(`status="TRADE_CLOSED"`), "settled trade_closed TRADE_CLOSED never order.closed"},
+		{"paid, given up on", over, 0, answer(), isPaid},
+		{"paid, unwritable before", anOrder(reviewed(store.ReviewUnwritable)), 0, answer(), isPaid},
+
+		{"same reason again", mismatch, 0, answer(`totalAmount=1`), "review amount_mismatch UNKNOWN never -"},
+		{"another reason", mismatch, 0, answer(`-totalAmount`), "review amount_missing UNKNOWN never order.review"},
+		{"another reason still", over, 0, answer(`totalAmount=1`), "review amount_mismatch UNKNOWN never order.review"},
+
+		{"not yet", mismatch, 0, answer(`status="WAIT_BUYER_PAY"`), "deferred unresolved WAIT_BUYER_PAY never -"},
+		{"not yet, given up on", over, 0, answer(`status="WAIT_BUYER_PAY"`), "deferred unresolved WAIT_BUYER_PAY never -"},
+		{"not yet, old, another reason", anOrder(aged(200*time.Hour), reviewed(reviewAmount)), 0, answer(`status="NEW_ORDER"`), "deferred unresolved NEW_ORDER never -"},
+		{"not understood", mismatch, 0, answer(`status="TRADE_FINISHED"`), "deferred unknown_status UNKNOWN never -"},
+		{"unknown code", mismatch, 0, coded("TARGET_FAIL"), "deferred unknown_code UNKNOWN never -"},
+		{"NO_ORDER", mismatch, 0, coded("NO_ORDER"), "deferred no_order UNKNOWN never -"},
+		{"no answer", mismatch, 503, "", "no_answer transient UNKNOWN never -"},
+		{"refused", mismatch, 0, coded("BAD_SIGN"), "refused credentials UNKNOWN never -"},
+	})
+}
+
+// An order whose late check found the wrong amount is NOT_FOUND and under review. A
+// NO_ORDER by hand settles nothing: the review must stand, or nobody would look again.
+func TestNotFoundUnderReviewStays(t *testing.T) {
+	t.Parallel()
+	ask := newAsker(t)
+	for _, reason := range []string{reviewAmount, reviewNoAmount, reviewIdentity, reviewBadRequest, store.ReviewUnwritable} {
+		o := anOrder(aged(40*time.Hour), is(store.StatusNotFound), reviewed(reason))
+		out := testPlan().decide(o, ask(o, http.StatusOK, coded("NO_ORDER")), now)
+		if out.Changes() {
+			t.Errorf("%s: %s ends the review", reason, told(out))
+		}
+	}
+}
+
+// What an order says of itself (Changes) and what the application is told go
+// together: an event for each change of status that matters and each new review.
+func TestEventsGoWithChanges(t *testing.T) {
+	t.Parallel()
+	ask := newAsker(t)
+	for _, o := range []store.Order{
+		anOrder(), anOrder(reviewed(reviewAmount)), anOrder(aged(200 * time.Hour)), anOrder(is(store.StatusNotFound)),
+	} {
+		for _, body := range []string{
+			answer(), answer(`totalAmount=1`), answer(`-totalAmount`), answer(`-mid`), answer(`status="TRADE_CLOSED"`),
+			answer(`status="UNKNOWN"`), answer(`-status`), coded("BAD_REQUEST"), coded("TARGET_FAIL"), coded("TIMEOUT"), coded("1000"),
+		} {
+			out := testPlan().decide(o, ask(o, http.StatusOK, body), now)
+			again := o.Status == store.StatusNotFound && out.Status == store.StatusUnknown // found again: no event is named for it
+			if (out.Event != "") != out.Changes() && !again {
+				t.Errorf("%s under %q: %s, changes %t", o.Status, o.ReviewReason, told(out), out.Changes())
+			}
+		}
+	}
+}

@@ -1,0 +1,334 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/robfig/cron/v3"
+
+	"reconciler/internal/store"
+)
+
+func TestParseSchedule(t *testing.T) {
+	t.Parallel()
+	at := func(hour, minute, second int) time.Time {
+		return time.Date(2026, 6, 1, hour, minute, second, 0, time.UTC)
+	}
+	from := at(12, 0, 0)
+	for _, tt := range []struct {
+		text string
+		want time.Time // the next one after noon
+	}{
+		{"@every 5s", at(12, 0, 5)},
+		{"@every 1m30s", at(12, 1, 30)},
+		{"@every 1h", at(13, 0, 0)},
+		{"@hourly", at(13, 0, 0)},
+		{"TZ=UTC 30 * * * *", at(12, 30, 0)},
+		{"CRON_TZ=UTC 15 30 * * * *", at(12, 30, 15)},
+		{"TZ=UTC */5 * * * * *", at(12, 0, 5)},
+		{"TZ=UTC 0 12 * * *", at(12, 0, 0).AddDate(0, 0, 1)},
+		{"CRON_TZ=Asia/Shanghai 0 21 * * *", at(13, 0, 0)}, // eight hours ahead
+		{"TZ=UTC 0 0 29 2 *", time.Date(2028, 2, 29, 0, 0, 0, 0, time.UTC)},
+	} {
+		schedule, err := ParseSchedule(tt.text)
+		if err != nil {
+			t.Errorf("%q: %v", tt.text, err)
+			continue
+		}
+		if got := schedule.Next(from); !got.Equal(tt.want) {
+			t.Errorf("%q: next is %s, want %s", tt.text, got, tt.want)
+		}
+	}
+}
+
+// Each of these the cron library panics on, rounds, or takes for never.
+func TestParseScheduleRefuses(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"", " ", "5s", "1500ms", "hourly", "@often", "@reboot", "@every", "@every ", "@every 5", "@every five",
+		"* * * *", "* * * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "*/0 * * * *", "5-1 * * * *", "a b c d e",
+		"TZ=0", "TZ=", "TZ=UTC", "CRON_TZ=Europe/Berlin", "CRON_TZ=", "TZ=Nowhere/Else * * * * *", "TZ=UTC ",
+		"@every 500ms", "@every 0s", "@every 0", "@every -5s", "@every 1500ms", "@every 1s500ms", "@every 999999999h",
+		"0 0 31 2 *", "0 0 0 30 2 *", "0 0 31 4,6,9,11 *",
+		// A zone in front of an interval has no meaning, and must not hide it.
+		"TZ=UTC @every 500ms", "CRON_TZ=UTC @every -5s", "TZ=UTC @every 1500ms",
+	} {
+		schedule, err := ParseSchedule(text)
+		if err == nil {
+			t.Errorf("%q is taken; its next is %s from now", text, time.Until(schedule.Next(time.Now())))
+			continue
+		}
+		if schedule != nil || !strings.Contains(err.Error(), "schedule") {
+			t.Errorf("%q: %v, %v; want no schedule and an error that says what it is about", text, schedule, err)
+		}
+	}
+}
+
+// dueStore is a store of which only what a pass asks of it first is called: what is
+// due. It stands in where time is not real and a connection cannot be.
+type dueStore struct {
+	Store
+
+	due       func(ctx context.Context) ([]store.Order, error)
+	standings int
+}
+
+func (s *dueStore) Claim(ctx context.Context, _ store.Claim) ([]store.Order, error) {
+	if s.standings%2 == 1 { // a pass that found nothing makes sure of it
+		return nil, nil
+	}
+	return s.due(ctx)
+}
+
+func (s *dueStore) Standing(context.Context, string, float64) (store.Standing, error) {
+	s.standings++
+	return store.Standing{}, nil
+}
+
+func newScheduled(t *testing.T, logger *slog.Logger, due func(context.Context) ([]store.Order, error)) *Poller {
+	t.Helper()
+	p, err := New(Options{
+		Store: &dueStore{due: due}, Gateway: gatewayFunc(nil), Logger: logger, Worker: "test",
+		AppID: credentials().AppID, Concurrency: 2, RequestTimeout: 10 * time.Second, Lease: time.Minute, Plan: testPlan(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func every(t *testing.T, text string) cron.Schedule {
+	t.Helper()
+	s, err := ParseSchedule(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// passes runs a schedule for a time and returns when each pass began. What a pass
+// does is up to do, which is told the pass's number, from 0.
+func passes(t *testing.T, schedule string, lasts time.Duration, do func(ctx context.Context, n int) error) []time.Duration {
+	t.Helper()
+	var began []time.Duration
+	start := time.Now()
+	var running atomic.Int32
+	p := newScheduled(t, slog.New(slog.DiscardHandler), func(ctx context.Context) ([]store.Order, error) {
+		if running.Add(1) > 1 {
+			t.Error("two passes at once")
+		}
+		defer running.Add(-1)
+		began = append(began, time.Since(start))
+		return nil, do(ctx, len(began)-1)
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), lasts)
+	defer cancel()
+	p.Run(ctx, every(t, schedule))
+	if d := time.Since(start); d < lasts || d > lasts+writeTimeout {
+		t.Errorf("Run ended after %s, told to after %s", d, lasts)
+	}
+	return began
+}
+
+func seconds(n ...int) []time.Duration {
+	var all []time.Duration
+	for _, s := range n {
+		all = append(all, time.Duration(s)*time.Second)
+	}
+	return all
+}
+
+func TestRun(t *testing.T) {
+	t.Parallel()
+	quick := func(context.Context, int) error { return nil }
+	slowFirst := func(_ context.Context, n int) error {
+		if n == 0 {
+			time.Sleep(12 * time.Second)
+		}
+		return nil
+	}
+	for _, tt := range []struct {
+		name, schedule string
+		do             func(context.Context, int) error
+		want           []time.Duration
+	}{
+		{"first at once", "@every 5s", quick, seconds(0, 5, 10, 15, 20)},
+		{"first at once, whatever the schedule", "0 0 1 1 *", quick, seconds(0)},
+		{"by the clock", "*/7 * * * * *", quick, seconds(0, 7, 14, 21)},
+		{"a long pass is not overlapped", "@every 5s", slowFirst, seconds(0, 17, 22)},
+		{"nor made up for", "*/5 * * * * *", slowFirst, seconds(0, 15, 20)},
+		{"a failing pass does not end it", "@every 10s", func(context.Context, int) error { return errors.New("no database") }, seconds(0, 10, 20)},
+		{"nor does a panic", "@every 10s", func(context.Context, int) error { panic("a bug") }, seconds(0, 10, 20)},
+		{"nor a panic in a later one", "@every 10s", func(_ context.Context, n int) error {
+			if n == 1 {
+				panic("a bug")
+			}
+			return nil
+		}, seconds(0, 10, 20)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				got := passes(t, tt.schedule, 23*time.Second, tt.do)
+				if diff := cmp.Diff(tt.want, got); diff != "" {
+					t.Errorf("passes began (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// A stop ends the wait for the next pass. A claim under way is awaited, for what it
+// takes would otherwise be in nobody's hands; but only for its own time.
+func TestRunStops(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		do   func(context.Context, int) error
+		most time.Duration
+	}{
+		{"between passes", func(context.Context, int) error { return nil }, 0},
+		{"in a claim", func(ctx context.Context, _ int) error { <-ctx.Done(); return ctx.Err() }, writeTimeout},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			start, lasts := time.Now(), 3*time.Second
+			passes(t, "@every 1h", lasts, tt.do)
+			if d := time.Since(start) - lasts; d > tt.most {
+				t.Errorf("%s: Run ended %s after the stop, want at most %s", tt.name, d, tt.most)
+			}
+		})
+	}
+}
+
+// A context that has ended before begins nothing.
+func TestRunStoppedBefore(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	p := newScheduled(t, slog.New(slog.DiscardHandler), func(context.Context) ([]store.Order, error) {
+		t.Error("a pass began")
+		return nil, nil
+	})
+	p.Run(ctx, every(t, "@every 5s"))
+}
+
+// records keeps the messages that are logged at a level or above it.
+type records struct {
+	slog.Handler
+
+	lines chan string
+}
+
+func newRecords() records { return records{slog.DiscardHandler, make(chan string, 1000)} }
+
+func (r records) Enabled(context.Context, slog.Level) bool { return true }
+
+func (r records) Handle(_ context.Context, rec slog.Record) error {
+	line := rec.Level.String() + " " + rec.Message
+	rec.Attrs(func(a slog.Attr) bool { line += " " + a.String(); return true })
+	r.lines <- line
+	return nil
+}
+
+func (r records) all() []string {
+	var lines []string
+	for len(r.lines) > 0 {
+		lines = append(lines, <-r.lines)
+	}
+	return lines
+}
+
+func (r records) find(parts ...string) bool {
+	return slices.ContainsFunc(r.all(), func(line string) bool {
+		return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) })
+	})
+}
+
+func TestRunLogsWhatFailed(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		do   func() error
+		want string
+	}{
+		{"error", func() error { return errors.New("no database") }, "no database"},
+		{"panic", func() error { panic("a bug") }, "a bug"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			logged := newRecords()
+			p := newScheduled(t, slog.New(logged), func(context.Context) ([]store.Order, error) { return nil, tt.do() })
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			p.Run(ctx, every(t, "@every 5s"))
+			if !logged.find("ERROR", tt.want) {
+				t.Errorf("%s: nothing logged about %q", tt.name, tt.want)
+			}
+		})
+	}
+}
+
+func TestReady(t *testing.T) {
+	t.Parallel()
+	ready := func(t *testing.T, p *Poller, want string) {
+		t.Helper()
+		err := p.Ready()
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("after %s: got %v, want %q", time.Since(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)), err, want)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		type next struct {
+			hold    time.Duration
+			trouble error
+		}
+		var passes atomic.Value
+		passes.Store(next{})
+		p := newScheduled(t, slog.New(slog.DiscardHandler), func(context.Context) ([]store.Order, error) {
+			n := passes.Load().(next)
+			time.Sleep(n.hold)
+			return nil, n.trouble
+		})
+		ready(t, p, "no pass")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			p.Run(ctx, every(t, "@every 5s"))
+		}()
+		time.Sleep(time.Second) // 1
+		ready(t, p, "")
+		passes.Store(next{trouble: errors.New("no database")})
+		time.Sleep(5 * time.Second) // 6
+		ready(t, p, "no database")
+		passes.Store(next{hold: 3 * time.Minute})
+		time.Sleep(5 * time.Second) // 11: a long pass has begun, the last one failed
+		ready(t, p, "no database")
+		time.Sleep(3 * time.Minute) // 191: it ended at 190
+		ready(t, p, "")
+		passes.Store(next{hold: time.Hour})
+		time.Sleep(2 * time.Minute) // 311: the pass of 195 hangs, not for two leases yet
+		ready(t, p, "")
+		time.Sleep(10 * time.Second) // 321
+		ready(t, p, "stood still")
+		cancel()
+		<-done
+	})
+	synctest.Test(t, func(t *testing.T) {
+		p := newScheduled(t, slog.New(slog.DiscardHandler), func(context.Context) ([]store.Order, error) { return nil, nil })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		p.Run(ctx, every(t, "@every 5s")) // nobody begins the pass of second 5
+		time.Sleep(64 * time.Second)
+		ready(t, p, "")
+		time.Sleep(time.Second)
+		ready(t, p, "has not begun")
+	})
+}

@@ -1,0 +1,336 @@
+package poller
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"reconciler/internal/chinaums"
+	"reconciler/internal/chinaums/simulator"
+	"reconciler/internal/postgres/postgrestest"
+	"reconciler/internal/store"
+)
+
+// world is a database, a gateway and a client of it, all real. Its pool plays the
+// application and the operator.
+type world struct {
+	*store.Store
+
+	pool   *pgxpool.Pool
+	sim    *simulator.Simulator
+	client *chinaums.Client
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	return newWorldWith(t, 10*time.Second)
+}
+
+func newWorldWith(t *testing.T, timeout time.Duration) *world {
+	t.Helper()
+	url := postgrestest.NewDatabase(t)
+	s, err := store.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	pool, err := pgxpool.New(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	sim, err := simulator.New(simulator.Options{Credentials: []chinaums.Credentials{credentials()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(sim)
+	client, err := chinaums.New(chinaums.Options{
+		BaseURL: server.URL, Path: simulator.QueryPath, Credentials: credentials(), Timeout: timeout, Concurrency: 32,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		sim.Close()
+		client.Close()
+		server.Close()
+	})
+	return &world{Store: s, pool: pool, sim: sim, client: client}
+}
+
+// poller has the default plan, four workers and no limit of its rate.
+func (w *world) poller(t *testing.T, changes ...func(*Options)) *Poller {
+	t.Helper()
+	o := Options{
+		Store: w.Store, Gateway: w.client, Logger: slog.New(slog.DiscardHandler), Worker: "test",
+		AppID: credentials().AppID, Concurrency: 4, RequestTimeout: 10 * time.Second, Lease: time.Minute, Plan: testPlan(),
+	}
+	for _, c := range changes {
+		c(&o)
+	}
+	p, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func workers(n int) func(*Options)       { return func(o *Options) { o.Concurrency = n } }
+func asking(g Gateway) func(*Options)    { return func(o *Options) { o.Gateway = g } }
+func into(s Store) func(*Options)        { return func(o *Options) { o.Store = s } }
+func named(worker string) func(*Options) { return func(o *Options) { o.Worker = worker } }
+func at(rate float64) func(*Options)     { return func(o *Options) { o.Rate = rate } }
+
+func (w *world) exec(t *testing.T, sql string, args ...any) {
+	t.Helper()
+	if _, err := w.pool.Exec(context.WithoutCancel(t.Context()), sql, args...); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func rows[T any](t *testing.T, w *world, sql string, args ...any) []T {
+	t.Helper()
+	r, err := w.pool.Query(context.WithoutCancel(t.Context()), sql, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	list, err := pgx.CollectRows(r, pgx.RowTo[T])
+	if err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return list
+}
+
+func one[T any](t *testing.T, w *world, sql string, args ...any) T {
+	t.Helper()
+	list := rows[T](t, w, sql, args...)
+	if len(list) != 1 {
+		t.Fatalf("%s: %d rows, want 1", sql, len(list))
+	}
+	return list[0]
+}
+
+// mer is the number of the test's nth order.
+func mer(n int) string { return fmt.Sprintf("3194%08d", n) }
+
+// add makes an order that has been due for a while, ten minutes old, and scripts it
+// at the gateway; without steps the gateway does not know it.
+func (w *world) add(t *testing.T, n int, steps ...simulator.Step) {
+	t.Helper()
+	w.addOf(t, testMID, n, steps...)
+}
+
+func (w *world) addOf(t *testing.T, mid string, n int, steps ...simulator.Step) {
+	t.Helper()
+	w.exec(t, `INSERT INTO orders (mid, tid, mer_order_id, order_amount, created_at, expires_at, next_query_at)
+		VALUES ($1, $2, $3, $4, now() - interval '10 min', now() + interval '20 min', now() - interval '1 hour' + $5 * interval '1 ms')`,
+		mid, testTID, mer(n), testAmount, n)
+	if len(steps) > 0 {
+		w.script(t, mid, n, steps...)
+	}
+}
+
+func (w *world) script(t *testing.T, mid string, n int, steps ...simulator.Step) {
+	t.Helper()
+	if err := w.sim.AddOrder(simulator.Order{MID: mid, MerOrderID: mer(n), Amount: testAmount, Timeline: steps}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func says(status chinaums.Status, mutations ...simulator.Mutation) simulator.Step {
+	return simulator.Step{Status: status, Mutations: mutations}
+}
+
+func codes(code string) simulator.Step { return simulator.Step{Code: code} }
+
+var isPaidStep = says(chinaums.StatusTradeSuccess)
+
+// state is an order's row in one line: status, review, when it is due, how much of
+// the plan is spent, whether it is in flight, and what is booked.
+func (w *world) state(t *testing.T, n int) string {
+	t.Helper()
+	return one[string](t, w, `
+		SELECT concat_ws(' ', status, coalesce(review_reason, '-'),
+			CASE WHEN next_query_at IS NULL THEN 'never' WHEN next_query_at > now() THEN 'later' ELSE 'due' END,
+			query_count, CASE WHEN lease_until IS NULL AND claimed_by IS NULL THEN 'free' ELSE 'in flight' END, coalesce(total_amount::text, '-'))
+		FROM orders WHERE mer_order_id = $1`, mer(n))
+}
+
+const (
+	rowPaid      = "TRADE_SUCCESS - never 0 free 1000"
+	rowUntouched = "UNKNOWN - due 0 free -"
+	rowWaiting   = "UNKNOWN - later 0 free -"
+)
+
+func (w *world) wantState(t *testing.T, n int, want string) {
+	t.Helper()
+	if got := w.state(t, n); got != want {
+		t.Errorf("order %d: got %q, want %q", n, got, want)
+	}
+}
+
+// ledger lists what became of an order's questions, the oldest first.
+func (w *world) ledger(t *testing.T, n int) []string {
+	t.Helper()
+	return rows[string](t, w, `
+		SELECT concat_ws(' ', q.decision, q.reason, q.round_trips)
+		FROM order_queries q JOIN orders o ON o.id = q.order_id WHERE o.mer_order_id = $1 ORDER BY q.id`, mer(n))
+}
+
+func (w *world) events(t *testing.T, n int) []string {
+	t.Helper()
+	return rows[string](t, w, `SELECT event FROM order_events WHERE mer_order_id = $1 ORDER BY id`, mer(n))
+}
+
+func (w *world) wantLedger(t *testing.T, n int, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, w.ledger(t, n), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("order %d: ledger (-want +got):\n%s", n, diff)
+	}
+}
+
+func (w *world) wantEvents(t *testing.T, n int, want ...string) {
+	t.Helper()
+	if got := w.events(t, n); strings.Join(got, " ") != strings.Join(want, " ") {
+		t.Errorf("order %d: events %v, want %v", n, got, want)
+	}
+}
+
+// sweep is one pass.
+func sweep(t *testing.T, p *Poller, run Run) Summary {
+	t.Helper()
+	summary, err := p.RunOnce(t.Context(), run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return summary
+}
+
+func wantDecisions(t *testing.T, s Summary, want map[store.Decision]int) {
+	t.Helper()
+	if diff := cmp.Diff(want, s.Decisions); diff != "" {
+		t.Errorf("decisions (-want +got):\n%s", diff)
+	}
+	asked := 0
+	for _, n := range want {
+		asked += n
+	}
+	if s.Asked != asked {
+		t.Errorf("asked = %d, want %d", s.Asked, asked)
+	}
+}
+
+// eventually waits for something that another goroutine brings about.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("waited in vain for %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
+// running is a pass under way.
+type running struct {
+	stop    context.CancelFunc
+	ended   chan struct{}
+	summary Summary
+	err     error
+}
+
+func start(t *testing.T, p *Poller, run Run) *running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	r := &running{stop: cancel, ended: make(chan struct{})}
+	go func() {
+		defer close(r.ended)
+		r.summary, r.err = p.RunOnce(ctx, run)
+	}()
+	t.Cleanup(func() { r.stop(); <-r.ended })
+	return r
+}
+
+func (r *running) wait(t *testing.T) Summary {
+	t.Helper()
+	select {
+	case <-r.ended:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the pass does not end")
+	}
+	if r.err != nil {
+		t.Fatal(r.err)
+	}
+	return r.summary
+}
+
+// dump is all that the tables hold, row by row.
+func (w *world) dump(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for _, table := range []string{"orders", "order_queries", "order_events", "gateway_controls", "gateway_budgets"} {
+		all = append(all, rows[string](t, w, `SELECT '`+table+` ' || to_jsonb(r)::text FROM `+table+` AS r ORDER BY 1`)...)
+	}
+	return all
+}
+
+func logging(h slog.Handler) func(*Options) { return func(o *Options) { o.Logger = slog.New(h) } }
+
+// brokenStore is the real store with trouble on the way to it, by the number of the
+// call, from 1. An error before a call keeps it from being made.
+type brokenStore struct {
+	*store.Store
+
+	mu                       sync.Mutex
+	claims, records          int
+	claim, record, committed func(n int) error
+	claimed                  func([]store.Order) // behind each claim
+}
+
+func (s *brokenStore) call(count *int, trouble func(int) error) (n int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	*count++
+	if trouble != nil {
+		err = trouble(*count)
+	}
+	return *count, err
+}
+
+func (s *brokenStore) Claim(ctx context.Context, c store.Claim) ([]store.Order, error) {
+	if _, err := s.call(&s.claims, s.claim); err != nil {
+		return nil, err
+	}
+	orders, err := s.Store.Claim(ctx, c)
+	if s.claimed != nil && err == nil {
+		s.claimed(orders)
+	}
+	return orders, err
+}
+
+func (s *brokenStore) Record(ctx context.Context, group []store.Outcome) ([]store.Outcome, error) {
+	n, err := s.call(&s.records, s.record)
+	if err != nil {
+		return nil, err
+	}
+	written, err := s.Store.Record(ctx, group)
+	if s.committed != nil && err == nil {
+		err = s.committed(n) // it is written, but nobody here hears of it
+	}
+	return written, err
+}
