@@ -2,8 +2,12 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // Evidence is what the ledger says that bears on a not-found answer.
@@ -16,24 +20,86 @@ type Evidence struct {
 }
 
 // NotFoundEvidence reads the ledger for order o. Answers that carried another
-// order's numbers, and those that were no proper answers, do not count as found.
+// order's numbers, those that contradict themselves, and those that were no proper
+// answers do not count.
 func (s *Store) NotFoundEvidence(ctx context.Context, o Order, since time.Time) (Evidence, error) {
 	var e Evidence
 	err := s.pool.QueryRow(ctx, `
-		SELECT (SELECT count(*) FROM order_queries WHERE order_id = $1 AND err_code = 'NO_ORDER'
-		          AND trade_status IS NULL AND decision NOT IN ('no_answer', 'refused')),
-		       EXISTS (SELECT 1
-		               FROM order_queries q
-		               JOIN orders o ON o.id = q.order_id
-		               WHERE q.trade_status IS NOT NULL
-		                 AND q.queried_at >= $3
-		                 AND o.mid = $2
-		                 AND q.err_code IS DISTINCT FROM 'NO_ORDER'
-		                 AND q.decision NOT IN ('no_answer', 'refused')
-		                 AND coalesce(q.reason, '') NOT LIKE '%identity_mismatch%')`,
-		o.ID, o.MID, since).Scan(&e.NoOrders, &e.MerchantFound)
+		SELECT count(*) FROM order_queries
+		WHERE order_id = $1 AND err_code = 'NO_ORDER'
+		  AND trade_status IS NULL AND decision NOT IN ('no_answer', 'refused')`, o.ID).Scan(&e.NoOrders)
+	if err == nil {
+		e.MerchantFound, err = s.found.since(ctx, s.pool, o.MID, since)
+	}
 	if err != nil {
 		return Evidence{}, fmt.Errorf("read the ledger of order %d: %w", o.ID, err)
 	}
 	return e, nil
+}
+
+// foundCache remembers when merchants last had a found answer. A merchant that has
+// none makes the database read a day of the ledger to know; that must not happen
+// for each of its orders.
+type foundCache struct {
+	mu        sync.Mutex // one look-up at a time: the others want the same, mostly
+	merchants map[string]foundAnswer
+}
+
+// slowLookUp is how long a look-up may take without being remembered when it finds
+// nothing.
+const slowLookUp = 250 * time.Millisecond
+
+type foundAnswer struct {
+	at    time.Time // zero: none
+	until time.Time // when to look again, if at is not good enough
+}
+
+// since reports whether the merchant has a found answer at or after a time.
+func (c *foundCache) since(ctx context.Context, db queryer, mid string, since time.Time) (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known, cached := c.merchants[mid]
+	if cached && (!known.at.Before(since) || time.Now().Before(known.until)) {
+		return !known.at.Before(since), nil
+	}
+	began := time.Now()
+	at, err := lastFound(ctx, db, mid, since)
+	if err != nil {
+		return false, err
+	}
+	if c.merchants == nil {
+		c.merchants = make(map[string]foundAnswer)
+	}
+	answer := foundAnswer{at: at}
+	if took := time.Since(began); took > slowLookUp {
+		answer.until = time.Now().Add(10 * took) // so that look-ups take a tenth of the time at most
+	}
+	c.merchants[mid] = answer
+	return !at.Before(since), nil
+}
+
+type queryer interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// lastFound is the time of the merchant's latest found answer since a time, zero if
+// there is none.
+func lastFound(ctx context.Context, db queryer, mid string, since time.Time) (time.Time, error) {
+	var at time.Time
+	err := db.QueryRow(ctx, `
+		SELECT q.queried_at
+		FROM order_queries q
+		JOIN orders o ON o.id = q.order_id
+		WHERE q.trade_status IS NOT NULL
+		  AND q.queried_at >= $2
+		  AND o.mid = $1
+		  AND q.err_code IS DISTINCT FROM 'NO_ORDER'
+		  AND q.decision NOT IN ('no_answer', 'refused')
+		  AND coalesce(q.reason, '') NOT LIKE '%identity_mismatch%'
+		ORDER BY q.queried_at DESC
+		LIMIT 1`, mid, since).Scan(&at)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return time.Time{}, nil
+	}
+	return at, err
 }

@@ -36,7 +36,8 @@ const leastConns = 8
 
 // Store reads and writes the tables. It is safe for use by many goroutines.
 type Store struct {
-	pool *pgxpool.Pool
+	pool  *pgxpool.Pool
+	found foundCache
 }
 
 // Open prepares a pool for url (any pgx URL or keyword string; the standard PG*
