@@ -4,7 +4,7 @@ LINT    := go tool -modfile=tools/go.mod golangci-lint
 SCRIPTS := .ci/run $(wildcard scripts/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test cover lint bench fuzz up down
+.PHONY: help build demo test soak cover lint bench fuzz up down
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,11 @@ test: ## run all tests, on a Postgres server of their own
 	@scripts/ensure-cgo
 	go test -race -shuffle=on -count=1 ./...
 	cd tools && go test -count=1 ./...
+
+soak: ## settle orders under crashes, races and clock jumps for SOAKTIME, 3m; SOAKSEED=N begins with that round
+	@scripts/ensure-postgres
+	@scripts/ensure-cgo
+	SOAKTIME=$(or $(SOAKTIME),3m) SOAKSEED=$(SOAKSEED) go test -race -count=1 -v -timeout 0 -run '^TestSoak$$' ./internal/soak
 
 cover: ## say how much of each package the tests reach
 	go test -count=1 -coverpkg=./... -coverprofile=coverage.out ./...

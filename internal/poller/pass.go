@@ -39,7 +39,8 @@ type pass struct {
 	orders  chan claimed  // never full: pending is kept below its capacity
 	results chan result   // from workers to the writer
 	changed chan struct{} // an order is through
-	pending atomic.Int64  // orders claimed, and not yet written or given back
+	pending atomic.Int64  // orders claimed, and not yet written, parked or given back
+	waiting atomic.Int64  // outcomes that are parked
 	started time.Time
 	parked  []parked // the writer's
 	summary Summary  // the writer's
@@ -64,8 +65,10 @@ func (p *Poller) RunOnce(ctx context.Context, run Run) (Summary, error) {
 		return newSummary(), err
 	}
 	ahead := p.Concurrency
-	if run.Selection != nil || run.DryRun {
-		ahead = 0 // such an order is met only once: it must not wait until its lease is too short
+	if run.Selection != nil || run.DryRun || p.Rate > 0 {
+		// What is met only once must not wait until its lease is too short, and what
+		// is paid for from the budget must not wait for a burst of its own.
+		ahead = 0
 	}
 	x := &pass{
 		Poller: p, started: time.Now(), source: source, dryRun: run.DryRun, limiter: newLimiter(p.Rate), ahead: ahead,
@@ -153,11 +156,8 @@ func (x *pass) claimAll(ctx context.Context) (blocked bool, err error) {
 // is clear when neither a pause nor the budget nor a question under way could
 // have been the reason.
 func (x *pass) nothing(ctx context.Context) (clear, blocked bool, err error) {
-	if x.pending.Load() > 0 {
-		x.sleepUntilIdle(ctx, lookAgain)
-		return false, false, nil
-	}
-	if x.source.again() {
+	idle := x.idle()
+	if idle && x.source.again() {
 		return false, false, nil
 	}
 	standing, err := x.Store.Standing(ctx, x.AppID, x.Rate)
@@ -166,13 +166,27 @@ func (x *pass) nothing(ctx context.Context) (clear, blocked bool, err error) {
 		return true, false, nil // stopped, not failed
 	case err != nil:
 		return false, false, err
-	case standing.Blocked != nil:
+	case standing.Blocked != nil && idle:
 		return false, true, nil
-	case x.Rate > 0 && standing.Tokens < 1 && !x.dryRun && !x.source.ended:
-		x.sleep(ctx, refill(standing.Tokens, x.Rate))
+	case standing.Blocked == nil && x.Rate > 0 && standing.Tokens < 1 && !x.dryRun && !x.source.ended:
+		x.awaitBudget(ctx, refill(standing.Tokens, x.Rate))
+		return false, false, nil
+	case !idle:
+		x.sleepUntilIdle(ctx, lookAgain)
 		return false, false, nil
 	}
 	return true, false, nil
+}
+
+// awaitBudget waits for round trips to be allowed again; no worker's news changes
+// that.
+func (x *pass) awaitBudget(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 // refill is how long the budget takes to be worth a claim: about a tenth of a
@@ -237,9 +251,12 @@ func (x *pass) sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
+// idle reports whether all that was claimed is through.
+func (x *pass) idle() bool { return x.pending.Load() == 0 && x.waiting.Load() == 0 }
+
 // sleepUntilIdle waits for all workers to finish, at most d.
 func (x *pass) sleepUntilIdle(ctx context.Context, d time.Duration) {
-	for end := time.Now().Add(d); ctx.Err() == nil && x.pending.Load() > 0 && time.Now().Before(end); {
+	for end := time.Now().Add(d); ctx.Err() == nil && !x.idle() && time.Now().Before(end); {
 		x.sleep(ctx, time.Until(end))
 	}
 }

@@ -2,6 +2,7 @@ package poller
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -18,6 +19,10 @@ func persist(ctx context.Context, limit time.Duration, do func(context.Context) 
 		ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 		defer cancel()
 		last = do(ctx)
+		if permanent, ok := errors.AsType[*backoff.PermanentError](last); ok {
+			last = permanent.Err
+			return permanent
+		}
 		if last != nil && !store.IsTransient(last) {
 			return backoff.Permanent(last)
 		}

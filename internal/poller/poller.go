@@ -53,6 +53,7 @@ type Store interface {
 	Peek(ctx context.Context, c store.Claim) ([]store.Order, error)
 	Count(ctx context.Context, c store.Claim) (int, error)
 	Release(ctx context.Context, orders []store.Order) error
+	Forgive(ctx context.Context, orders []store.Order) error
 	Record(ctx context.Context, group []store.Outcome) ([]store.Outcome, error)
 	RecordUnwritable(ctx context.Context, o store.Outcome, cause error) (store.Outcome, error)
 	Standing(ctx context.Context, app string, rate float64) (store.Standing, error)

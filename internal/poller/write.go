@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
+
 	"reconciler/internal/store"
 )
 
@@ -14,6 +16,8 @@ const (
 	groupMost = 500
 	// writeTimeout bounds one try of a statement.
 	writeTimeout = 10 * time.Second
+	// parkedMost bounds the outcomes that wait aside, as a multiple of the workers.
+	parkedMost = 8
 	// lockedAgain is how soon outcomes are tried again whose rows were locked.
 	lockedAgain = 200 * time.Millisecond
 )
@@ -35,6 +39,8 @@ func (x *pass) write(ctx context.Context) {
 		outcomes, returned, open = x.arrived(open)
 		x.giveBack(ctx, returned)
 		x.settle(ctx, append(outcomes, x.unpark(ctx)...))
+		x.waiting.Store(int64(len(x.parked)))
+		x.done(len(outcomes))
 		x.tell(&told)
 	}
 }
@@ -47,7 +53,7 @@ func (x *pass) arrived(open bool) (outcomes []store.Outcome, returned []store.Or
 	if len(x.parked) > 0 {
 		retry = time.After(lockedAgain)
 	}
-	if !open || len(x.parked) >= x.Concurrency {
+	if !open || len(x.parked) >= parkedMost*x.Concurrency {
 		results = nil
 	}
 	for len(outcomes)+len(returned) < groupMost {
@@ -85,8 +91,7 @@ func (x *pass) unpark(ctx context.Context) []store.Outcome {
 			outcomes = append(outcomes, p.Outcome)
 			continue
 		}
-		x.unwritten(ctx, 1, p.Order.ID, errors.New("its row stayed locked by another session"))
-		x.done(1)
+		x.unwritten(ctx, []store.Outcome{p.Outcome}, errors.New("its row stayed locked by another session, or there was no room for it"))
 	}
 	if len(outcomes) == 0 {
 		x.parked = nil
@@ -102,10 +107,8 @@ func (x *pass) settle(ctx context.Context, outcomes []store.Outcome) {
 		until[p.Order.ID] = p.until
 	}
 	x.parked = nil
-	locked := 0
 	for _, out := range written {
 		if out.Locked {
-			locked++
 			end, known := until[out.Order.ID]
 			if !known {
 				end = time.Now().Add(x.Lease)
@@ -117,7 +120,6 @@ func (x *pass) settle(ctx context.Context, outcomes []store.Outcome) {
 		x.log(ctx, out)
 		x.Observe(out)
 	}
-	x.done(len(outcomes) - locked)
 }
 
 // done lets the claimer know that orders are through.
@@ -163,8 +165,12 @@ func (x *pass) record(ctx context.Context, group []store.Outcome) (written []sto
 	case err == nil:
 		x.health.wrote(nil)
 		return written
-	case store.IsTransient(err) || len(group) == 1:
-		x.unwritten(ctx, len(group), group[0].Order.ID, err)
+	case store.IsOutOfRoom(err) && len(group) == 1:
+		x.health.wrote(err)
+		group[0].Locked = true // tried again beside the others
+		return group
+	case len(group) == 1 || (store.IsTransient(err) && !store.IsOutOfRoom(err)):
+		x.unwritten(ctx, group, err)
 		return nil
 	}
 	for _, out := range group {
@@ -180,6 +186,9 @@ func (x *pass) recordGroup(ctx context.Context, group []store.Outcome, written *
 	defer recovered(&err)
 	err = persist(ctx, x.Lease, func(ctx context.Context) (err error) {
 		*written, err = x.Store.Record(ctx, group)
+		if store.IsOutOfRoom(err) {
+			return backoff.Permanent(err)
+		}
 		return err
 	})
 	if !errors.Is(err, store.ErrUnwritable) || len(group) > 1 {
@@ -191,9 +200,18 @@ func (x *pass) recordGroup(ctx context.Context, group []store.Outcome, written *
 }
 
 // unwritten tells, once, of answers that are lost.
-func (x *pass) unwritten(ctx context.Context, n int, first int64, err error) {
-	x.summary.Unwritten += n
+func (x *pass) unwritten(ctx context.Context, group []store.Outcome, err error) {
+	x.summary.Unwritten += len(group)
 	x.health.wrote(err)
+	if errors.Is(err, store.ErrUnwritable) || store.IsTransient(err) {
+		orders := make([]store.Order, len(group))
+		for i, out := range group {
+			orders[i] = out.Order
+		}
+		ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+		defer cancel()
+		_ = x.Store.Forgive(ctx, orders) // without the database it counts as a crash would
+	}
 	x.Logger.LogAttrs(ctx, slog.LevelError, "answers could not be written; the orders will be asked about again after their lease",
-		slog.Int("orders", n), slog.Int64("order_id", first), slog.Any("error", err))
+		slog.Int("orders", len(group)), slog.Int64("order_id", group[0].Order.ID), slog.Any("error", err))
 }

@@ -274,6 +274,24 @@ func (s *Store) Release(ctx context.Context, orders []Order) error {
 	return nil
 }
 
+// Forgive takes claims off the orders' counts of unrecorded ones, whose answers
+// came and could not be written for no fault of theirs. Their leases go on.
+func (s *Store) Forgive(ctx context.Context, orders []Order) error {
+	ids, claims := make([]int64, len(orders)), make([]int64, len(orders))
+	for i, o := range orders {
+		ids[i], claims[i] = o.ID, o.ClaimNo
+	}
+	_, err := s.pool.Exec(ctx, `
+		UPDATE orders AS o
+		SET unrecorded_claims = greatest(0, o.unrecorded_claims - 1)
+		FROM unnest($1::bigint[], $2::bigint[]) AS r(id, claim_no)
+		WHERE o.id = r.id AND o.claim_no = r.claim_no`, ids, claims)
+	if err != nil {
+		return fmt.Errorf("forgive claims: %w", err)
+	}
+	return nil
+}
+
 func (s *Store) readOrders(ctx context.Context, sql string, args pgx.StrictNamedArgs) ([]Order, error) {
 	rows, err := s.pool.Query(ctx, sql, args)
 	if err != nil {

@@ -15,37 +15,49 @@ import (
 type column struct {
 	name  string
 	typ   string
-	value func(o *Outcome) any
+	array func(group []Outcome) any
+}
+
+// col makes a column. The element type T is one that the driver knows without
+// asking the server, for behind a pooler it may not ask.
+func col[T any](name, typ string, of func(o *Outcome) T) column {
+	return column{name, typ, func(group []Outcome) any {
+		values := make([]T, len(group))
+		for i := range group {
+			values[i] = of(&group[i])
+		}
+		return values
+	}}
 }
 
 // outcomeColumns is what a write of orders needs of an outcome.
 func outcomeColumns() []column {
 	return append([]column{
-		{"id", "bigint", func(o *Outcome) any { return o.Order.ID }},
-		{"claim_no", "bigint", func(o *Outcome) any { return o.Order.ClaimNo }},
-		{"status_read", "text", func(o *Outcome) any { return string(o.Order.Status) }},
-		{"review_read", "text", func(o *Outcome) any { return nullText(o.Order.ReviewReason) }},
-		{"status", "text", func(o *Outcome) any { return string(o.Status) }},
-		{"next_query_at", "timestamptz", func(o *Outcome) any { return o.NextQueryAt }},
-		{"spent", "int", func(o *Outcome) any { return o.spent() }},
-		{"queried_at", "timestamptz", func(o *Outcome) any { return o.Question.At }},
-		{"last_error", "text", func(o *Outcome) any { return nullText(safe(o.LastError)) }},
-		{"resolves", "boolean", func(o *Outcome) any { return o.resolves() }},
-		{"settles", "boolean", func(o *Outcome) any { return o.Decision == Settled }},
-		{"review_reason", "text", func(o *Outcome) any { return nullText(o.ReviewReason) }},
-		{"review_note", "text", func(o *Outcome) any { return nullText(safe(o.ReviewNote)) }},
-		{"mer_order_id", "text", func(o *Outcome) any { return o.Settlement.MerOrderID }},
-		{"target_order_id", "text", func(o *Outcome) any { return o.Settlement.TargetOrderID }},
+		col("id", "bigint", func(o *Outcome) int64 { return o.Order.ID }),
+		col("claim_no", "bigint", func(o *Outcome) int64 { return o.Order.ClaimNo }),
+		col("status_read", "text", func(o *Outcome) string { return string(o.Order.Status) }),
+		col("review_read", "text", func(o *Outcome) *string { return nullText(o.Order.ReviewReason) }),
+		col("status", "text", func(o *Outcome) string { return string(o.Status) }),
+		col("next_query_at", "timestamptz", func(o *Outcome) *time.Time { return o.NextQueryAt }),
+		col("spent", "int", func(o *Outcome) int32 { return o.spent() }),
+		col("queried_at", "timestamptz", func(o *Outcome) time.Time { return o.Question.At }),
+		col("last_error", "text", func(o *Outcome) *string { return nullText(safe(o.LastError)) }),
+		col("resolves", "boolean", func(o *Outcome) bool { return o.resolves() }),
+		col("settles", "boolean", func(o *Outcome) bool { return o.Decision == Settled }),
+		col("review_reason", "text", func(o *Outcome) *string { return nullText(o.ReviewReason) }),
+		col("review_note", "text", func(o *Outcome) *string { return nullText(safe(o.ReviewNote)) }),
+		col("mer_order_id", "text", func(o *Outcome) *string { return o.Settlement.MerOrderID }),
+		col("target_order_id", "text", func(o *Outcome) *string { return o.Settlement.TargetOrderID }),
 	}, settlementColumns()...)
 }
 
 // settlementColumns are the columns of orders that only a settlement fills.
 func settlementColumns() []column {
 	amount := func(name string, of func(*Settlement) *int64) column {
-		return column{name, "bigint", func(o *Outcome) any { return of(&o.Settlement) }}
+		return col(name, "bigint", func(o *Outcome) *int64 { return of(&o.Settlement) })
 	}
 	text := func(name string, of func(*Settlement) *string) column {
-		return column{name, "text", func(o *Outcome) any { return of(&o.Settlement) }}
+		return col(name, "text", func(o *Outcome) *string { return of(&o.Settlement) })
 	}
 	return []column{
 		amount("total_amount", func(s *Settlement) *int64 { return s.TotalAmount }),
@@ -58,8 +70,8 @@ func settlementColumns() []column {
 		amount("coupon_other_contribute", func(s *Settlement) *int64 { return s.CouponOtherContribute }),
 		amount("buyer_cash_pay_amt", func(s *Settlement) *int64 { return s.BuyerCashPayAmt }),
 		amount("refund_amount", func(s *Settlement) *int64 { return s.RefundAmount }),
-		{"pay_time", "timestamptz", func(o *Outcome) any { return o.Settlement.PayTime }},
-		{"settle_date", "date", func(o *Outcome) any { return o.Settlement.SettleDate }},
+		col("pay_time", "timestamptz", func(o *Outcome) *time.Time { return o.Settlement.PayTime }),
+		col("settle_date", "date", func(o *Outcome) *string { return o.settleDate() }),
 		text("seq_id", func(s *Settlement) *string { return s.SeqID }),
 		text("ref_id", func(s *Settlement) *string { return s.RefID }),
 		text("settle_ref_id", func(s *Settlement) *string { return s.SettleRefID }),
@@ -80,34 +92,34 @@ func settlementColumns() []column {
 // evidence must never fail to be written.
 func questionColumns() []column {
 	text := func(name string, of func(*Outcome) string) column {
-		return column{name, "text", func(o *Outcome) any { return nullText(safe(of(o))) }}
+		return col(name, "text", func(o *Outcome) *string { return nullText(safe(of(o))) })
 	}
 	return []column{
-		{"order_id", "bigint", func(o *Outcome) any { return o.Order.ID }},
-		{"claim_no", "bigint", func(o *Outcome) any { return o.Order.ClaimNo }},
-		{"queried_at", "timestamptz", func(o *Outcome) any { return o.Question.At }},
-		{"duration_ms", "bigint", func(o *Outcome) any { return o.Question.Duration.Milliseconds() }},
-		{"round_trips", "int", func(o *Outcome) any { return o.Question.RoundTrips }},
+		col("order_id", "bigint", func(o *Outcome) int64 { return o.Order.ID }),
+		col("claim_no", "bigint", func(o *Outcome) int64 { return o.Order.ClaimNo }),
+		col("queried_at", "timestamptz", func(o *Outcome) time.Time { return o.Question.At }),
+		col("duration_ms", "bigint", func(o *Outcome) int64 { return o.Question.Duration.Milliseconds() }),
+		col("round_trips", "int", func(o *Outcome) int32 { return int32(o.Question.RoundTrips) }),
 		text("worker", func(o *Outcome) string { return o.Question.Worker }),
-		{"http_status", "int", func(o *Outcome) any { return nullInt(o.Question.HTTPStatus) }},
+		col("http_status", "int", func(o *Outcome) *int32 { return nullInt(o.Question.HTTPStatus) }),
 		text("err_code", func(o *Outcome) string { return short(o.Question.ErrCode) }),
 		text("err_msg", func(o *Outcome) string { return short(o.Question.ErrMsg) }),
 		text("trade_status", func(o *Outcome) string { return short(o.Question.TradeStatus) }),
 		text("decision", func(o *Outcome) string { return string(o.Decision) }),
 		text("reason", func(o *Outcome) string { return o.Reason }),
-		{"next_query_at", "timestamptz", func(o *Outcome) any { return o.NextQueryAt }},
-		{"response", "jsonb", func(o *Outcome) any { return nullText(string(o.Question.Response)) }},
+		col("next_query_at", "timestamptz", func(o *Outcome) *time.Time { return o.NextQueryAt }),
+		col("response", "jsonb", func(o *Outcome) *string { return nullText(string(o.Question.Response)) }),
 	}
 }
 
 // eventColumns are the columns of order_events.
 func eventColumns() []column {
 	return []column{
-		{"order_id", "bigint", func(o *Outcome) any { return o.Order.ID }},
-		{"mid", "text", func(o *Outcome) any { return o.Order.MID }},
-		{"mer_order_id", "text", func(o *Outcome) any { return nullText(o.merOrderID()) }},
-		{"event", "text", func(o *Outcome) any { return o.Event }},
-		{"payload", "jsonb", func(o *Outcome) any { return string(o.payload()) }},
+		col("order_id", "bigint", func(o *Outcome) int64 { return o.Order.ID }),
+		col("mid", "text", func(o *Outcome) string { return o.Order.MID }),
+		col("mer_order_id", "text", func(o *Outcome) *string { return nullText(o.merOrderID()) }),
+		col("event", "text", func(o *Outcome) string { return o.Event }),
+		col("payload", "jsonb", func(o *Outcome) string { return string(o.payload()) }),
 	}
 }
 
@@ -137,8 +149,8 @@ func (o *Outcome) payload() []byte {
 		TotalAmount: s.TotalAmount, RefundAmount: s.RefundAmount, PayTime: s.PayTime,
 		ReviewReason: o.ReviewReason, ReviewNote: safe(o.ReviewNote), ClaimNo: o.Order.ClaimNo,
 	}
-	if s.SettleDate != nil {
-		payload.SettleDate = s.SettleDate.Format(time.DateOnly)
+	if day := o.settleDate(); day != nil {
+		payload.SettleDate = *day
 	}
 	text, err := json.Marshal(payload)
 	if err != nil { // only a time beyond the year 9999 can do that, and the decoder has none
@@ -149,24 +161,27 @@ func (o *Outcome) payload() []byte {
 
 func (o *Outcome) merOrderID() string { return first(o.Order.MerOrderID, o.Settlement.MerOrderID) }
 
+// settleDate is the day as text: a time would be turned by the session's zone.
+func (o *Outcome) settleDate() *string {
+	if o.Settlement.SettleDate == nil {
+		return nil
+	}
+	return new(o.Settlement.SettleDate.Format(time.DateOnly))
+}
+
 // spent is 1 where the answer spent a step of the plan.
-func (o *Outcome) spent() int {
+func (o *Outcome) spent() int32 {
 	if o.Decision == Deferred {
 		return 1
 	}
 	return 0
 }
 
-// arrays turns a group into one array a column, each a parameter. Elements are
-// any: the driver encodes them by the array's element type.
+// arrays turns a group into one array a column, each a parameter.
 func arrays(columns []column, group []Outcome) []any {
 	params := make([]any, len(columns))
 	for i, c := range columns {
-		values := make([]any, len(group))
-		for j := range group {
-			values[j] = c.value(&group[j])
-		}
-		params[i] = values
+		params[i] = c.array(group)
 	}
 	return params
 }
@@ -175,6 +190,9 @@ func placeholders(columns []column) string {
 	list := make([]string, len(columns))
 	for i, c := range columns {
 		list[i] = fmt.Sprintf("$%d::%s[]", i+1, c.typ)
+		if c.typ == "date" || c.typ == "jsonb" { // sent as text
+			list[i] = fmt.Sprintf("$%d::text[]::%s[]", i+1, c.typ)
+		}
 	}
 	return strings.Join(list, ", ")
 }
@@ -205,11 +223,11 @@ func nullText(s string) *string {
 	return &s
 }
 
-func nullInt(n int) *int {
+func nullInt(n int) *int32 {
 	if n == 0 {
 		return nil
 	}
-	return &n
+	return new(int32(n))
 }
 
 // safe replaces what a text column cannot hold.

@@ -147,9 +147,10 @@ func (s *Store) Resume(ctx context.Context, scope Scope, key string) (bool, erro
 // tokensNow is the level of the bucket b: it fills at @rate up to @burst.
 const tokensNow = `least(@burst::float8, b.tokens + extract(epoch FROM clock_timestamp() - b.refilled_at) * @rate::float8)`
 
-// burst is how much the bucket of a rate holds: half a second's worth, so that
-// no five seconds see more than a tenth above the rate.
-func burst(rate float64) float64 { return max(1, rate/2) }
+// burst is how much the bucket of a rate holds: a fifth of a second's worth, so
+// that no five seconds see more than a tenth above the rate, with some room for
+// the time from a claim to its request.
+func burst(rate float64) float64 { return max(1, rate/5) }
 
 // OpenBudget makes the app's budget where there is none.
 func (s *Store) OpenBudget(ctx context.Context, app string, rate float64) error {

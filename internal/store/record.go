@@ -28,7 +28,9 @@ func (s *Store) Record(ctx context.Context, group []Outcome) ([]Outcome, error) 
 	for i := range written {
 		written[i].Locked = false
 	}
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return record(ctx, tx, written) })
+	// A process that is stopped in the middle must not keep the rows to itself.
+	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'"}
+	err := pgx.BeginTxFunc(ctx, s.pool, begin, func(tx pgx.Tx) error { return record(ctx, tx, written) })
 	if err != nil {
 		return nil, wrapRecord(err)
 	}
@@ -155,10 +157,12 @@ func supersede(ctx context.Context, tx pgx.Tx, late []*Outcome) (map[claimKey]bo
 			o.Locked = true // it was, a moment ago
 			continue
 		case !found:
-			if o.Locked, err = exists(ctx, tx, o.Order.ID); err != nil {
+			locked, recorded, err := unseen(ctx, tx, o.claim())
+			if err != nil {
 				return nil, err
 			}
-			if o.Locked {
+			o.Locked, repeated[o.claim()] = locked, recorded
+			if locked || recorded {
 				continue
 			}
 		}
@@ -201,9 +205,13 @@ func readCurrent(ctx context.Context, tx pgx.Tx, late []*Outcome) (map[claimKey]
 	return byClaim, nil
 }
 
-func exists(ctx context.Context, tx pgx.Tx, id int64) (found bool, err error) {
-	err = tx.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM orders WHERE id = $1)", id).Scan(&found)
-	return found, err
+// unseen says why an order's row could not be read: it is there and locked, or it
+// is gone; and whether its question has been recorded before it went.
+func unseen(ctx context.Context, tx pgx.Tx, c claimKey) (locked, recorded bool, err error) {
+	err = tx.QueryRow(ctx, `
+		SELECT EXISTS (SELECT 1 FROM orders WHERE id = $1),
+		       EXISTS (SELECT 1 FROM order_queries WHERE order_id = $1 AND claim_no = $2)`, c.ID, c.ClaimNo).Scan(&locked, &recorded)
+	return locked, recorded && !locked, err
 }
 
 // supersededBy keeps the evidence and drops the effect. Two settlements of which

@@ -112,6 +112,13 @@ func IsTransient(err error) bool {
 	return false
 }
 
+// IsOutOfRoom reports whether the server lacks room, such as on its disk, which can
+// hit single rows.
+func IsOutOfRoom(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && class(pgErr) == "53"
+}
+
 // isUnwritable reports whether the values themselves were refused: data
 // exceptions (a NUL character, a number out of range) and constraints.
 func isUnwritable(err error) bool {

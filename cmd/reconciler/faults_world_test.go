@@ -1,0 +1,185 @@
+package main_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"reconciler/internal/chinaums"
+	"reconciler/internal/chinaums/simulator"
+)
+
+// The shortest round trips that a busy machine keeps to, and the shortest lease that goes with them.
+const (
+	shortTimeout = "RECONCILER_REQUEST_TIMEOUT=1s"
+	shortLease   = "RECONCILER_LEASE=9200ms"
+)
+
+// backlog is what a fault is made to happen to: orders of many fates, and how each has to end.
+type backlog struct {
+	numbers []string          // as they were inserted
+	truth   map[string]string // by number: the status, and the review's reason after a slash
+}
+
+// backlog makes n orders of mixed fates, each answered after delay.
+func (w *world) backlog(t *testing.T, n int, delay time.Duration) backlog {
+	t.Helper()
+	fates := []struct {
+		share int // of ten
+		truth string
+		life  []simulator.Step
+	}{
+		{5, "TRADE_SUCCESS/", []simulator.Step{{Status: chinaums.StatusTradeSuccess, Delay: delay}}},
+		{2, "TRADE_SUCCESS/", []simulator.Step{
+			{Status: chinaums.StatusWaitBuyerPay, Delay: delay, Times: 1},
+			{Status: chinaums.StatusTradeSuccess, Delay: delay},
+		}},
+		{1, "TRADE_CLOSED/", []simulator.Step{{Status: chinaums.StatusTradeClosed, Delay: delay}}},
+		{1, "TRADE_REFUND/", []simulator.Step{{Status: chinaums.StatusTradeRefund, Delay: delay}}},
+		{1, "UNKNOWN/amount_mismatch", []simulator.Step{{Status: chinaums.StatusTradeSuccess, Delay: delay, Amount: new(int64(amount + 1))}}},
+	}
+	b := backlog{truth: make(map[string]string)}
+	for _, fate := range fates {
+		for _, number := range w.register(t, mid, n*fate.share/10, fate.life...) {
+			b.numbers = append(b.numbers, number)
+			b.truth[number] = fate.truth
+		}
+	}
+	rand.Shuffle(len(b.numbers), func(i, j int) { b.numbers[i], b.numbers[j] = b.numbers[j], b.numbers[i] })
+	w.insert(t, mid, b.numbers...)
+	return b
+}
+
+// await waits until every order has come to its end, right or wrong.
+func (b backlog) await(t *testing.T, w *world, limit time.Duration) {
+	t.Helper()
+	eventuallyWithin(t, limit, "every order is settled or under review, and nothing in flight", func() bool {
+		return scan[int](t, w, `
+			SELECT count(*) FROM orders
+			WHERE lease_until IS NOT NULL OR status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY') AND review_reason IS NULL`) == 0
+	})
+}
+
+// check says that nothing was lost and nothing happened twice: every order is as the gateway has it, with one event, one
+// row in the ledger that decided it, and one row at most for each claim.
+func (b backlog) check(t *testing.T, w *world) {
+	t.Helper()
+	got := make(map[string]string)
+	for _, row := range column[string](t, w, `SELECT mer_order_id || ' ' || status || '/' || coalesce(review_reason, '') FROM orders`) {
+		number, end, _ := strings.Cut(row, " ")
+		got[number] = end
+	}
+	if diff := cmp.Diff(b.truth, got); diff != "" {
+		t.Errorf("the truth, what became of the orders (-want +got):\n%s", diff)
+	}
+	for what, sql := range map[string]string{
+		"are paid, but not with their amount": `SELECT mer_order_id FROM orders
+			WHERE status IN ('TRADE_SUCCESS', 'TRADE_REFUND') AND total_amount IS DISTINCT FROM order_amount`,
+		"have not one event": `SELECT o.mer_order_id || ': ' || count(e.id)
+			FROM orders o LEFT JOIN order_events e ON e.order_id = o.id GROUP BY o.id HAVING count(e.id) <> 1`,
+		"have not one row in the ledger that decided them": `SELECT o.mer_order_id || ': ' || count(q.id)
+			FROM orders o LEFT JOIN order_queries q ON q.order_id = o.id AND q.decision IN ('settled', 'review')
+			GROUP BY o.id HAVING count(q.id) <> 1`,
+		"have two rows in the ledger for one claim": `SELECT order_id || ' claim ' || claim_no || ': ' || string_agg(decision, ', ')
+			FROM order_queries GROUP BY order_id, claim_no HAVING count(*) > 1`,
+	} {
+		if bad := column[string](t, w, sql); len(bad) > 0 {
+			t.Errorf("%d orders %s: %q", len(bad), what, bad[:min(10, len(bad))])
+		}
+	}
+	if !t.Failed() {
+		t.Logf("%d orders: 0 lost, 0 twice; %d round trips, ledger: %s", len(b.numbers), w.Total(), w.decisions(t))
+	}
+}
+
+// decisions counts the ledger's rows.
+func (w *world) decisions(t *testing.T) string {
+	t.Helper()
+	counts := make(map[string]int)
+	for _, decision := range column[string](t, w, `SELECT decision FROM order_queries`) {
+		counts[decision]++
+	}
+	var all []string
+	for _, decision := range slices.Sorted(maps.Keys(counts)) {
+		all = append(all, fmt.Sprintf("%s %d", decision, counts[decision]))
+	}
+	return strings.Join(all, ", ")
+}
+
+// leases is how many orders are claimed.
+func (w *world) leases(t *testing.T) int {
+	t.Helper()
+	return scan[int](t, w, `SELECT count(*) FROM orders WHERE lease_until IS NOT NULL`)
+}
+
+// moveTo leaves the world's database for another one.
+func (w *world) moveTo(t *testing.T, url string) {
+	t.Helper()
+	w.url = url
+	w.set("DATABASE_URL=" + url)
+	w.reconnect(t)
+}
+
+// reconnect is the application's way through an outage of its database.
+func (w *world) reconnect(t *testing.T) {
+	t.Helper()
+	var last error
+	eventually(t, "the database can be reached", func() bool {
+		conn, err := pgx.Connect(t.Context(), w.url)
+		if err != nil {
+			last = errors.Join(last, err)
+			return false
+		}
+		conn.Close(t.Context())
+		return true
+	})
+	w.conn = connect(t, w.url)
+	if last != nil {
+		t.Log("meanwhile: ", strings.SplitN(last.Error(), "\n", 2)[0])
+	}
+}
+
+// busiest is the most round trips that any stretch of that length saw, and least the fewest of those that lie wholly
+// between the first and the last.
+func busiest(requests []simulator.Request, window time.Duration) (most, least int) {
+	least = len(requests)
+	times := make([]time.Time, len(requests))
+	for i, r := range requests {
+		times[i] = r.Time
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	end := 0
+	for begin := range times {
+		for end < len(times) && times[end].Sub(times[begin]) < window {
+			end++
+		}
+		most = max(most, end-begin)
+		if end < len(times) {
+			least = min(least, end-begin)
+		}
+	}
+	return most, least
+}
+
+// wantRate checks that no five seconds saw more than a tenth above the rate.
+func wantRate(t *testing.T, requests []simulator.Request, rate int) {
+	t.Helper()
+	const window = 5 * time.Second
+	most, least := busiest(requests, window)
+	limit := int(float64(rate) * window.Seconds() * 1.1)
+	t.Logf("round trips in a window of %v: %d to %d, rate %d allows %d (%.0f %% to %.0f %% of the rate)",
+		window, least, most, rate, limit, percent(least, rate*5), percent(most, rate*5))
+	if most > limit {
+		t.Errorf("%d round trips within %v, want at most %d", most, window, limit)
+	}
+}
+
+func percent(n, of int) float64 { return 100 * float64(n) / float64(of) }

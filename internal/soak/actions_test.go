@@ -1,0 +1,219 @@
+package soak_test
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"reconciler/internal/chinaums/simulator"
+	"reconciler/internal/poller"
+	"reconciler/internal/store"
+)
+
+const (
+	ordersFirst = 40
+	ordersMost  = 150
+)
+
+// chaos lets two to four pollers work while the driver interferes, and stops them.
+func (w *world) chaos() {
+	w.t.Helper()
+	w.insert(ordersFirst)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var daemons sync.WaitGroup
+	slots := make([]*slot, 2+w.rand.IntN(3))
+	for i := range slots {
+		slots[i] = &slot{w: w}
+		daemons.Go(func() { slots[i].run(ctx) })
+	}
+	for end := time.Now().Add(chaosTime); time.Now().Before(end) && !w.t.Failed(); {
+		w.interfere(slots)
+		w.interventions++
+		sleep(ctx, time.Duration(w.rand.Int64N(int64(15*time.Millisecond))))
+	}
+	cancel()
+	daemons.Wait()
+	w.byHand.Wait()
+}
+
+// interfere does one thing that may happen at any time.
+func (w *world) interfere(slots []*slot) {
+	actions := []struct {
+		weight int
+		act    func()
+	}{
+		{10, func() { w.insert(1 + w.rand.IntN(4)) }},
+		{12, w.applicationSettles},
+		{4, w.applicationNudges},
+		{3, w.applicationLocks},
+		{1, func() { exec(w.t, w.db.application, `DELETE FROM orders WHERE id = $1`, w.someID()) }},
+		{5, func() { w.jump(pick(w.rand, time.Second, 2*time.Second, 31*time.Second, 6*time.Minute)) }},
+		{1, func() { w.jump(pick(w.rand, 2*time.Hour, 12*time.Hour, 25*time.Hour)) }},
+		{5, w.leasesEnd},
+		{6, func() { crash(pick(w.rand, slots...)) }},
+		{4, func() { stop(pick(w.rand, slots...)) }},
+		{5, w.runByHand},
+		{2, w.pause},
+		{4, w.resume},
+		{3, w.reviewIsLifted},
+		{1, w.outage},
+		{3, w.calm},
+		{1, func() { w.merchantFails(pick(w.rand, merchants()...)) }},
+	}
+	sum := 0
+	for _, a := range actions {
+		sum += a.weight
+	}
+	n := w.rand.IntN(sum)
+	for _, a := range actions {
+		if n -= a.weight; n < 0 {
+			a.act()
+			return
+		}
+	}
+}
+
+// insert makes orders of any age and tells the gateway of them.
+func (w *world) insert(n int) {
+	for range min(n, ordersMost-len(w.scripts)) {
+		s := newScript(w.rand, len(w.scripts)+1)
+		w.scripts = append(w.scripts, s)
+		w.byKey[s.key()] = s
+		if err := w.sim.AddOrder(s.atGateway()); err != nil {
+			w.t.Fatal(err)
+		}
+		var mer, target *string
+		if s.holdsMer {
+			mer = &s.mer
+		}
+		if s.holdsTarget {
+			target = &s.target
+		}
+		age := pick(w.rand, 0, 10*time.Minute, 3*time.Hour, 30*time.Hour)
+		exec(w.t, w.db.application, `INSERT INTO orders (mid, tid, mer_order_id, target_order_id, order_amount, created_at, expires_at)
+			VALUES ($1, '88880001', $2, $3, $4, now() - $5::interval, now() - $5::interval + interval '30 min')`, s.mid, mer, target, s.amount, age)
+	}
+}
+
+func (w *world) someID() int64 { return 1 + w.rand.Int64N(int64(len(w.scripts))) }
+
+// applicationSettles is the plain update that is all that is asked of it: of an
+// order in any state, as often as not against what the gateway says.
+func (w *world) applicationSettles() {
+	exec(w.t, w.db.application, `UPDATE orders SET status = $2 WHERE id = $1`, w.someID(),
+		pick(w.rand, store.StatusTradeSuccess, store.StatusTradeRefund, store.StatusTradeClosed))
+}
+
+// applicationNudges moves an order that is not settled between open states.
+func (w *world) applicationNudges() {
+	exec(w.t, w.db.application, `UPDATE orders SET status = $2 WHERE id = $1 AND status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY')`, w.someID(),
+		pick(w.rand, store.StatusUnknown, store.StatusNewOrder, store.StatusWaitBuyerPay))
+}
+
+// applicationLocks holds an order in a slow transaction, with an update or without.
+func (w *world) applicationLocks() {
+	id, status := w.someID(), pick(w.rand, "", "TRADE_SUCCESS", "TRADE_CLOSED")
+	length := time.Duration(w.rand.Int64N(int64(300 * time.Millisecond)))
+	w.byHand.Go(func() {
+		err := pgx.BeginFunc(context.Background(), w.db.application, func(tx pgx.Tx) error {
+			_, err := tx.Exec(context.Background(), `UPDATE orders SET status = CASE WHEN $2 = '' THEN status ELSE $2 END WHERE id = $1`, id, status)
+			sleep(context.Background(), length)
+			return err
+		})
+		if err != nil {
+			w.t.Errorf("slow transaction: %v", err)
+		}
+	})
+}
+
+// leasesEnd ends some leases: their owners, dead or not, have taken too long.
+func (w *world) leasesEnd() {
+	exec(w.t, w.db.clock, `UPDATE orders SET lease_until = now() WHERE lease_until > now() AND id % $1 = 0`, 1+w.rand.IntN(4))
+}
+
+func crash(s *slot) {
+	if l := s.present(); l != nil {
+		l.crash()
+	}
+}
+
+func stop(s *slot) {
+	if l := s.present(); l != nil {
+		l.stop()
+	}
+}
+
+// runByHand is a run-once beside the daemons, of any kind.
+func (w *world) runByHand() {
+	since := time.Now().Add(-pick(w.rand, time.Minute, 24*time.Hour))
+	run := pick(w.rand,
+		poller.Run{Once: true},
+		poller.Run{Once: true, Limit: 1 + w.rand.IntN(20)},
+		poller.Run{Once: true, Selection: &store.Selection{}},
+		poller.Run{Once: true, Selection: &store.Selection{MID: pick(w.rand, merchants()...), Review: true}},
+		poller.Run{Once: true, Selection: &store.Selection{OnlyReview: true}},
+		poller.Run{Once: true, Selection: &store.Selection{CreatedSince: &since}},
+		poller.Run{Once: true, Selection: &store.Selection{MerOrderIDs: []string{pick(w.rand, w.scripts...).mer, pick(w.rand, w.scripts...).mer}}},
+		poller.Run{Once: true, Selection: &store.Selection{}, DryRun: true, Limit: 10},
+	)
+	role := "hand"
+	if run.DryRun {
+		role = "dry"
+	}
+	l := w.newLife(role, 6, 0.01, 0.01)
+	w.byHand.Go(func() {
+		defer l.end()
+		l.pass(run)
+	})
+}
+
+func (w *world) pause() {
+	c := store.Control{Scope: store.ScopeMerchant, Key: pick(w.rand, merchants()...), Reason: "soak", SetBy: "person"}
+	if w.rand.IntN(3) == 0 {
+		c.Scope, c.Key = store.ScopeApp, appID
+	}
+	until := time.Now().Add(time.Minute)
+	if w.rand.IntN(2) == 0 {
+		c.PausedUntil = &until
+	}
+	exec(w.t, w.db.person, `INSERT INTO gateway_controls (scope, key, paused_until, reason, set_by) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (scope, key) DO UPDATE SET paused_until = excluded.paused_until, reason = excluded.reason, set_by = excluded.set_by,
+			set_at = now(), probe_until = NULL`, c.Scope, c.Key, c.PausedUntil, c.Reason, c.SetBy)
+}
+
+func (w *world) resume() {
+	if w.rand.IntN(2) == 0 {
+		exec(w.t, w.db.person, `DELETE FROM gateway_controls`)
+		return
+	}
+	exec(w.t, w.db.person, `DELETE FROM gateway_controls WHERE key = $1`, pick(w.rand, append(merchants(), appID)...))
+}
+
+// reviewIsLifted is a person who has looked at an order and wants it asked again.
+func (w *world) reviewIsLifted() {
+	exec(w.t, w.db.person, `UPDATE orders SET review_reason = NULL, review_note = NULL, next_query_at = now()
+		WHERE review_reason IS NOT NULL AND status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY') AND id % 3 = $1`, w.rand.IntN(3))
+}
+
+// outage is the gateway in trouble as a whole, until calm.
+func (w *world) outage() {
+	step := pick(w.rand,
+		simulator.Step{Code: "9200"}, simulator.Step{Fault: simulator.FaultReset}, simulator.Step{Fault: simulator.FaultHTML502},
+		simulator.Step{Code: "1000"}, simulator.Step{Fault: simulator.FaultTruncated, Probability: 0.5},
+		simulator.Step{HTTPStatus: 503}, simulator.Step{Delay: 50 * time.Millisecond})
+	step.For = time.Duration(w.rand.Int64N(int64(time.Second)))
+	if err := w.sim.SetOutage(step); err != nil {
+		w.t.Fatal(err)
+	}
+	w.sim.SetEntitled(appID, w.rand.IntN(8) > 0)
+}
+
+func (w *world) merchantFails(mid string) {
+	state := pick(w.rand, simulator.MerchantInactive, simulator.MerchantUnknown, simulator.MerchantBadConfig)
+	if err := w.sim.SetMerchant(simulator.Merchant{MID: mid, State: state}); err != nil {
+		w.t.Fatal(err)
+	}
+}

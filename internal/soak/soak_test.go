@@ -1,0 +1,114 @@
+package soak_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"reconciler/internal/postgres/postgrestest"
+	"reconciler/internal/store"
+)
+
+func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m, migrate)) }
+
+func migrate(ctx context.Context, url string) error {
+	s, err := store.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	_, err = s.MigrateUp(ctx)
+	return err
+}
+
+const (
+	// soakTime is how long an ordinary go test begins new rounds, each of which takes
+	// some 10 s; soakTimeShort is with -short: one round.
+	soakTime, soakTimeShort = 12 * time.Second, time.Second
+	// chaosTime is how long one round is interfered with, before its dust settles.
+	chaosTime = 2500 * time.Millisecond
+)
+
+// TestSoak runs rounds until its time is over. SOAKTIME and SOAKSEED set the
+// time and the first round's seed.
+func TestSoak(t *testing.T) {
+	duration, seed := settings(t)
+	t.Logf("SOAKSEED=%d", seed)
+	db := newDatabase(t)
+	var all tally
+	started := time.Now()
+	for round := 0; round == 0 || time.Since(started) < duration; round++ {
+		one := runRound(t, db, seed)
+		all.add(one)
+		if t.Failed() {
+			t.Fatalf("round %d failed: SOAKSEED=%d", round, seed)
+		}
+		seed++
+	}
+	t.Logf("%s: %s", time.Since(started).Round(time.Second), all)
+}
+
+func settings(t *testing.T) (duration time.Duration, seed uint64) {
+	t.Helper()
+	duration, seed = soakTime, rand.Uint64N(1_000_000_000)
+	if testing.Short() {
+		duration = soakTimeShort
+	}
+	var err error
+	if text := os.Getenv("SOAKTIME"); text != "" {
+		if duration, err = time.ParseDuration(text); err != nil {
+			t.Fatalf("SOAKTIME: %v", err)
+		}
+	}
+	if text := os.Getenv("SOAKSEED"); text != "" {
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("SOAKSEED: %v", err)
+		}
+	}
+	return duration, seed
+}
+
+// runRound lets a new world be interfered with, lets the dust settle, and looks
+// at what has become of it.
+func runRound(t *testing.T, db *database, seed uint64) tally {
+	t.Helper()
+	w := newWorld(t, db, seed)
+	defer w.close()
+	w.chaos()
+	w.settleDust()
+	w.checkHistory()
+	w.checkTruth(false)
+	w.reviewByHand()
+	w.checkHistory()
+	w.checkTruth(true)
+	w.checkQuestions()
+	return w.tally()
+}
+
+// tally counts what rounds did.
+type tally struct {
+	rounds, orders, questions, roundTrips, lives, crashes, interventions, settled, reviews, superseded int
+}
+
+func (a *tally) add(b tally) {
+	a.rounds++
+	a.orders += b.orders
+	a.questions += b.questions
+	a.roundTrips += b.roundTrips
+	a.lives += b.lives
+	a.crashes += b.crashes
+	a.interventions += b.interventions
+	a.settled += b.settled
+	a.reviews += b.reviews
+	a.superseded += b.superseded
+}
+
+func (a tally) String() string {
+	return fmt.Sprintf("%d rounds, %d orders, %d questions (%d round trips), %d pollers of which %d crashed, %d interventions; "+
+		"%d settlements, %d reviews and %d superseded answers recorded",
+		a.rounds, a.orders, a.questions, a.roundTrips, a.lives, a.crashes, a.interventions, a.settled, a.reviews, a.superseded)
+}

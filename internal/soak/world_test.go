@@ -1,0 +1,238 @@
+package soak_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"reconciler/internal/chinaums"
+	"reconciler/internal/chinaums/simulator"
+	"reconciler/internal/poller"
+)
+
+// world is one round's: an empty database, a gateway, and whoever acts on them.
+type world struct {
+	t      *testing.T
+	db     *database
+	seed   uint64
+	rand   *rand.Rand // the driver's; nobody else touches it
+	sim    *simulator.Simulator
+	server *httptest.Server
+	rate   float64
+
+	scripts       []*script
+	byKey         map[string]*script
+	interventions int
+	byHand        sync.WaitGroup // run-once and slow transactions under way
+
+	mu    sync.Mutex
+	born  int
+	lives []*life
+	trips []*trip
+}
+
+// trip is one round trip.
+type trip struct {
+	life       *life
+	key        string
+	began, end time.Time
+}
+
+func newWorld(t *testing.T, db *database, seed uint64) *world {
+	t.Helper()
+	db.empty(t)
+	sim, err := simulator.New(simulator.Options{Credentials: []chinaums.Credentials{credentials()}, Seed: seed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(seed, 0))
+	return &world{
+		t: t, db: db, seed: seed, rand: r, sim: sim, server: httptest.NewServer(sim),
+		rate: pick(r, 0, 0, 500.0), byKey: make(map[string]*script),
+	}
+}
+
+func (w *world) close() {
+	w.sim.Close()
+	w.server.Close()
+}
+
+// asking notes a round trip; its end is told to the result.
+func (w *world) asking(l *life, key string) (done func()) {
+	at := &trip{life: l, key: key, began: time.Now()}
+	w.mu.Lock()
+	w.trips = append(w.trips, at)
+	w.mu.Unlock()
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		at.end = time.Now()
+	}
+}
+
+// slot keeps one poller alive: when it ends, another one takes over.
+type slot struct {
+	w    *world
+	mu   sync.Mutex
+	life *life
+}
+
+func (s *slot) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		l := s.w.newLife("daemon", 6, 0.01, 0.005)
+		s.mu.Lock()
+		s.life = l
+		s.mu.Unlock()
+		release := context.AfterFunc(ctx, l.stop)
+		l.run()
+		release()
+	}
+}
+
+func (s *slot) present() *life {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.life
+}
+
+// settleDust ends all interference and asks until nothing but age could end the
+// orders that are left; then it lets them age. Whatever a dead poller still holds
+// ends with its lease, and nothing else does.
+func (w *world) settleDust() {
+	w.calm()
+	w.untilQuiet("settled", func(s *script) bool { return !s.endless() })
+	for range 3 { // three NO_ORDER answers of an expired order, with others found lately
+		w.jump(3 * time.Hour)
+		w.settlePass(poller.Run{})
+	}
+	w.jump(plan().GiveUpAfter + time.Hour)
+	w.untilQuiet("settled or given to a person", func(*script) bool { return true })
+}
+
+// calm ends what may keep orders from being asked about.
+func (w *world) calm() {
+	if err := w.sim.SetOutage(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.sim.SetEntitled(appID, true)
+	for _, mid := range merchants() {
+		if err := w.sim.SetMerchant(simulator.Merchant{MID: mid}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// untilQuiet asks until no order that matters has anything to come.
+func (w *world) untilQuiet(what string, matters func(*script) bool) {
+	w.t.Helper()
+	var left []string
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); {
+		left = nil
+		for _, key := range rows(w.t, w.db.clock, pgx.RowTo[string], `
+			SELECT coalesce(mer_order_id, target_order_id) FROM orders
+			WHERE review_reason IS NULL
+			  AND (status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY') OR (status = 'NOT_FOUND' AND next_query_at IS NOT NULL))
+			ORDER BY id`) {
+			if matters(w.byKey[key]) {
+				left = append(left, key)
+			}
+		}
+		if len(left) == 0 {
+			return
+		}
+		w.settlePass(poller.Run{})
+	}
+	w.report(left[0], "never quiet: %d orders are not "+what+", such as", len(left))
+}
+
+// settlePass brings everything that has a time due and lets two new pollers ask.
+func (w *world) settlePass(run poller.Run) {
+	exec(w.t, w.db.person, `DELETE FROM gateway_controls`)
+	exec(w.t, w.db.clock, `UPDATE orders SET next_query_at = now() WHERE next_query_at > now()`)
+	exec(w.t, w.db.clock, `UPDATE orders SET lease_until = now() WHERE lease_until > now()`)
+	var both sync.WaitGroup
+	for range 2 {
+		both.Go(func() {
+			l := w.newLife("last", 24, 0, 0)
+			defer l.end()
+			l.pass(run)
+		})
+	}
+	both.Wait()
+}
+
+// jump lets time pass, for everything at once.
+func (w *world) jump(d time.Duration) {
+	w.t.Helper()
+	err := pgx.BeginFunc(context.Background(), w.db.clock, func(tx pgx.Tx) error {
+		for _, sql := range []string{
+			`LOCK TABLE orders IN EXCLUSIVE MODE`, // so that the clock and a poller never wait for each other
+			`UPDATE orders SET created_at = created_at - $1::interval, expires_at = expires_at - $1::interval, next_query_at = next_query_at - $1::interval,
+				last_queried_at = last_queried_at - $1::interval, lease_until = lease_until - $1::interval`,
+			`UPDATE order_queries SET queried_at = queried_at - $1::interval, next_query_at = next_query_at - $1::interval`,
+			`UPDATE gateway_controls SET paused_until = paused_until - $1::interval, probe_until = probe_until - $1::interval`,
+		} {
+			args := []any{d}
+			if sql[0] == 'L' {
+				args = nil
+			}
+			if _, err := tx.Exec(context.Background(), sql, args...); err != nil {
+				return fmt.Errorf("%s: %w", sql, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// report fails the test with all that is known of an order.
+func (w *world) report(key, format string, args ...any) {
+	w.t.Helper()
+	w.t.Errorf(format+" %s", append(args, key)...)
+	if s := w.byKey[key]; s != nil {
+		w.t.Logf("script: mid %s mer %s target %s (row holds %t, %t) amount %d", s.mid, s.mer, s.target, s.holdsMer, s.holdsTarget, s.amount)
+		for _, a := range s.steps {
+			w.t.Logf("  %+v", a)
+		}
+	}
+	for _, line := range rows(w.t, w.db.clock, pgx.RowTo[string], `
+		SELECT line FROM (
+			SELECT at, 0 AS n, concat_ws(' ', to_char(at, 'MI:SS.US'), 'row by', who, 'tx', xid, (n).status, 'review', coalesce((n).review_reason, '-'), 'claim', (n).claim_no,
+				coalesce((n).claimed_by, '-'), 'unrecorded', (n).unrecorded_claims, 'count', (n).query_count, 'lease', coalesce(to_char((n).lease_until - at, 'HH24:MI:SS.MS'), '-'),
+				'next', coalesce(((n).next_query_at - at)::text, 'never'), 'age', at - (n).created_at, 'total', (n).total_amount) AS line
+			FROM soak_history WHERE (who <> 'clock' OR (o).lease_until IS NOT NULL) AND id = (SELECT h.id FROM soak_history h WHERE coalesce((h.n).mer_order_id, (h.n).target_order_id) = $1 LIMIT 1)
+			UNION ALL
+			SELECT h.at, 1, concat_ws(' ', '    ledger tx', soak_xid, 'claim', claim_no, worker, http_status, err_code, trade_status, '->', decision, reason, 'trips', round_trips, duration_ms, 'ms')
+			FROM order_queries q CROSS JOIN LATERAL (SELECT coalesce(max(at), '-infinity') AS at FROM soak_history h WHERE h.xid <= q.soak_xid) h
+			WHERE order_id = (SELECT h.id FROM soak_history h WHERE coalesce((h.n).mer_order_id, (h.n).target_order_id) = $1 LIMIT 1)
+			UNION ALL
+			SELECT h.at, 2, concat_ws(' ', '    event tx', soak_xid, event)
+			FROM order_events e CROSS JOIN LATERAL (SELECT coalesce(max(at), '-infinity') AS at FROM soak_history h WHERE h.xid <= e.soak_xid) h
+			WHERE order_id = (SELECT h.id FROM soak_history h WHERE coalesce((h.n).mer_order_id, (h.n).target_order_id) = $1 LIMIT 1)
+		) AS lines ORDER BY at, n, line`, key) {
+		w.t.Log(line)
+	}
+}
+
+func (w *world) tally() tally {
+	a := tally{orders: len(w.scripts), roundTrips: len(w.trips), lives: len(w.lives), interventions: w.interventions}
+	for _, l := range w.lives {
+		if l.crashed() {
+			a.crashes++
+		}
+	}
+	count := func(where string) int {
+		return one[int](w.t, w.db.clock, `SELECT count(*) FROM order_queries WHERE `+where)
+	}
+	a.questions, a.settled = count(`true`), count(`decision = 'settled'`)
+	a.reviews, a.superseded = count(`decision = 'review'`), count(`decision = 'superseded'`)
+	return a
+}
