@@ -299,7 +299,7 @@ func (x *pass) handle(asking, stopping context.Context, c claimed) result {
 // worker may have died of it each time.
 func (x *pass) poison(c claimed) store.Outcome {
 	out := review(c.Order, reviewPoison, fmt.Sprintf("The order was claimed %d times in a row without a record: each time its process ended, or its answer could not be written. "+
-		"Nothing was asked or booked now. Look into the logs of those times; then set review_reason to null, or ask again with run-once --review.", c.UnrecordedClaims-1))
+		"Nothing was asked or booked now. Look into the logs of those times; then set review_reason to null and next_query_at to now(), or ask again with run-once --review.", c.UnrecordedClaims-1))
 	out.Question = store.Question{At: c.now(), Worker: x.Worker}
 	return out
 }

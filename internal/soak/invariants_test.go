@@ -64,7 +64,6 @@ func invariants() []invariant {
 			FROM told FULL JOIN heard USING (id, xid, event) WHERE told.n IS DISTINCT FROM heard.n`},
 		{"no claim has two ledger rows", `
 			SELECT order_id, 'claim ' || claim_no FROM order_queries
-			WHERE order_id IN (SELECT id FROM orders) -- of an order that is gone there may be: TestRecordAgainOfDeletedOrder
 			GROUP BY order_id, claim_no HAVING count(*) > 1`},
 		{"a change has its ledger row, in its transaction", `
 			SELECT id, concat_ws(' ', 'tx', xid, 'to', (n).status) FROM :ours

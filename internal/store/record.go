@@ -247,7 +247,7 @@ func updateSuperseded(ctx context.Context, tx pgx.Tx, o Outcome) error {
 		    lease_until = CASE WHEN o.claim_no = $2 THEN NULL ELSE o.lease_until END,
 		    claimed_by = CASE WHEN o.claim_no = $2 THEN NULL ELSE o.claimed_by END,
 		    last_queried_at = greatest(o.last_queried_at, $5),
-		    unrecorded_claims = CASE WHEN o.claim_no = $2 THEN 0 ELSE o.unrecorded_claims END,
+		    unrecorded_claims = least(o.unrecorded_claims, o.claim_no - $2),
 		    updated_at = CASE WHEN $3::text IS NULL THEN o.updated_at ELSE now() END
 		WHERE o.id = $1`,
 		o.Order.ID, o.Order.ClaimNo, nullText(o.ReviewReason), nullText(o.ReviewNote), o.Question.At)
