@@ -194,8 +194,7 @@ func (p Plan) noOrder(o store.Order, e *store.Evidence, now time.Time) store.Out
 		return review(o, reviewUnconfirmed, fmt.Sprintf("The gateway has not known the order for %s (NO_ORDER), but either it has not expired, or no order of merchant %s was found in the last day either, "+
 			"so that the merchant number, the business type or the credentials may be wrong. Check them; then ask again with run-once --review.", p.GiveUpAfter, o.MID))
 	}
-	out := p.deferred(o, o.Status, "no_order", "the gateway does not know the order (NO_ORDER)", now)
-	return p.withoutGiveUp(out, now)
+	return p.postponed(o, o.Status, "no_order", "the gateway does not know the order (NO_ORDER)", now)
 }
 
 // needsEvidence tells whether a NO_ORDER answer could end the order, so that the
@@ -225,17 +224,13 @@ func (p Plan) deferred(o store.Order, status store.Status, reason, trouble strin
 		out.Status, out.LastError = status, trouble
 		return out
 	}
-	out := store.Outcome{Order: o, Decision: store.Deferred, Reason: reason, Status: status, LastError: trouble}
-	return again(out, p.Wait(o, now), now)
+	return p.postponed(o, status, reason, trouble, now)
 }
 
-// withoutGiveUp turns a give-up into one more wait: NO_ORDER has its own rule.
-func (p Plan) withoutGiveUp(out store.Outcome, now time.Time) store.Outcome {
-	if out.ReviewReason != reviewWindowOver {
-		return out
-	}
-	o := out.Order
-	return again(store.Outcome{Order: o, Decision: store.Deferred, Reason: "no_order", Status: o.Status, LastError: out.LastError}, p.Wait(o, now), now)
+// postponed asks again by the plan, at any age: NO_ORDER has its own give-up.
+func (p Plan) postponed(o store.Order, status store.Status, reason, trouble string, now time.Time) store.Outcome {
+	out := store.Outcome{Order: o, Decision: store.Deferred, Reason: reason, Status: status, LastError: trouble}
+	return again(out, p.Wait(o, now), now)
 }
 
 // unasked is a question that brought no answer about the order: the plan is not

@@ -259,16 +259,7 @@ func (s *Store) Count(ctx context.Context, c Claim) (int, error) {
 // Release gives claims back that were not used: the orders are due as before.
 // A claim that has been overtaken is left alone.
 func (s *Store) Release(ctx context.Context, orders []Order) error {
-	ids, claims := make([]int64, len(orders)), make([]int64, len(orders))
-	for i, o := range orders {
-		ids[i], claims[i] = o.ID, o.ClaimNo
-	}
-	_, err := s.pool.Exec(ctx, `
-		UPDATE orders AS o
-		SET lease_until = NULL, claimed_by = NULL, unrecorded_claims = greatest(0, o.unrecorded_claims - 1)
-		FROM unnest($1::bigint[], $2::bigint[]) AS r(id, claim_no)
-		WHERE o.id = r.id AND o.claim_no = r.claim_no`, ids, claims)
-	if err != nil {
+	if err := s.unclaim(ctx, orders, "lease_until = NULL, claimed_by = NULL,"); err != nil {
 		return fmt.Errorf("release claims: %w", err)
 	}
 	return nil
@@ -277,19 +268,25 @@ func (s *Store) Release(ctx context.Context, orders []Order) error {
 // Forgive takes claims off the orders' counts of unrecorded ones, whose answers
 // came and could not be written for no fault of theirs. Their leases go on.
 func (s *Store) Forgive(ctx context.Context, orders []Order) error {
+	if err := s.unclaim(ctx, orders, ""); err != nil {
+		return fmt.Errorf("forgive claims: %w", err)
+	}
+	return nil
+}
+
+// unclaim takes the claims that are still ours off their orders' counts, and sets
+// what else is given.
+func (s *Store) unclaim(ctx context.Context, orders []Order, set string) error {
 	ids, claims := make([]int64, len(orders)), make([]int64, len(orders))
 	for i, o := range orders {
 		ids[i], claims[i] = o.ID, o.ClaimNo
 	}
 	_, err := s.pool.Exec(ctx, `
 		UPDATE orders AS o
-		SET unrecorded_claims = greatest(0, o.unrecorded_claims - 1)
+		SET `+set+` unrecorded_claims = greatest(0, o.unrecorded_claims - 1)
 		FROM unnest($1::bigint[], $2::bigint[]) AS r(id, claim_no)
 		WHERE o.id = r.id AND o.claim_no = r.claim_no`, ids, claims)
-	if err != nil {
-		return fmt.Errorf("forgive claims: %w", err)
-	}
-	return nil
+	return err
 }
 
 func (s *Store) readOrders(ctx context.Context, sql string, args pgx.StrictNamedArgs) ([]Order, error) {
