@@ -37,7 +37,7 @@ type demo struct {
 	orders  *store.Store
 	poller  *poller.Poller
 
-	closeClient func()
+	accounts *accounts
 }
 
 // Run plays the script and fails unless every order ends as scripted.
@@ -108,19 +108,19 @@ func (d *demo) connect(p *process) error {
 		return err
 	}
 	r := resolved{
-		client: chinaums.Options{
-			BaseURL: "http://" + d.gateway.address, Path: simulator.QueryPath,
-			Credentials: credentials, Timeout: demoTimeout, Concurrency: 32,
-		},
+		accounts: newAccounts(chinaums.Options{
+			BaseURL: "http://" + d.gateway.address, Path: simulator.QueryPath, Timeout: demoTimeout, Concurrency: 32,
+		}, []credential{{Credentials: credentials}}),
 		options: poller.Options{
-			AppID: credentials.AppID, Worker: "demo", Concurrency: 32, Rate: 200, RequestTimeout: demoTimeout, Lease: 10 * time.Second,
+			Worker: "demo", Concurrency: 32, Rate: 200, RequestTimeout: demoTimeout, Lease: 10 * time.Second,
 			Plan: poller.Plan{
 				Initial: 500 * time.Millisecond, Multiplier: 2, Max: 2 * time.Second, Jitter: 0.1,
 				SlowAfter: 24 * time.Hour, GiveUpAfter: 168 * time.Hour, NotFoundAfter: 2 * time.Hour,
 			},
 		},
 	}
-	d.poller, d.closeClient, err = r.poller(d.orders, demoLogger(p))
+	d.accounts = r.accounts
+	d.poller, err = r.poller(d.orders, demoLogger(p))
 	return err
 }
 
@@ -222,8 +222,8 @@ func (d *demo) invite(w io.Writer, keep bool) {
 
 // close ends what was started, the last first.
 func (d *demo) close() {
-	if d.closeClient != nil {
-		d.closeClient()
+	if d.accounts != nil {
+		d.accounts.close()
 	}
 	if d.gateway != nil {
 		d.gateway.close()

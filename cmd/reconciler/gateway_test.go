@@ -35,7 +35,7 @@ type hold struct {
 
 func newGateway(t *testing.T) *gateway {
 	t.Helper()
-	s, err := simulator.New(simulator.Options{Credentials: []chinaums.Credentials{{AppID: appID, AppKey: appKey}}})
+	s, err := simulator.New(simulator.Options{Credentials: []chinaums.Credentials{{AppID: appID, AppKey: appKey}, {AppID: otherAppID, AppKey: appKey}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 
@@ -35,13 +36,19 @@ type found struct {
 // Run asks once, without retries, and prints what came. It fails unless the
 // answer is HTTP 200 and SUCCESS.
 func (c *queryCommand) Run(p *process) error {
-	options, err := c.Gateway.options(p.getenv, 1)
+	options, err := c.Gateway.options(1)
+	list, credentialsErr := c.Gateway.credentials(p.getenv)
 	request := chinaums.Request{
 		MID: c.MID, TID: c.TID, InstMID: c.InstMID, MerOrderID: c.MerOrderID, TargetOrderID: c.TargetOrderID,
 	}
-	if err := p.check(err, request.Validate()); err != nil {
+	if err := p.check(credentialsErr, err, request.Validate()); err != nil {
 		return err
 	}
+	of := slices.IndexFunc(list, func(entry credential) bool { return entry.MIDs == nil || slices.Contains(entry.MIDs, c.MID) })
+	if of < 0 {
+		return usageError{fmt.Errorf("no app id of %s lists the merchant %s: add it, or correct --mid", c.Gateway.Credentials, c.MID)}
+	}
+	options.Credentials = list[of].Credentials
 	client, err := chinaums.New(options)
 	if err != nil {
 		return err

@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 
-	"reconciler/internal/chinaums"
 	"reconciler/internal/ops"
 	"reconciler/internal/poller"
 	"reconciler/internal/store"
@@ -31,6 +34,9 @@ func (c *runCommand) Run(p *process) error {
 	if err != nil {
 		return err
 	}
+	hangups := make(chan os.Signal, 1) // from now on: one that comes early must not end the process
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	logger := p.logger()
 	metrics := ops.NewMetrics()
 	status := &ops.Status{}
@@ -46,15 +52,19 @@ func (c *runCommand) Run(p *process) error {
 	}
 	defer orders.Close()
 	r.options.Observe = metrics.Observe
-	asker, closeClient, err := r.poller(orders, logger)
+	asker, err := r.poller(orders, logger)
 	if err != nil {
 		return err
 	}
-	defer closeClient()
+	defer r.accounts.close()
+	var reloads sync.WaitGroup
+	reloads.Go(func() { c.reloads(p, hangups, r, asker, logger) })
+	defer reloads.Wait()
 	status.Serve(orders, asker)
+	metrics.Watch(orders, asker.LastPass)
 	logger.LogAttrs(p.ctx, slog.LevelInfo, "started",
 		slog.String("version", version), slog.String("worker", r.options.Worker),
-		slog.String("gateway", c.Gateway.URL), slog.String("schedule", c.Schedule.Text))
+		slog.String("gateway", c.Gateway.URL), slog.Any("app_ids", r.accounts.appIDs()), slog.String("schedule", c.Schedule.Text))
 	asker.Run(p.ctx, schedule)
 	logger.LogAttrs(p.ctx, slog.LevelInfo, "stopped")
 	return nil
@@ -96,18 +106,47 @@ func checkSchema(ctx context.Context, orders *store.Store) error {
 	return err
 }
 
-// poller wires client and policy together.
-func (r resolved) poller(orders *store.Store, logger *slog.Logger) (*poller.Poller, func(), error) {
-	client, err := chinaums.New(r.client)
+// poller wires clients and policy together.
+func (r resolved) poller(orders *store.Store, logger *slog.Logger) (*poller.Poller, error) {
+	list, err := r.accounts.use(r.accounts.list)
 	if err != nil {
-		return nil, nil, usageError{err}
+		return nil, usageError{err}
 	}
 	options := r.options
-	options.Store, options.Gateway, options.Logger = orders, client, logger.With(slog.String("component", "poller"))
+	options.Store, options.Accounts, options.Logger = orders, list, logger.With(slog.String("component", "poller"))
 	p, err := poller.New(options)
 	if err != nil {
-		client.Close()
-		return nil, nil, fmt.Errorf("start: %w", err)
+		return nil, fmt.Errorf("start: %w", err)
 	}
-	return p, client.Close, nil
+	return p, nil
+}
+
+// reloads reads the credentials again with every SIGHUP until ctx ends. Those that
+// cannot be used change nothing.
+func (c *runCommand) reloads(p *process, hangups <-chan os.Signal, r resolved, asker *poller.Poller, logger *slog.Logger) {
+	for {
+		select {
+		case <-p.ctx.Done():
+			return
+		case <-hangups:
+		}
+		err := c.reload(p, r, asker)
+		if err != nil {
+			logger.LogAttrs(p.ctx, slog.LevelError, "the credentials were not read again; those before stay in use", slog.Any("error", err))
+			continue
+		}
+		logger.LogAttrs(p.ctx, slog.LevelInfo, "credentials read again", slog.Any("app_ids", r.accounts.appIDs()))
+	}
+}
+
+func (c *runCommand) reload(p *process, r resolved, asker *poller.Poller) error {
+	list, err := c.Gateway.credentials(p.getenv)
+	if err != nil {
+		return err
+	}
+	accounts, err := r.accounts.use(list)
+	if err != nil {
+		return err
+	}
+	return asker.Use(accounts)
 }

@@ -82,11 +82,11 @@ func (c *runOnceCommand) pass(p *process, r resolved, orders *store.Store, run p
 			_ = bar.Add(1)
 		}
 	}
-	asker, closeClient, err := r.poller(orders, p.logger())
+	asker, err := r.poller(orders, p.logger())
 	if err != nil {
 		return err
 	}
-	defer closeClient()
+	defer r.accounts.close()
 	count, err := asker.Count(p.ctx, run)
 	if err != nil {
 		return err

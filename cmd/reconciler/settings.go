@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/robfig/cron/v3"
 	"golang.org/x/term"
@@ -39,6 +40,7 @@ func (s databaseSettings) validate(getenv func(string) string) error {
 type gatewaySettings struct {
 	AppID          string   `name:"app-id" env:"CHINAUMS_APP_ID" placeholder:"ID" help:"The app id that ChinaUMS gave. Its key comes from CHINAUMS_APP_KEY or --app-key-file."`
 	AppKeyFile     string   `name:"app-key-file" env:"CHINAUMS_APP_KEY_FILE" placeholder:"FILE" help:"A file that holds the app's key, instead of CHINAUMS_APP_KEY."`
+	Credentials    string   `name:"credentials-file" env:"CHINAUMS_CREDENTIALS_FILE" placeholder:"FILE" help:"Several app ids instead of one: a YAML list of app_id, app_key or app_key_file, and mids. The daemon reads it again on SIGHUP."`
 	Auth           string   `name:"auth" env:"CHINAUMS_AUTH" default:"body-sig" help:"How questions say who asks: body-sig signs each; access-token shares a token of about an hour."`
 	URL            string   `name:"gateway-url" env:"CHINAUMS_BASE_URL" default:"https://api-mop.chinaums.com" help:"The gateway; https://test-api-open.chinaums.com is the test one."`
 	QueryPath      string   `name:"query-path" env:"CHINAUMS_QUERY_PATH" default:"/v1/netpay/wx/mini-pre-query" help:"The endpoint's path."`
@@ -46,28 +48,47 @@ type gatewaySettings struct {
 	RequestTimeout duration `name:"request-timeout" env:"RECONCILER_REQUEST_TIMEOUT" default:"10s" help:"The longest that one round trip may take."`
 }
 
-// options are the client's; every problem is named.
-func (s gatewaySettings) options(getenv func(string) string, concurrency int) (chinaums.Options, error) {
-	key, keyErr := s.key(getenv)
+// options are those of the clients, but for their credentials; every problem is named.
+func (s gatewaySettings) options(concurrency int) (chinaums.Options, error) {
 	options := chinaums.Options{
-		BaseURL: s.URL, Path: s.QueryPath, Timeout: s.RequestTimeout.T, Concurrency: concurrency,
-		Credentials: chinaums.Credentials{AppID: s.AppID, AppKey: key}, Auth: chinaums.Auth(s.Auth),
+		BaseURL: s.URL, Path: s.QueryPath, Timeout: s.RequestTimeout.T, Concurrency: concurrency, Auth: chinaums.Auth(s.Auth),
 	}
-	probe := options // what is missing has its own words
-	var idErr error
-	if s.AppID == "" {
-		idErr = errors.New("no app id: set CHINAUMS_APP_ID (or --app-id)")
-		probe.Credentials.AppID = "missing"
-	}
-	if keyErr != nil {
-		probe.Credentials.AppKey = "missing"
-	}
+	probe := options
+	probe.Credentials = chinaums.Credentials{AppID: "any", AppKey: "any"}
 	probe.Concurrency = max(1, concurrency) // the poller's to judge
-	client, clientErr := chinaums.New(probe)
-	if clientErr == nil {
+	return options, errors.Join(checkClient(probe), s.checkURL())
+}
+
+func checkClient(options chinaums.Options) error {
+	client, err := chinaums.New(options)
+	if err == nil {
 		client.Close()
 	}
-	return options, errors.Join(idErr, keyErr, clientErr, s.checkURL())
+	return err
+}
+
+// credentials are those of the file, or the one pair that the settings hold, which is
+// for all merchants.
+func (s gatewaySettings) credentials(getenv func(string) string) ([]credential, error) {
+	if s.Credentials != "" {
+		if s.AppID != "" || s.AppKeyFile != "" || getenv("CHINAUMS_APP_KEY") != "" {
+			return nil, errors.New("CHINAUMS_CREDENTIALS_FILE is set beside CHINAUMS_APP_ID, CHINAUMS_APP_KEY or CHINAUMS_APP_KEY_FILE: set the file, or one app id and its key")
+		}
+		return readCredentials(s.Credentials)
+	}
+	key, keyErr := s.key(getenv)
+	pair := chinaums.Credentials{AppID: s.AppID, AppKey: key}
+	var idErr error
+	probe := pair // what is missing has its own words
+	if s.AppID == "" {
+		idErr = errors.New("no app id: set CHINAUMS_APP_ID (or --app-id), or CHINAUMS_CREDENTIALS_FILE for several")
+		probe.AppID = "missing"
+	}
+	if keyErr != nil {
+		probe.AppKey = "missing"
+	}
+	formErr := checkClient(chinaums.Options{BaseURL: "https://gateway", Path: "/", Credentials: probe, Timeout: time.Second, Concurrency: 1})
+	return []credential{{Credentials: pair}}, errors.Join(idErr, keyErr, formErr)
 }
 
 func (s gatewaySettings) key(getenv func(string) string) (string, error) {
@@ -135,18 +156,19 @@ type service struct {
 
 // resolved are settings that hold together.
 type resolved struct {
-	client  chinaums.Options
-	options poller.Options // without store, gateway and logger
+	accounts *accounts
+	options  poller.Options // without store, accounts and logger
 }
 
 // resolve checks all settings and names every problem, those given included.
 func (s service) resolve(p *process, others ...error) (resolved, error) {
-	client, gatewayErr := s.Gateway.options(p.getenv, s.Poll.Concurrency.T)
-	r := resolved{client: client, options: poller.Options{
-		AppID: s.Gateway.AppID, Worker: workerName(), Concurrency: s.Poll.Concurrency.T, Rate: s.Poll.Rate.T,
+	client, gatewayErr := s.Gateway.options(s.Poll.Concurrency.T)
+	list, credentialsErr := s.Gateway.credentials(p.getenv)
+	r := resolved{accounts: newAccounts(client, list), options: poller.Options{
+		Worker: workerName(), Concurrency: s.Poll.Concurrency.T, Rate: s.Poll.Rate.T,
 		RequestTimeout: s.Gateway.RequestTimeout.T, Lease: s.Poll.Lease.T, Plan: s.Poll.plan(),
 	}}
-	return r, p.check(append([]error{s.Database.validate(p.getenv), gatewayErr, r.options.Validate()}, others...)...)
+	return r, p.check(append([]error{s.Database.validate(p.getenv), credentialsErr, gatewayErr, r.options.Validate()}, others...)...)
 }
 
 // workerName tells instances apart in claimed_by and in the ledger.

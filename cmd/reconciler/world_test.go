@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	appID  = "app-of-the-tests"
-	appKey = "key-that-nobody-may-see"
+	appID      = "app-of-the-tests"
+	otherAppID = "other-app-of-the-tests"
+	appKey     = "key-that-nobody-may-see"
 
 	mid      = "898340149000005"
 	otherMID = "898340149000006"

@@ -2,6 +2,7 @@ package ops
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -19,9 +20,13 @@ type Metrics struct {
 	seconds    prometheus.Histogram
 	reviews    *prometheus.CounterVec
 	unexpected *prometheus.CounterVec
+	backlog    *backlog
 }
 
-// NewMetrics makes them, with those of the Go runtime and the process.
+// NewMetrics makes them, with those of the Go runtime and the process. What is
+// counted by a known set of labels begins at 0: a count that comes into being with
+// its first event is an increase that Prometheus does not see, and an alert on it
+// is quiet for the wrong reason.
 func NewMetrics() *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
@@ -41,10 +46,45 @@ func NewMetrics() *Metrics {
 		unexpected: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "reconciler_unexpected_answers_total", Help: "Answers with a status or code that is missing or unknown, by reason.",
 		}, []string{"reason"}),
+		backlog: newBacklog(),
 	}
-	m.registry.MustRegister(m.questions, m.roundTrips, m.seconds, m.reviews, m.unexpected,
+	for counter, labels := range map[*prometheus.CounterVec][]string{
+		m.questions: decisions(), m.reviews: reviewReasons(), m.unexpected: unexpectedReasons(),
+	} {
+		for _, label := range labels {
+			counter.WithLabelValues(label)
+		}
+	}
+	m.registry.MustRegister(m.questions, m.roundTrips, m.seconds, m.reviews, m.unexpected, m.backlog,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+func decisions() []string {
+	return []string{
+		string(store.Settled), string(store.Deferred), string(store.NotFound), string(store.Review),
+		string(store.NoAnswer), string(store.Refused), string(store.Superseded),
+	}
+}
+
+// reviewReasons are those that poller and store give.
+func reviewReasons() []string {
+	return []string{
+		"identity_mismatch", "amount_missing", "amount_mismatch", "bad_request", "not_found_unconfirmed",
+		"query_window_over", "no_credentials", "poison", store.ReviewConflict, store.ReviewUnwritable,
+	}
+}
+
+// unexpectedReasons are those that [poller.Unexpected] knows.
+func unexpectedReasons() []string {
+	return []string{"unknown_code", "no_code", "unknown_status", "no_status", "unreadable_status"}
+}
+
+// Watch adds what stands still to what happens: the backlog, read from source when
+// the metrics are, and when the last pass ended without failure (zero: none has).
+// Until then reconciler_backlog_up is 0.
+func (m *Metrics) Watch(source BacklogReader, lastPass func() time.Time) {
+	m.backlog.watch(source, lastPass)
 }
 
 // Observe counts an outcome.

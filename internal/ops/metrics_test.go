@@ -1,14 +1,22 @@
 package ops
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"net/http"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"reconciler/internal/poller"
 	"reconciler/internal/store"
 )
 
@@ -99,6 +107,52 @@ func TestMetricsAreWellFormed(t *testing.T) {
 	}
 }
 
+// What begins at 0 is what there can be.
+func TestKnownLabels(t *testing.T) {
+	t.Parallel()
+	for _, reason := range unexpectedReasons() {
+		if !poller.Unexpected(outcome(store.Deferred, reason, 1, time.Second)) {
+			t.Errorf("%s is not unexpected", reason)
+		}
+	}
+	given := reasonsInSource(t, `^[rR]eview[A-Z]`)
+	slices.Sort(given)
+	known := slices.Sorted(slices.Values(reviewReasons()))
+	if diff := cmp.Diff(given, known); diff != "" {
+		t.Errorf("reasons for a review (-in the source +known here):\n%s", diff)
+	}
+}
+
+// reasonsInSource are the texts of the constants of poller and store with such names,
+// which have no other list.
+func reasonsInSource(t *testing.T, names string) []string {
+	t.Helper()
+	var reasons []string
+	for _, folder := range []string{"../poller", "../store"} {
+		files, err := filepath.Glob(folder + "/*.go")
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no source in %s: %v", folder, err)
+		}
+		for _, file := range files {
+			source, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(source, func(n ast.Node) bool {
+				spec, ok := n.(*ast.ValueSpec)
+				if !ok || len(spec.Values) != 1 || !regexp.MustCompile(names).MatchString(spec.Names[0].Name) {
+					return true
+				}
+				if text, ok := spec.Values[0].(*ast.BasicLit); ok && text.Kind == token.STRING {
+					reasons = append(reasons, strings.Trim(text.Value, `"`))
+				}
+				return true
+			})
+		}
+	}
+	return reasons
+}
+
 func TestObserveByManyAtOnce(t *testing.T) {
 	t.Parallel()
 	m := NewMetrics()
@@ -122,7 +176,7 @@ func TestMetricsAreNotGlobal(t *testing.T) {
 	t.Parallel()
 	a, b := NewMetrics(), NewMetrics()
 	a.Observe(outcome(store.Settled, "trade_success", 1, time.Millisecond))
-	if strings.Contains(scrape(t, b), `decision="settled"`) {
+	if !strings.Contains(scrape(t, b), `reconciler_questions_total{decision="settled"} 0`+"\n") {
 		t.Error("one's figures are in the other's")
 	}
 }

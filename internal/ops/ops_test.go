@@ -10,15 +10,27 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"reconciler/internal/postgres/postgrestest"
+	"reconciler/internal/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m, migrate)) }
+
+func migrate(ctx context.Context, url string) error {
+	s, err := store.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	_, err = s.MigrateUp(ctx)
+	return err
+}
 
 type databaseFunc func(ctx context.Context) error
 

@@ -20,8 +20,9 @@ import (
 type claimed struct {
 	store.Order
 
-	asked time.Time // before the claim was sent
-	taken time.Time // when it had come back
+	account *account
+	asked   time.Time // before the claim was sent
+	taken   time.Time // when it had come back
 }
 
 // now is the database's clock.
@@ -63,7 +64,7 @@ func (x *pass) ask(ctx, stopping context.Context, c claimed) (out store.Outcome)
 func (x *pass) askUntilAnswered(ctx, stopping context.Context, c claimed, question *store.Question) store.Outcome {
 	var out store.Outcome
 	roundTrip := func() error {
-		if question.RoundTrips > 0 && x.pace(ctx, stopping) != nil {
+		if question.RoundTrips > 0 && x.pace(ctx, stopping, c.account.AppID) != nil {
 			return backoff.Permanent(errRetry) // the lease ends before the rate allows another
 		}
 		question.RoundTrips++
@@ -83,14 +84,14 @@ func (x *pass) askUntilAnswered(ctx, stopping context.Context, c claimed, questi
 
 // pace waits until the budget allows one more round trip of a question, whose
 // first was paid for with the claim.
-func (x *pass) pace(ctx, stopping context.Context) error {
+func (x *pass) pace(ctx, stopping context.Context, app string) error {
 	switch {
 	case x.dryRun:
 		return x.limiter.Wait(stopping)
 	case x.Rate == 0:
 		return nil
 	}
-	wait, err := x.Store.Reserve(ctx, x.AppID, x.Rate)
+	wait, err := x.Store.Reserve(ctx, app, x.Rate)
 	if err != nil {
 		return err
 	}
@@ -106,7 +107,7 @@ func (x *pass) pace(ctx, stopping context.Context) error {
 
 // roundTrip sends one request and decides what its reply means.
 func (p *Poller) roundTrip(ctx context.Context, c claimed, question *store.Question) store.Outcome {
-	answer, trouble := p.Gateway.Query(ctx, request(c.Order))
+	answer, trouble := c.account.Gateway.Query(ctx, request(c.Order))
 	question.HTTPStatus = answer.HTTPStatus
 	question.ErrCode = answer.Code
 	question.ErrMsg = answer.Message

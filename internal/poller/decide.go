@@ -18,6 +18,8 @@ const (
 	reviewUnconfirmed = "not_found_unconfirmed"
 	reviewWindowOver  = "query_window_over"
 	reviewPoison      = "poison" // given without an answer
+
+	reviewNoCredentials = "no_credentials" // given without a question
 )
 
 // The reasons of questions without an answer that the breaker reads.

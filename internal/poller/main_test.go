@@ -48,6 +48,9 @@ func credentials() chinaums.Credentials {
 	return chinaums.Credentials{AppID: "test-app", AppKey: "test-key"}
 }
 
+// anAccount is one account of all merchants.
+func anAccount(g Gateway) []Account { return []Account{{AppID: credentials().AppID, Gateway: g}} }
+
 // testPlan is the default plan without jitter, so that each wait is a round number.
 func testPlan() Plan {
 	return Plan{

@@ -65,7 +65,7 @@ func TestEveryFault(t *testing.T) {
 	for i, fault := range faults {
 		w.add(t, i, simulator.Step{Status: chinaums.StatusTradeSuccess, Fault: fault})
 		// Each under an app id of its own, so that one's breaker is not another's.
-		p := w.poller(t, func(o *Options) { o.AppID = string(fault) })
+		p := w.poller(t, func(o *Options) { o.Accounts[0].AppID = string(fault) })
 		passes[i] = start(t, p, Run{Once: true, Selection: &store.Selection{MerOrderIDs: []string{mer(i)}}})
 	}
 	for i, fault := range faults {

@@ -210,8 +210,8 @@ func TestOptionsValidate(t *testing.T) {
 	t.Parallel()
 	good := func() Options {
 		return Options{
-			Store: &store.Store{}, Gateway: gatewayFunc(nil), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Worker: "test",
-			AppID: credentials().AppID, Concurrency: 32, Rate: 50, RequestTimeout: 10 * time.Second, Lease: time.Minute, Plan: testPlan(),
+			Store: &store.Store{}, Accounts: anAccount(gatewayFunc(nil)), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Worker: "test",
+			Concurrency: 32, Rate: 50, RequestTimeout: 10 * time.Second, Lease: time.Minute, Plan: testPlan(),
 		}
 	}
 	if err := good().Validate(); err != nil {
@@ -223,7 +223,7 @@ func TestOptionsValidate(t *testing.T) {
 		want   string // "": it is good
 	}{
 		{"no store", func(o *Options) { o.Store = nil }, "store"},
-		{"no gateway", func(o *Options) { o.Gateway = nil }, "gateway"},
+		{"no gateway", func(o *Options) { o.Accounts[0].Gateway = nil }, "gateway"},
 		{"no logger", func(o *Options) { o.Logger = nil }, "logger"},
 		{"no worker", func(o *Options) { o.Worker = "" }, "worker"},
 		{"no concurrency", func(o *Options) { o.Concurrency = 0 }, "concurrency"},

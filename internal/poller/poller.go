@@ -6,8 +6,8 @@
 //
 // A pass runs three stages side by side, joined by channels:
 //
-//   - one claimer takes due orders from the store, a few ahead of need, as many
-//     as the breaker and the rate allow;
+//   - one claimer takes due orders from the store, account by account, a few ahead of
+//     need, as many as the breaker and the rate allow;
 //   - as many workers as there may be questions in flight each ask about one
 //     order after the other, with a few quick retries, and decide;
 //   - one writer records whatever has arrived while its last commit ran.
@@ -35,6 +35,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"reconciler/internal/chinaums"
@@ -62,6 +63,7 @@ type Store interface {
 	Trip(ctx context.Context, scope store.Scope, key, reason string, pause time.Duration) error
 	Heal(ctx context.Context, scope store.Scope, key string) error
 	EndProbe(ctx context.Context, scope store.Scope, key string) error
+	Crowd(ctx context.Context) (store.Crowd, error)
 	NotFoundEvidence(ctx context.Context, o store.Order, since time.Time) (store.Evidence, error)
 }
 
@@ -89,14 +91,13 @@ func LeastLease(requestTimeout time.Duration) time.Duration {
 
 // Options configure a [Poller]. All of them but Observe are required.
 type Options struct {
-	Store   Store
-	Gateway Gateway
-	Logger  *slog.Logger
+	Store    Store
+	Accounts []Account // that the poller begins with; see [Poller.Use]
+	Logger   *slog.Logger
 
 	Worker         string        // this instance's name in claimed_by and the ledger
 	Concurrency    int           // questions in flight
-	Rate           float64       // round trips a second of all instances together; 0 = no limit
-	AppID          string        // whose pauses and budget the questions are under
+	Rate           float64       // round trips a second with one app id, of all instances together; 0 = no limit
 	RequestTimeout time.Duration // of the gateway's round trips, as the client has it
 	Lease          time.Duration // of a claim
 	Plan           Plan
@@ -107,7 +108,7 @@ type Options struct {
 }
 
 // Validate names everything that is wrong with the settings, which leaves out
-// store, gateway and logger.
+// store, accounts and logger.
 func (o Options) Validate() error {
 	var errs []error
 	if o.Concurrency < 1 || o.Concurrency > 10_000 {
@@ -129,8 +130,10 @@ func (o Options) Validate() error {
 type Poller struct {
 	Options
 
-	gates  *gates
-	health health
+	accounts atomic.Pointer[[]*account]
+	health   health
+	// severalUntil is how long there is to be room for more than one merchant; the claimer's.
+	severalUntil time.Time
 }
 
 // New returns a poller, or everything that is wrong with the options.
@@ -138,11 +141,12 @@ func New(o Options) (*Poller, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	if o.Store == nil || o.Gateway == nil || o.Logger == nil || o.Worker == "" || o.AppID == "" {
-		return nil, errors.New("poller: store, gateway, logger, worker and app id are required")
+	if o.Store == nil || o.Logger == nil || o.Worker == "" {
+		return nil, errors.New("poller: store, logger and worker are required")
 	}
 	if o.Observe == nil {
 		o.Observe = func(store.Outcome) {}
 	}
-	return &Poller{Options: o, gates: newGates()}, nil
+	p := &Poller{Options: o}
+	return p, p.Use(o.Accounts)
 }

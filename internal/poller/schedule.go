@@ -64,7 +64,7 @@ func (p *Poller) Run(ctx context.Context, schedule cron.Schedule) {
 func (p *Poller) scheduledPass(ctx context.Context) {
 	p.health.running()
 	summary, err := p.runGuarded(ctx)
-	p.health.finished(err)
+	p.health.ended(err)
 	switch {
 	case err != nil:
 		p.Logger.LogAttrs(ctx, slog.LevelError, "pass failed", append(summary.attrs(), slog.Any("error", err))...)
@@ -87,6 +87,7 @@ type health struct {
 	failure  error     // of the last pass
 	unsaved  error     // of the last write
 	finishes int
+	finished time.Time // of the last pass that did not fail
 }
 
 func (h *health) running() {
@@ -102,11 +103,14 @@ func (h *health) progress() {
 	h.finishes = max(h.finishes, 1) // it works, however long its backlog is
 }
 
-func (h *health) finished(err error) {
+func (h *health) ended(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.active, h.failure = false, err
 	h.finishes++
+	if err == nil {
+		h.finished = time.Now()
+	}
 }
 
 // wrote keeps whether the last answers could be written.
@@ -120,6 +124,13 @@ func (h *health) sleeping(next time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.next = next
+}
+
+// LastPass is when the last scheduled pass ended without failure; zero: none has.
+func (p *Poller) LastPass() time.Time {
+	p.health.mu.Lock()
+	defer p.health.mu.Unlock()
+	return p.health.finished
 }
 
 // Ready returns why the passes do not work: none has got to the database yet, the

@@ -88,6 +88,8 @@ func (s *dueStore) Claim(ctx context.Context, _ store.Claim) ([]store.Order, err
 	return s.due(ctx)
 }
 
+func (s *dueStore) Crowd(context.Context) (store.Crowd, error) { return store.Crowd{}, nil }
+
 func (s *dueStore) Standing(context.Context, string, float64) (store.Standing, error) {
 	s.standings++
 	return store.Standing{}, nil
@@ -96,8 +98,8 @@ func (s *dueStore) Standing(context.Context, string, float64) (store.Standing, e
 func newScheduled(t *testing.T, logger *slog.Logger, due func(context.Context) ([]store.Order, error)) *Poller {
 	t.Helper()
 	p, err := New(Options{
-		Store: &dueStore{due: due}, Gateway: gatewayFunc(nil), Logger: logger, Worker: "test",
-		AppID: credentials().AppID, Concurrency: 2, RequestTimeout: 10 * time.Second, Lease: time.Minute, Plan: testPlan(),
+		Store: &dueStore{due: due}, Accounts: anAccount(gatewayFunc(nil)), Logger: logger, Worker: "test",
+		Concurrency: 2, RequestTimeout: 10 * time.Second, Lease: time.Minute, Plan: testPlan(),
 	})
 	if err != nil {
 		t.Fatal(err)

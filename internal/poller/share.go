@@ -11,7 +11,7 @@ import (
 // share tells the other instances, through the store, what a question has shown
 // of the app and of the merchant: a pause that begins, or whose probe has come
 // back. A failure to tell is logged and no more: the pauses end by themselves.
-func (x *pass) share(ctx context.Context, o store.Order, out store.Outcome, opened bool) {
+func (x *pass) share(ctx context.Context, c claimed, out store.Outcome, opened bool) {
 	if x.dryRun {
 		return
 	}
@@ -19,20 +19,20 @@ func (x *pass) share(ctx context.Context, o store.Order, out store.Outcome, open
 	failed := errors.Is(trouble, errFailed) || errors.Is(trouble, errCredentials)
 	var err error
 	switch {
-	case opened || (o.AppProbe && failed):
-		err = x.Store.Trip(ctx, store.ScopeApp, x.AppID, out.LastError, pause)
-	case o.AppProbe && errors.Is(trouble, errExcluded):
-		err = x.Store.EndProbe(ctx, store.ScopeApp, x.AppID)
-	case o.AppProbe:
-		err = x.Store.Heal(ctx, store.ScopeApp, x.AppID)
+	case opened || (c.AppProbe && failed):
+		err = x.Store.Trip(ctx, store.ScopeApp, c.account.AppID, out.LastError, pause)
+	case c.AppProbe && errors.Is(trouble, errExcluded):
+		err = x.Store.EndProbe(ctx, store.ScopeApp, c.account.AppID)
+	case c.AppProbe:
+		err = x.Store.Heal(ctx, store.ScopeApp, c.account.AppID)
 	}
 	switch {
 	case errors.Is(trouble, errMerchant):
-		err = errors.Join(err, x.Store.Trip(ctx, store.ScopeMerchant, o.MID, out.LastError, pause))
-	case o.MerchantProbe && trouble == nil:
-		err = errors.Join(err, x.Store.Heal(ctx, store.ScopeMerchant, o.MID))
-	case o.MerchantProbe:
-		err = errors.Join(err, x.Store.EndProbe(ctx, store.ScopeMerchant, o.MID))
+		err = errors.Join(err, x.Store.Trip(ctx, store.ScopeMerchant, c.MID, out.LastError, pause))
+	case c.MerchantProbe && trouble == nil:
+		err = errors.Join(err, x.Store.Heal(ctx, store.ScopeMerchant, c.MID))
+	case c.MerchantProbe:
+		err = errors.Join(err, x.Store.EndProbe(ctx, store.ScopeMerchant, c.MID))
 	}
 	if err != nil {
 		x.Logger.LogAttrs(ctx, slog.LevelWarn, "a pause could not be shared", slog.Any("error", err))
@@ -40,14 +40,14 @@ func (x *pass) share(ctx context.Context, o store.Order, out store.Outcome, open
 }
 
 // endProbes lets others probe: these orders are given back without a question.
-func (x *pass) endProbes(ctx context.Context, orders []store.Order) error {
+func (x *pass) endProbes(ctx context.Context, orders []claimed) error {
 	var errs []error
-	for _, o := range orders {
-		if o.AppProbe {
-			errs = append(errs, x.Store.EndProbe(ctx, store.ScopeApp, x.AppID))
+	for _, c := range orders {
+		if c.AppProbe {
+			errs = append(errs, x.Store.EndProbe(ctx, store.ScopeApp, c.account.AppID))
 		}
-		if o.MerchantProbe {
-			errs = append(errs, x.Store.EndProbe(ctx, store.ScopeMerchant, o.MID))
+		if c.MerchantProbe {
+			errs = append(errs, x.Store.EndProbe(ctx, store.ScopeMerchant, c.MID))
 		}
 	}
 	return errors.Join(errs...)

@@ -2,7 +2,6 @@ package poller
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"reconciler/internal/store"
@@ -26,55 +25,57 @@ func (r Run) patience() time.Duration {
 	return 0
 }
 
-// source hands out the orders of a run, a page at a time.
+// source hands out an account's orders of a run, a page at a time.
 type source struct {
-	poller *Poller
-	run    Run
-	claim  store.Claim
-	taken  atomic.Int64 // orders handed out and not given back
-	paged  bool         // the cursor has left the beginning
-	ended  bool         // nothing can come any more
+	poller  *Poller
+	run     Run
+	account *account
+	claim   store.Claim
+	paged   bool // the cursor has left the beginning
+	ended   bool // nothing can come any more
+
+	verdict verdict   // of the last claim
+	again   time.Time // when another is worth it without news
+	clears  int       // clear verdicts in a row
 }
 
-func (p *Poller) newSource(ctx context.Context, run Run) (*source, error) {
-	s := &source{poller: p, run: run, claim: store.Claim{
-		App: p.AppID, Rate: p.Rate, Worker: p.Worker, Lease: p.Lease, Selection: run.Selection, Lanes: !run.Once && run.Limit == 0,
-	}}
-	if p.Rate > 0 && !run.DryRun {
-		if err := p.Store.OpenBudget(ctx, p.AppID, p.Rate); err != nil {
-			return nil, err
-		}
-	}
+// sources are those of all accounts.
+func (p *Poller) sources(ctx context.Context, run Run, accounts []*account) ([]*source, error) {
+	var asked *time.Time
 	if run.Once || run.Selection != nil {
 		now, err := p.Store.Now(ctx)
 		if err != nil {
 			return nil, err
 		}
-		s.claim.AskedBefore = &now
+		asked = &now
 	}
-	return s, nil
-}
-
-// count is how many orders the run is about as it begins.
-func (s *source) count(ctx context.Context) (int, error) {
-	c := s.claim
-	c.Limit = 1 << 30
-	if s.run.Limit > 0 {
-		c.Limit = s.run.Limit
+	var list []*source
+	for _, a := range accounts {
+		s := &source{poller: p, run: run, account: a, claim: store.Claim{
+			App: a.AppID, MIDs: a.MIDs, ExceptMIDs: a.except, Worker: p.Worker, Lease: p.Lease,
+			Selection: run.Selection, AskedBefore: asked, Lanes: !run.Once && run.Limit == 0,
+		}}
+		if a.Gateway != nil {
+			s.claim.Rate = p.Rate
+		}
+		if s.claim.Rate > 0 && !run.DryRun {
+			if err := p.Store.OpenBudget(ctx, a.AppID, p.Rate); err != nil {
+				return nil, err
+			}
+		}
+		list = append(list, s)
 	}
-	return s.poller.Store.Count(ctx, c)
+	return list, nil
 }
 
 // page takes at most want orders; none means that nothing is there now.
-func (s *source) page(ctx context.Context, want int) ([]store.Order, error) {
-	if s.run.Limit > 0 {
-		want = min(want, s.run.Limit-int(s.taken.Load()))
-	}
+func (s *source) page(ctx context.Context, allowed allotment, want int) ([]store.Order, error) {
 	if s.ended || want <= 0 {
 		return nil, nil
 	}
 	s.claim.Limit = want
-	s.claim.PausedMIDs = s.poller.gates.paused()
+	s.claim.PausedMIDs = append(s.account.gates.paused(), allowed.shut...)
+	s.claim.Merchants, s.claim.MerchantMost, s.claim.Held = allowed.merchants, allowed.most, allowed.held
 	take := s.poller.Store.Claim
 	if s.run.DryRun {
 		take = s.peek
@@ -83,7 +84,6 @@ func (s *source) page(ctx context.Context, want int) ([]store.Order, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.taken.Add(int64(len(orders)))
 	s.advance(orders)
 	return orders, nil
 }
@@ -112,10 +112,10 @@ func (s *source) advance(orders []store.Order) {
 	}
 }
 
-// again lets a selection begin anew, once its pages are through: orders that were
+// anew lets a selection begin anew, once its pages are through: orders that were
 // given back, or passed over behind a merchant's probe, are still to be asked
 // about, those asked about are left out. It reports whether there is any point.
-func (s *source) again() bool {
+func (s *source) anew() bool {
 	if !s.paged || s.run.DryRun {
 		return false
 	}

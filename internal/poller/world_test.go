@@ -72,8 +72,8 @@ func newWorldWith(t *testing.T, timeout time.Duration) *world {
 func (w *world) poller(t *testing.T, changes ...func(*Options)) *Poller {
 	t.Helper()
 	o := Options{
-		Store: w.Store, Gateway: w.client, Logger: slog.New(slog.DiscardHandler), Worker: "test",
-		AppID: credentials().AppID, Concurrency: 4, RequestTimeout: 10 * time.Second, Lease: time.Minute, Plan: testPlan(),
+		Store: w.Store, Accounts: anAccount(w.client), Logger: slog.New(slog.DiscardHandler), Worker: "test",
+		Concurrency: 4, RequestTimeout: 10 * time.Second, Lease: time.Minute, Plan: testPlan(),
 	}
 	for _, c := range changes {
 		c(&o)
@@ -86,7 +86,7 @@ func (w *world) poller(t *testing.T, changes ...func(*Options)) *Poller {
 }
 
 func workers(n int) func(*Options)       { return func(o *Options) { o.Concurrency = n } }
-func asking(g Gateway) func(*Options)    { return func(o *Options) { o.Gateway = g } }
+func asking(g Gateway) func(*Options)    { return func(o *Options) { o.Accounts[0].Gateway = g } }
 func into(s Store) func(*Options)        { return func(o *Options) { o.Store = s } }
 func named(worker string) func(*Options) { return func(o *Options) { o.Worker = worker } }
 func at(rate float64) func(*Options)     { return func(o *Options) { o.Rate = rate } }

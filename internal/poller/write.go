@@ -34,21 +34,38 @@ type parked struct {
 func (x *pass) write(ctx context.Context) {
 	told := time.Now()
 	for open := true; open || len(x.parked) > 0; {
-		var outcomes []store.Outcome
-		var returned []store.Order
-		outcomes, returned, open = x.arrived(open)
-		x.giveBack(ctx, returned)
-		x.settle(ctx, append(outcomes, x.unpark(ctx)...))
+		var came batch
+		came, open = x.arrived(open)
+		x.giveBack(ctx, came.returned)
+		x.settle(ctx, append(came.outcomes, x.unpark(ctx)...))
 		x.waiting.Store(int64(len(x.parked)))
-		x.done(len(outcomes))
+		x.done(came.asked)
 		x.tell(&told)
 	}
 }
 
+// batch is what has arrived from the workers.
+type batch struct {
+	outcomes []store.Outcome
+	asked    []claimed // of which they are
+	returned []claimed
+}
+
+func (b *batch) add(r result) {
+	if r.givenBack {
+		b.returned = append(b.returned, r.claimed)
+		return
+	}
+	b.outcomes = append(b.outcomes, r.outcome)
+	b.asked = append(b.asked, r.claimed)
+}
+
+func (b *batch) len() int { return len(b.asked) + len(b.returned) }
+
 // arrived waits for a result, while there are any to come, and returns it with all
 // that can be had without waiting. It does not wait long for the sake of parked
 // outcomes, and not for new results while there are too many of those.
-func (x *pass) arrived(open bool) (outcomes []store.Outcome, returned []store.Order, stillOpen bool) {
+func (x *pass) arrived(open bool) (came batch, stillOpen bool) {
 	results, retry := x.results, (<-chan time.Time)(nil)
 	if len(x.parked) > 0 {
 		retry = time.After(lockedAgain)
@@ -56,31 +73,27 @@ func (x *pass) arrived(open bool) (outcomes []store.Outcome, returned []store.Or
 	if !open || len(x.parked) >= parkedMost*x.Concurrency {
 		results = nil
 	}
-	for len(outcomes)+len(returned) < groupMost {
+	for came.len() < groupMost {
 		var next result
-		if len(outcomes)+len(returned) == 0 {
+		if came.len() == 0 {
 			select {
 			case next, open = <-results:
 			case <-retry:
-				return outcomes, returned, open
+				return came, open
 			}
 		} else {
 			select {
 			case next, open = <-results:
 			default:
-				return outcomes, returned, open
+				return came, open
 			}
 		}
-		switch {
-		case !open:
-			return outcomes, returned, false
-		case next.givenBack:
-			returned = append(returned, next.outcome.Order)
-		default:
-			outcomes = append(outcomes, next.outcome)
+		if !open {
+			return came, false
 		}
+		came.add(next)
 	}
-	return outcomes, returned, open
+	return came, open
 }
 
 // unpark returns the parked outcomes that may still be written.
@@ -123,29 +136,33 @@ func (x *pass) settle(ctx context.Context, outcomes []store.Outcome) {
 }
 
 // done lets the claimer know that orders are through.
-func (x *pass) done(orders int) {
-	if orders == 0 {
+func (x *pass) done(orders []claimed) {
+	if len(orders) == 0 {
 		return
 	}
-	x.pending.Add(int64(-orders))
+	x.queue.through(orders)
 	select {
 	case x.changed <- struct{}{}:
 	default:
 	}
 }
 
-func (x *pass) giveBack(ctx context.Context, orders []store.Order) {
-	if len(orders) == 0 {
+func (x *pass) giveBack(ctx context.Context, returned []claimed) {
+	if len(returned) == 0 {
 		return
 	}
-	defer x.done(len(orders))
-	x.source.taken.Add(int64(-len(orders)))
+	defer x.done(returned)
+	x.taken.Add(int64(-len(returned)))
 	if x.dryRun {
-		x.summary.Unasked += len(orders)
+		x.summary.Unasked += len(returned)
 		return
+	}
+	orders := make([]store.Order, len(returned))
+	for i, c := range returned {
+		orders[i] = c.Order
 	}
 	err := persist(ctx, writeTimeout, func(ctx context.Context) error {
-		return errors.Join(x.Store.Release(ctx, orders), x.endProbes(ctx, orders))
+		return errors.Join(x.Store.Release(ctx, orders), x.endProbes(ctx, returned))
 	})
 	if err != nil {
 		x.Logger.LogAttrs(ctx, slog.LevelWarn, "claims could not be given back; their leases will end",

@@ -85,8 +85,8 @@ func (w *world) newLife(role string, workers int, errorRate, deathRate float64) 
 		panic(err)
 	}
 	l.poller, err = poller.New(poller.Options{
-		Store: l, Gateway: l, Logger: slog.New(slog.DiscardHandler), Worker: l.name, Concurrency: workers, Rate: w.rate,
-		AppID: appID, RequestTimeout: requestTimeout, Lease: poller.LeastLease(requestTimeout), Plan: plan(),
+		Store: l, Accounts: []poller.Account{{AppID: appID, Gateway: l}}, Logger: slog.New(slog.DiscardHandler), Worker: l.name, Concurrency: workers, Rate: w.rate,
+		RequestTimeout: requestTimeout, Lease: poller.LeastLease(requestTimeout), Plan: plan(),
 	})
 	if err != nil {
 		panic(err)

@@ -17,8 +17,16 @@ type Claim struct {
 	Worker string        // written to claimed_by
 	Lease  time.Duration // from the database's present time
 	Limit  int
-	// PausedMIDs are merchants that are not asked for now.
-	PausedMIDs []string
+	// MIDs are the only merchants it is about; nil is all.
+	MIDs []string
+	// ExceptMIDs are merchants that it is not about, and PausedMIDs are not asked for now.
+	ExceptMIDs, PausedMIDs []string
+	// Merchants is how many have open orders, as [Crowd] has it.
+	Merchants int
+	// MerchantMost bounds the orders that one merchant may have in the claimer's hands,
+	// those in Held included; 0 is no bound.
+	MerchantMost int
+	Held         map[string]int // by mid
 	// AskedBefore, when set, leaves out orders that were asked at or after it, so
 	// that a run asks no order twice.
 	AskedBefore *time.Time
@@ -60,142 +68,6 @@ type Selection struct {
 	OnlyReview   bool       // those under review and no others
 }
 
-// isOpen repeats the predicate of the index orders_due word for word: the
-// planner uses a partial index only where it can prove that it covers the query.
-const isOpen = `o.status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY', 'NOT_FOUND')`
-
-// isFree are orders that nobody asks about now, of merchants that may be asked for.
-// The coalesce hides the list of merchants from the planner: it would take nearly
-// all rows to be excluded, and sort a backlog instead of following its index.
-const isFree = `(o.lease_until IS NULL OR o.lease_until <= now())
-	AND coalesce(o.mid <> ALL (@paused), true)
-	AND coalesce(o.mid <> ALL (ARRAY(SELECT key FROM control WHERE scope = 'mid' AND in_force)), true)
-	AND (@asked_before::timestamptz IS NULL OR o.last_queried_at IS NULL OR o.last_queried_at < @asked_before)`
-
-// controls are the pauses of the app and of merchants. A claim locks those that
-// are the breaker's, so that of all instances one takes the probe.
-const controls = `control AS MATERIALIZED (
-    SELECT c.scope, c.key, ` + inForce + ` AS in_force,
-           c.set_by = 'breaker' AND NOT ` + inForce + ` AS half_open
-    FROM gateway_controls AS c
-    WHERE c.scope = 'mid' OR c.key = @app`
-
-// isDue are the orders that are due.
-const isDue = `
-	FROM orders o
-	WHERE ` + isOpen + `
-	  AND o.review_reason IS NULL
-	  AND o.next_query_at <= now()
-	  AND ` + isFree
-
-// duePage is a page of them, the longest due first.
-const duePage = isDue + `
-	  AND (@after_id::bigint = 0 OR (o.next_query_at, o.id) > (@after_time, @after_id))
-	ORDER BY o.next_query_at, o.id
-	LIMIT @limit`
-
-// duePages are the two lanes of a claim. Most of it are the orders longest due; a
-// quarter is left to those that have just become due, for whom a customer may be
-// waiting, so that no backlog keeps them from being asked about. Where there is
-// no backlog the lanes meet.
-//
-// The limits are parameters: of one that comes from a subquery the planner knows
-// nothing, and it then sorts the whole backlog (1 s for a million orders). What is
-// locked here and not allowed in the end is free again with the statement.
-const duePages = `
-page_oldest AS MATERIALIZED (
-    SELECT o.id, o.mid, o.next_query_at ` + isDue + `
-      AND (SELECT n FROM allowed) > 0
-    ORDER BY o.next_query_at, o.id
-    LIMIT @limit FOR UPDATE OF o SKIP LOCKED
-),
-page_newest AS MATERIALIZED (
-    SELECT o.id, o.mid, o.next_query_at ` + isDue + `
-      AND (SELECT n FROM allowed) > 0
-    ORDER BY o.next_query_at DESC, o.id DESC
-    LIMIT @newest FOR UPDATE OF o SKIP LOCKED
-),
-page AS (
-    (SELECT * FROM page_newest ORDER BY next_query_at DESC, id DESC LIMIT (SELECT newest FROM lanes))
-    UNION
-    (SELECT * FROM page_oldest ORDER BY next_query_at, id LIMIT (SELECT n - newest FROM lanes))
-)`
-
-// selectedPage is a page of a selection, in the order of the ids.
-const selectedPage = `
-	FROM orders o
-	WHERE ` + isOpen + `
-	  AND ` + isFree + `
-	  AND (o.review_reason IS NULL OR @review)
-	  AND (o.review_reason IS NOT NULL OR NOT @only_review)
-	  AND (@mer_order_ids::text[] IS NULL OR o.mer_order_id = ANY (@mer_order_ids))
-	  AND (@mid::text = '' OR o.mid = @mid)
-	  AND (@created_since::timestamptz IS NULL OR o.created_at >= @created_since)
-	  AND (@created_until::timestamptz IS NULL OR o.created_at < @created_until)
-	  AND o.id > @after_id
-	ORDER BY o.id
-	LIMIT @limit`
-
-// claimPermit is what the app's pauses and budget allow, n orders of which newest
-// are for the lane of new ones.
-const claimPermit = `
-WITH ` + controls + `
-    FOR UPDATE
-),
-budget AS MATERIALIZED (
-    SELECT ` + tokensNow + ` AS tokens, clock_timestamp() AS at
-    FROM gateway_budgets AS b
-    WHERE b.app_id = @app AND @rate::float8 > 0
-    FOR UPDATE
-),
-allowed AS MATERIALIZED (
-    SELECT CASE
-        WHEN EXISTS (SELECT 1 FROM control WHERE scope = 'app' AND in_force) THEN 0
-        ELSE greatest(0, least(
-            @limit::bigint,
-            CASE WHEN EXISTS (SELECT 1 FROM control WHERE scope = 'app' AND half_open) THEN 1 END,
-            CASE WHEN @rate > 0 THEN coalesce((SELECT floor(tokens)::bigint FROM budget), 0) END))
-    END AS n
-),
-lanes AS MATERIALIZED (
-    SELECT n, least(@newest::bigint, floor(n / 4.0 + random())::bigint) AS newest FROM allowed
-),`
-
-// claimTake leases what is allowed of the page, and pays for it.
-const claimTake = `,
-claimable AS (
-    SELECT p.id
-    FROM (SELECT page.*, row_number() OVER (PARTITION BY mid ORDER BY next_query_at, id) AS nth FROM page) AS p
-    WHERE p.nth = 1 OR p.mid NOT IN (SELECT key FROM control WHERE scope = 'mid' AND half_open)
-),
-claimed AS (
-    UPDATE orders AS o
-    SET lease_until = now() + @lease::interval,
-        claimed_by = @worker,
-        claim_no = o.claim_no + 1,
-        unrecorded_claims = o.unrecorded_claims + 1
-    FROM claimable
-    WHERE o.id = claimable.id
-    RETURNING ` + orderColumns + `
-),
-probes AS (
-    UPDATE gateway_controls AS c
-    SET probe_until = now() + @lease::interval
-    FROM control
-    WHERE c.scope = control.scope AND c.key = control.key AND control.half_open
-      AND CASE c.scope WHEN 'app' THEN EXISTS (SELECT 1 FROM claimed) ELSE c.key IN (SELECT mid FROM claimed) END
-),
-spent AS (
-    UPDATE gateway_budgets AS b
-    SET tokens = budget.tokens - (SELECT count(*) FROM claimed), refilled_at = budget.at
-    FROM budget
-    WHERE b.app_id = @app AND EXISTS (SELECT 1 FROM claimed)
-)
-SELECT claimed.*,
-       EXISTS (SELECT 1 FROM control WHERE scope = 'app' AND half_open) AS app_probe,
-       EXISTS (SELECT 1 FROM control WHERE scope = 'mid' AND key = claimed.mid AND half_open) AS merchant_probe
-FROM claimed`
-
 // Claim takes at most c.Limit orders: they are leased to c.Worker until the
 // lease ends or their outcome is recorded. Fewer than c.Limit, or none, means
 // that there are no more.
@@ -209,21 +81,17 @@ func (s *Store) Claim(ctx context.Context, c Claim) ([]Order, error) {
 	return orders, nil
 }
 
-// statement is the whole claim: what the app's pauses and budget allow of the
-// page is leased, and paid for from the budget.
-// After a pause of the breaker that is one order of the app, or of the merchant.
+// statement is the whole claim. All merchants' orders are found by their due times
+// alone; it is another matter where some merchants are left out.
 func (c Claim) statement() (string, pgx.StrictNamedArgs) {
-	page, args := c.page()
-	page = `
-page_selected AS MATERIALIZED (
-    SELECT o.id, o.mid, o.next_query_at ` + page + ` FOR UPDATE OF o SKIP LOCKED
-),
-page AS (
-    SELECT * FROM page_selected ORDER BY id LIMIT (SELECT n FROM allowed)
-)`
+	_, args := c.page()
+	page := pageOfSelection
 	args["newest"] = 0
 	if c.Selection == nil {
-		page = duePages
+		page = pageOfAll
+		if c.byMerchant() {
+			page = pageByMerchant
+		}
 		args["newest"] = c.newest()
 		delete(args, "after_id")
 		delete(args, "after_time")
@@ -232,7 +100,28 @@ page AS (
 	args["worker"] = c.Worker
 	args["rate"] = c.Rate
 	args["burst"] = burst(c.Rate)
+	args["merchant_most"] = c.MerchantMost
+	args["held_mids"], args["held"] = c.held()
 	return claimPermit + page + claimTake, args
+}
+
+// byMerchant reports whether the orders are better found merchant by merchant.
+func (c Claim) byMerchant() bool {
+	switch {
+	case c.ExceptMIDs != nil:
+		return true
+	case c.MIDs != nil:
+		return len(c.MIDs) <= fewMerchants
+	}
+	return len(c.PausedMIDs) > 0 && c.Merchants <= fewMerchants
+}
+
+// held are the columns of c.Held.
+func (c Claim) held() (mids []string, counts []int) {
+	for mid, n := range c.Held {
+		mids, counts = append(mids, mid), append(counts, n)
+	}
+	return mids, counts
 }
 
 // Peek reads the page that [Store.Claim] would take, and takes nothing.
@@ -313,6 +202,8 @@ func (c Claim) page() (string, pgx.StrictNamedArgs) {
 	}
 	args := pgx.StrictNamedArgs{
 		"app":          c.App,
+		"mids":         c.MIDs,
+		"except":       c.ExceptMIDs,
 		"paused":       paused,
 		"asked_before": c.AskedBefore,
 		"after_id":     c.After.ID,

@@ -223,20 +223,7 @@ func TestClaimUsesThePartialIndex(t *testing.T) {
 	for _, plan := range []string{"force_custom_plan", "force_generic_plan"} {
 		d.exec(t, `SET plan_cache_mode = `+plan)
 		sql, args := store.ClaimSQL(store.Claim{Lanes: true, Worker: "test", Lease: time.Minute, Limit: 64})
-		rows, err := d.conn.Query(t.Context(), "EXPLAIN (FORMAT JSON) "+sql, args)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var text []byte
-		for rows.Next() {
-			if err := rows.Scan(&text); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := rows.Err(); err != nil {
-			t.Fatal(err)
-		}
-		nodes := planNodes(t, text)
+		nodes := planNodes(t, explain(t, d, sql, args))
 		// The limit takes rows straight from the index, in its order: no sort, no
 		// other way into the table.
 		lanes := 0

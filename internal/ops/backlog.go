@@ -1,0 +1,154 @@
+package ops
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"reconciler/internal/store"
+)
+
+const (
+	// backlogTimeout bounds one reading of the backlog.
+	backlogTimeout = 3 * time.Second
+	// backlogKept is how long a reading serves, also one that failed: scrapes,
+	// however many, do not load the database.
+	backlogKept = 15 * time.Second
+)
+
+// BacklogReader counts the work that is not done. A [*store.Store] is one.
+type BacklogReader interface {
+	Backlog(ctx context.Context) (store.Backlog, error)
+}
+
+// backlog measures whether accepted work moves, which no count of answers tells:
+// a service that answers well and settles nothing looks busy, or idle, but not
+// ill. It reads when it is scraped. While the database cannot be read it says
+// just that: an old figure would look like a good one.
+type backlog struct {
+	mu       sync.Mutex // held while reading: one reading at a time, and the others take its result
+	source   BacklogReader
+	lastPass func() time.Time
+	last     store.Backlog
+	up       bool
+	readAt   time.Time
+	descs    backlogDescs
+}
+
+type backlogDescs struct {
+	unresolved, unresolvedAmount, unresolvedOldest *prometheus.Desc
+	inReview, inReviewAmount                       *prometheus.Desc
+	overdue, overdueOldest                         *prometheus.Desc
+	paused, up, lastPass                           *prometheus.Desc
+}
+
+func newBacklog() *backlog {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("reconciler_"+name, help, labels, nil)
+	}
+	return &backlog{descs: backlogDescs{
+		unresolved:       desc("orders_unresolved", "Orders whose outcome is unknown, those under review included.", "status"),
+		unresolvedAmount: desc("orders_unresolved_amount_fen", "What their payers were asked for.", "status"),
+		unresolvedOldest: desc("orders_unresolved_oldest_seconds", "Age of the oldest of them; 0 = there is none.", "status"),
+		inReview:         desc("orders_in_review", "Orders that wait for a person.", "reason"),
+		inReviewAmount:   desc("orders_in_review_amount_fen", "What their payers were asked for.", "reason"),
+		overdue:          desc("orders_overdue", "Orders that are due and that nobody is asking about."),
+		overdueOldest:    desc("orders_overdue_oldest_seconds", "How long the longest due of them has been due; 0 = there is none."),
+		paused:           desc("paused", "1 for each pause in force. A scope without one has a 0 without a key.", "scope", "key", "set_by"),
+		up:               desc("backlog_up", "Whether the backlog could be read; if not, its other figures are absent."),
+		lastPass:         desc("last_pass_finished_timestamp_seconds", "When this instance's last pass ended without failure; 0 = none has yet."),
+	}}
+}
+
+// watch says where the backlog and the passes are; until then there is none.
+func (b *backlog) watch(source BacklogReader, lastPass func() time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.source, b.lastPass, b.readAt = source, lastPass, time.Time{}
+}
+
+// Describe names all figures.
+func (b *backlog) Describe(descs chan<- *prometheus.Desc) {
+	d := b.descs
+	for _, desc := range []*prometheus.Desc{
+		d.unresolved, d.unresolvedAmount, d.unresolvedOldest, d.inReview, d.inReviewAmount,
+		d.overdue, d.overdueOldest, d.paused, d.up, d.lastPass,
+	} {
+		descs <- desc
+	}
+}
+
+// Collect tells the backlog as it was at most backlogKept ago.
+func (b *backlog) Collect(metrics chan<- prometheus.Metric) {
+	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
+		metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
+	}
+	now, up, lastPass := b.read()
+	gauge(b.descs.lastPass, lastPass)
+	if !up {
+		gauge(b.descs.up, 0)
+		return
+	}
+	gauge(b.descs.up, 1)
+	for _, status := range store.UnresolvedStatuses() {
+		pile := now.Unresolved[status]
+		gauge(b.descs.unresolved, float64(pile.Orders), string(status))
+		gauge(b.descs.unresolvedAmount, float64(pile.Amount), string(status))
+		gauge(b.descs.unresolvedOldest, pile.Oldest.Seconds(), string(status))
+	}
+	for reason, pile := range everyReason(now.Review) {
+		gauge(b.descs.inReview, float64(pile.Orders), reason)
+		gauge(b.descs.inReviewAmount, float64(pile.Amount), reason)
+	}
+	gauge(b.descs.overdue, float64(now.Overdue))
+	gauge(b.descs.overdueOldest, now.OverdueBy.Seconds())
+	for _, scope := range []store.Scope{store.ScopeApp, store.ScopeMerchant} {
+		if !slices.ContainsFunc(now.Pauses, func(c store.Control) bool { return c.Scope == scope }) {
+			gauge(b.descs.paused, 0, string(scope), "", "")
+		}
+	}
+	for _, c := range now.Pauses {
+		gauge(b.descs.paused, 1, string(c.Scope), label(c.Key), label(c.SetBy))
+	}
+}
+
+// read returns the last reading, after a new one if it is old, and when the last
+// pass ended.
+func (b *backlog) read() (now store.Backlog, up bool, lastPass float64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.source == nil {
+		return store.Backlog{}, false, 0
+	}
+	if time.Since(b.readAt) >= backlogKept {
+		ctx, cancel := context.WithTimeout(context.Background(), backlogTimeout)
+		defer cancel()
+		var err error
+		b.last, err = b.source.Backlog(ctx)
+		b.up, b.readAt = err == nil, time.Now()
+	}
+	if at := b.lastPass(); !at.IsZero() {
+		lastPass = float64(at.UnixMilli()) / 1000
+	}
+	return b.last, b.up, lastPass
+}
+
+// everyReason adds the reasons for which nothing waits: a figure that is not there
+// makes an alert as quiet as one that is 0.
+func everyReason(piles map[string]store.Pile) map[string]store.Pile {
+	all := make(map[string]store.Pile)
+	for _, reason := range reviewReasons() {
+		all[reason] = store.Pile{}
+	}
+	for reason, pile := range piles {
+		all[label(reason)] = pile
+	}
+	return all
+}
+
+// label makes what a person wrote fit for one.
+func label(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }

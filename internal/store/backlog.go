@@ -1,0 +1,122 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Backlog is the work that was accepted and is not done. It is counted from the
+// orders themselves, so that it shows money that stands still whatever the reason.
+type Backlog struct {
+	Unresolved map[Status]Pile // by [UnresolvedStatuses], those under review included
+	Review     map[string]Pile // by review reason: a person is needed
+	Overdue    int             // orders that are due and nobody is asking about
+	OverdueBy  time.Duration   // of the one that is longest due; 0 = none
+	Pauses     []Control       // in force
+}
+
+// Pile is a number of orders.
+type Pile struct {
+	Orders int
+	Amount int64         // fen
+	Oldest time.Duration // since created_at, of the oldest
+}
+
+// UnresolvedStatuses are those of an order whose outcome is unknown.
+func UnresolvedStatuses() []Status {
+	return []Status{StatusUnknown, StatusNewOrder, StatusWaitBuyerPay}
+}
+
+// backlogTimeout ends the statement on the server as well: of a client that has
+// left it would hear only at its end.
+const backlogTimeout = "3s"
+
+// backlogSQL reads what is in the partial indexes, so that settled orders, however
+// many, cost it next to nothing. Beside three million of them (two cores, in memory):
+// 0.5 ms without a backlog, 4 ms for 10,000 open orders, 0.8 s for a million. An
+// order that somebody took out of all of these indexes (not settled, no review, no
+// due time) is not seen.
+const backlogSQL = `
+SELECT status, review_reason, orders, overdue,
+       least(amount, 9007199254740992)::bigint AS amount, -- 2^53: as much as a gauge can tell apart
+       greatest(0, extract(epoch FROM now() - least(greatest(oldest, '0001-01-01Z'), '9999-12-31Z')))::float8 AS age,
+       CASE WHEN overdue > 0 THEN extract(epoch FROM now() - greatest(longest_due, '0001-01-01Z')) ELSE 0 END::float8 AS overdue_by
+FROM (
+    SELECT o.status, '' AS review_reason, count(*) AS orders, sum(o.order_amount) AS amount, min(o.created_at) AS oldest,
+           count(*) FILTER (WHERE ` + isOverdue + `) AS overdue,
+           min(o.next_query_at) FILTER (WHERE ` + isOverdue + `) AS longest_due
+    FROM orders AS o
+    WHERE ` + isOpen + ` AND o.review_reason IS NULL AND o.next_query_at IS NOT NULL
+    GROUP BY o.status
+    UNION ALL
+    SELECT o.status, o.review_reason, count(*), sum(o.order_amount), min(o.created_at), 0, NULL
+    FROM orders AS o
+    -- Another review is over once the application has settled the order.
+    WHERE o.review_reason IS NOT NULL AND (` + isOpen + ` OR o.review_reason = 'conflict')
+    GROUP BY o.status, o.review_reason
+) AS pile`
+
+const isOverdue = `o.next_query_at <= now() AND (o.lease_until IS NULL OR o.lease_until <= now())`
+
+// pileRow is a row of backlogSQL; ages are in seconds.
+type pileRow struct {
+	Status       Status
+	ReviewReason string
+	Orders       int
+	Overdue      int
+	Amount       int64
+	Age          float64
+	OverdueBy    float64
+}
+
+// Backlog reads the backlog as it is now, in at most three seconds.
+func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
+	var piles []pileRow
+	begin := pgx.TxOptions{BeginQuery: "BEGIN READ ONLY; SET LOCAL statement_timeout = '" + backlogTimeout + "'"}
+	err := pgx.BeginTxFunc(ctx, s.pool, begin, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, backlogSQL)
+		if err != nil {
+			return err
+		}
+		piles, err = pgx.CollectRows(rows, pgx.RowToStructByName[pileRow])
+		return err
+	})
+	if err != nil {
+		return Backlog{}, fmt.Errorf("read the backlog: %w", err)
+	}
+	b := newBacklog(piles)
+	b.Pauses, err = s.Controls(ctx)
+	return b, err
+}
+
+func newBacklog(piles []pileRow) Backlog {
+	b := Backlog{Unresolved: make(map[Status]Pile), Review: make(map[string]Pile)}
+	for _, status := range UnresolvedStatuses() {
+		b.Unresolved[status] = Pile{}
+	}
+	for _, row := range piles {
+		pile := Pile{Orders: row.Orders, Amount: row.Amount, Oldest: seconds(row.Age)}
+		if sum, unresolved := b.Unresolved[row.Status]; unresolved {
+			b.Unresolved[row.Status] = sum.with(pile)
+		}
+		if row.ReviewReason != "" {
+			b.Review[row.ReviewReason] = b.Review[row.ReviewReason].with(pile)
+		}
+		b.Overdue += row.Overdue
+		b.OverdueBy = max(b.OverdueBy, seconds(row.OverdueBy))
+	}
+	return b
+}
+
+func (p Pile) with(other Pile) Pile {
+	return Pile{p.Orders + other.Orders, p.Amount + other.Amount, max(p.Oldest, other.Oldest)}
+}
+
+// seconds keeps within what a duration can hold, some 292 years.
+func seconds(s float64) time.Duration {
+	const most = 1<<63 - 1
+	return time.Duration(min(s*float64(time.Second), most-1024))
+}

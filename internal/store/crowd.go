@@ -1,0 +1,34 @@
+package store
+
+import (
+	"context"
+	"fmt"
+)
+
+// fewMerchants are so few that a claim may look at each: a hundred take some milliseconds.
+const fewMerchants = 100
+
+// Crowd is what a claimer has to know of the merchants whose orders are queued.
+type Crowd struct {
+	Merchants int      // how many have open orders, due or not; counted no further than needed
+	Paused    []string // merchants that may not be asked for now
+}
+
+// Crowd reads it, stepping from merchant to merchant through their index.
+func (s *Store) Crowd(ctx context.Context) (Crowd, error) {
+	var c Crowd
+	err := s.pool.QueryRow(ctx, `
+		WITH RECURSIVE walk AS (
+			(SELECT o.mid FROM orders o WHERE `+isQueued+` ORDER BY o.mid LIMIT 1)
+			UNION ALL
+			SELECT (SELECT o.mid FROM orders o WHERE `+isQueued+` AND o.mid > walk.mid ORDER BY o.mid LIMIT 1)
+			FROM walk WHERE walk.mid IS NOT NULL
+		)
+		SELECT (SELECT count(mid) FROM (SELECT mid FROM walk LIMIT $1) AS head),
+		       ARRAY(SELECT c.key FROM gateway_controls AS c WHERE c.scope = 'mid' AND `+inForce+`)`,
+		fewMerchants+1).Scan(&c.Merchants, &c.Paused)
+	if err != nil {
+		return Crowd{}, fmt.Errorf("read who is queued: %w", err)
+	}
+	return c, nil
+}
