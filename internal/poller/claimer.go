@@ -196,7 +196,8 @@ func refill(tokens, perSecond float64) time.Duration {
 // room is how many orders there is room for: none while the workers have enough, for
 // claims of a few at a time would only be more of them.
 func (x *pass) room() int {
-	room := x.Concurrency + x.ahead - x.queue.len()
+	inHand, _ := x.queue.counts()
+	room := x.Concurrency + x.ahead - inHand
 	if room < max(1, x.ahead/2) {
 		return 0
 	}
@@ -264,4 +265,15 @@ func (x *pass) sleepWhile(ctx context.Context, holds func() bool) {
 }
 
 // idle reports whether all that was claimed is through.
-func (x *pass) idle() bool { return x.queue.len() == 0 && x.waiting.Load() == 0 }
+func (x *pass) idle() bool {
+	_, under := x.queue.counts()
+	return under == 0 && x.waiting.Load() == 0
+}
+
+// news wakes the claimer.
+func (x *pass) news() {
+	select {
+	case x.changed <- struct{}{}:
+	default:
+	}
+}

@@ -38,7 +38,7 @@ type pass struct {
 	ahead   int           // orders claimed beyond the number of workers
 	queue   *queue        // from the claimer to the workers
 	results chan result   // from workers to the writer
-	changed chan struct{} // an order is through
+	changed chan struct{} // a worker is done with an order, or an order is through
 	taken   atomic.Int64  // orders claimed and not given back
 	waiting atomic.Int64  // outcomes that are parked
 	started time.Time
@@ -64,7 +64,7 @@ type result struct {
 // with an error, which means that the orders could not be read or counted; an
 // answer that could not be written is in the summary.
 func (p *Poller) RunOnce(ctx context.Context, run Run) (Summary, error) {
-	ahead := p.Concurrency
+	ahead := 2 * p.Concurrency
 	if run.Selection != nil || run.DryRun || p.Rate > 0 {
 		// What is met only once must not wait until its lease is too short, and what
 		// is paid for from the budget must not wait for a burst of its own.
@@ -135,6 +135,7 @@ func (x *pass) work(asking, stopping context.Context) {
 		}
 		r := x.handle(asking, stopping, c)
 		x.queue.asked(c)
+		x.news()
 		x.results <- r
 	}
 }

@@ -5,18 +5,19 @@ import (
 	"sync"
 )
 
-// queue holds the orders of a pass from their claim until they are through, and
-// deals them out to the workers: first come, first served, but for a merchant that
-// has as many workers as it may have.
+// queue holds the orders of a pass from their claim until they have been asked about,
+// and deals them out to the workers: first come, first served, but for a merchant that
+// has as many workers as it may have. It counts them until they are through.
 type queue struct {
 	mu      sync.Mutex
 	news    *sync.Cond // an order to ask about, perhaps
 	waiting []claimed
 	asking  map[string]int   // by mid: with a worker
-	held    map[string]int   // by mid: claimed and not through
+	held    map[string]int   // by mid: with a worker or waiting for one
 	shares  map[*account]int // the same by account
-	total   int
-	most    int // workers that a merchant may have
+	inHand  int              // the same of all
+	under   int              // under way: claimed, and not yet written, parked or given back
+	most    int              // workers that a merchant may have
 	closed  bool
 }
 
@@ -35,7 +36,8 @@ func (q *queue) push(orders []claimed) {
 		q.held[c.MID]++
 		q.shares[c.account]++
 	}
-	q.total += len(orders)
+	q.inHand += len(orders)
+	q.under += len(orders)
 	q.news.Broadcast()
 }
 
@@ -64,20 +66,19 @@ func (q *queue) asked(c claimed) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	less(q.asking, c.MID)
+	less(q.held, c.MID)
+	less(q.shares, c.account)
+	q.inHand--
 	if len(q.waiting) > 0 {
 		q.news.Signal()
 	}
 }
 
 // through says that orders are written, parked or given back.
-func (q *queue) through(orders []claimed) {
+func (q *queue) through(orders int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, c := range orders {
-		less(q.held, c.MID)
-		less(q.shares, c.account)
-	}
-	q.total -= len(orders)
+	q.under -= orders
 }
 
 // close ends the waiting of the workers. What is left is dealt out, whoever's it is.
@@ -96,10 +97,11 @@ func (q *queue) limit(most int) {
 	q.news.Broadcast()
 }
 
-func (q *queue) len() int {
+// counts are the orders in hand, and all that are under way.
+func (q *queue) counts() (inHand, under int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.total
+	return q.inHand, q.under
 }
 
 // of is how many orders of an account are held.

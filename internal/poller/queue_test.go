@@ -44,12 +44,13 @@ func TestQueueKeepsWorkersFree(t *testing.T) {
 	if c, _ := q.next(); c.ID != 3 {
 		t.Errorf("dealt out %d once a worker of its merchant was done, want 3", c.ID)
 	}
-	if got := q.merchants(); q.len() != 6 || got["a"] != 4 || got["b"] != 2 {
-		t.Errorf("%d held, %v; want 4 of a and 2 of b", q.len(), got)
+	inHand, under := q.counts()
+	if got := q.merchants(); inHand != 5 || under != 6 || got["a"] != 3 || got["b"] != 2 {
+		t.Errorf("%d in hand of %d under way, %v; want 5 of 6, 3 of a and 2 of b", inHand, under, got)
 	}
-	q.through(claims("a", "a", "a", "a", "b"))
-	if got := q.merchants(); q.len() != 1 || len(got) != 1 {
-		t.Errorf("%d held, %v; want one of b", q.len(), got)
+	q.through(6)
+	if _, under := q.counts(); under != 0 {
+		t.Errorf("%d under way when all are through", under)
 	}
 }
 

@@ -18,6 +18,8 @@ const (
 	writeTimeout = 10 * time.Second
 	// parkedMost bounds the outcomes that wait aside, as a multiple of the workers.
 	parkedMost = 8
+	// gatherFor is how long a few answers wait for others to share their commit with.
+	gatherFor = 20 * time.Millisecond
 	// lockedAgain is how soon outcomes are tried again whose rows were locked.
 	lockedAgain = 200 * time.Millisecond
 )
@@ -39,7 +41,7 @@ func (x *pass) write(ctx context.Context) {
 		x.giveBack(ctx, came.returned)
 		x.settle(ctx, append(came.outcomes, x.unpark(ctx)...))
 		x.waiting.Store(int64(len(x.parked)))
-		x.done(came.asked)
+		x.done(len(came.outcomes))
 		x.tell(&told)
 	}
 }
@@ -47,8 +49,7 @@ func (x *pass) write(ctx context.Context) {
 // batch is what has arrived from the workers.
 type batch struct {
 	outcomes []store.Outcome
-	asked    []claimed // of which they are
-	returned []claimed
+	returned []claimed // not asked about
 }
 
 func (b *batch) add(r result) {
@@ -57,14 +58,14 @@ func (b *batch) add(r result) {
 		return
 	}
 	b.outcomes = append(b.outcomes, r.outcome)
-	b.asked = append(b.asked, r.claimed)
 }
 
-func (b *batch) len() int { return len(b.asked) + len(b.returned) }
+func (b *batch) len() int { return len(b.outcomes) + len(b.returned) }
 
 // arrived waits for a result, while there are any to come, and returns it with all
-// that can be had without waiting. It does not wait long for the sake of parked
-// outcomes, and not for new results while there are too many of those.
+// that can be had without waiting, or within [gatherFor] while they are few. It does
+// not wait long for the sake of parked outcomes, and not for new results while there
+// are too many of those.
 func (x *pass) arrived(open bool) (came batch, stillOpen bool) {
 	results, retry := x.results, (<-chan time.Time)(nil)
 	if len(x.parked) > 0 {
@@ -73,27 +74,41 @@ func (x *pass) arrived(open bool) (came batch, stillOpen bool) {
 	if !open || len(x.parked) >= parkedMost*x.Concurrency {
 		results = nil
 	}
-	for came.len() < groupMost {
-		var next result
-		if came.len() == 0 {
-			select {
-			case next, open = <-results:
-			case <-retry:
-				return came, open
-			}
-		} else {
-			select {
-			case next, open = <-results:
-			default:
-				return came, open
-			}
+	var next result
+	select {
+	case next, open = <-results:
+	case <-retry:
+		return came, open
+	}
+	for more := (<-chan time.Time)(nil); open; {
+		if came.add(next); came.len() >= groupMost {
+			break
 		}
-		if !open {
-			return came, false
+		select {
+		case next, open = <-results:
+			continue
+		default:
 		}
-		came.add(next)
+		if x.enough(came) {
+			break
+		}
+		if more == nil {
+			more = time.After(gatherFor)
+		}
+		select {
+		case next, open = <-results:
+		case <-more:
+			return came, open
+		}
 	}
 	return came, open
+}
+
+// enough reports whether a batch is worth its commit: it is half of what can be in
+// flight, or all that is.
+func (x *pass) enough(came batch) bool {
+	_, under := x.queue.counts()
+	return came.len() >= under || 2*came.len() >= x.Concurrency
 }
 
 // unpark returns the parked outcomes that may still be written.
@@ -136,14 +151,10 @@ func (x *pass) settle(ctx context.Context, outcomes []store.Outcome) {
 }
 
 // done lets the claimer know that orders are through.
-func (x *pass) done(orders []claimed) {
-	if len(orders) == 0 {
-		return
-	}
-	x.queue.through(orders)
-	select {
-	case x.changed <- struct{}{}:
-	default:
+func (x *pass) done(orders int) {
+	if orders > 0 {
+		x.queue.through(orders)
+		x.news()
 	}
 }
 
@@ -151,7 +162,7 @@ func (x *pass) giveBack(ctx context.Context, returned []claimed) {
 	if len(returned) == 0 {
 		return
 	}
-	defer x.done(returned)
+	defer x.done(len(returned))
 	x.taken.Add(int64(-len(returned)))
 	if x.dryRun {
 		x.summary.Unasked += len(returned)

@@ -112,7 +112,7 @@ func questionColumns() []column {
 	}
 }
 
-// eventColumns are the columns of order_events.
+// eventColumns are the columns of order_events, and the claim that they are of.
 func eventColumns() []column {
 	return []column{
 		col("order_id", "bigint", func(o *Outcome) int64 { return o.Order.ID }),
@@ -120,6 +120,7 @@ func eventColumns() []column {
 		col("mer_order_id", "text", func(o *Outcome) *string { return nullText(o.merOrderID()) }),
 		col("event", "text", func(o *Outcome) string { return o.Event }),
 		col("payload", "jsonb", func(o *Outcome) string { return string(o.payload()) }),
+		col("claim_no", "bigint", func(o *Outcome) int64 { return o.Order.ClaimNo }),
 	}
 }
 
@@ -186,15 +187,16 @@ func arrays(columns []column, group []Outcome) []any {
 	return params
 }
 
-func placeholders(columns []column) string {
+// unnest are the rows of columns whose parameters follow so many others, under a name.
+func unnest(as string, columns []column, before int) string {
 	list := make([]string, len(columns))
 	for i, c := range columns {
-		list[i] = fmt.Sprintf("$%d::%s[]", i+1, c.typ)
+		list[i] = fmt.Sprintf("$%d::%s[]", before+i+1, c.typ)
 		if c.typ == "date" || c.typ == "jsonb" { // sent as text
-			list[i] = fmt.Sprintf("$%d::text[]::%s[]", i+1, c.typ)
+			list[i] = fmt.Sprintf("$%d::text[]::%s[]", before+i+1, c.typ)
 		}
 	}
-	return strings.Join(list, ", ")
+	return fmt.Sprintf("unnest(%s) AS %s(%s)", strings.Join(list, ", "), as, names(columns))
 }
 
 func names(columns []column) string {
@@ -206,7 +208,7 @@ func names(columns []column) string {
 }
 
 func insertSQL(table string, columns []column) string {
-	return fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM unnest(%s)", table, names(columns), placeholders(columns))
+	return fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM %s", table, names(columns), unnest("r", columns, 0))
 }
 
 func first(held string, answered *string) string {

@@ -15,22 +15,37 @@ import (
 // ErrUnwritable marks an outcome whose values the table refuses.
 var ErrUnwritable = errors.New("the answer has a value that cannot be written")
 
-// Record writes a group of outcomes in one transaction and returns what became
-// of each, in the same order: as decided, [Superseded] where the order had
-// changed since its claim, or [Review] where that change contradicts the answer.
+// Record writes a group of outcomes and returns what became of each, in the same
+// order: as decided, [Superseded] where the order had changed since its claim, or
+// [Review] where that change contradicts the answer.
 //
-// Either all of the group is written or, with an error, nothing; but for outcomes
-// whose rows somebody else holds locked: they come back as Locked, to be written
-// later, and nobody waits for them. Writing a group again is safe: an outcome whose
-// row is in the ledger already is left out.
+// Those that hold, as a rule all, are one statement: one round trip and one commit
+// for orders, ledger and events together. Those that do not are another transaction.
+// With an error nothing is written of the former, or of the latter. Outcomes whose
+// rows somebody else holds locked come back as Locked, to be written later, and
+// nobody waits for them. Writing a group again is safe: an outcome whose row is in
+// the ledger already is left out.
 func (s *Store) Record(ctx context.Context, group []Outcome) ([]Outcome, error) {
 	written := slices.Clone(group)
 	for i := range written {
 		written[i].Locked = false
 	}
+	held, err := recordHeld(ctx, s.pool, written)
+	if err != nil {
+		return nil, wrapRecord(err)
+	}
+	var late []*Outcome
+	for i := range written {
+		if !held[written[i].claim()] {
+			late = append(late, &written[i])
+		}
+	}
+	if len(late) == 0 {
+		return written, nil
+	}
 	// A process that is stopped in the middle must not keep the rows to itself.
 	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'"}
-	err := pgx.BeginTxFunc(ctx, s.pool, begin, func(tx pgx.Tx) error { return record(ctx, tx, written) })
+	err = pgx.BeginTxFunc(ctx, s.pool, begin, func(tx pgx.Tx) error { return supersede(ctx, tx, late) })
 	if err != nil {
 		return nil, wrapRecord(err)
 	}
@@ -44,35 +59,19 @@ func wrapRecord(err error) error {
 	return fmt.Errorf("record answers: %w", err)
 }
 
-// record replaces the outcomes that did not hold by what was written instead.
-func record(ctx context.Context, tx pgx.Tx, group []Outcome) error {
-	held, err := updateOrders(ctx, tx, group)
-	if err != nil {
-		return err
-	}
-	var late []*Outcome
-	for i := range group {
-		if !held[group[i].claim()] {
-			late = append(late, &group[i])
-		}
-	}
-	repeated, err := supersede(ctx, tx, late)
-	if err != nil {
-		return err
-	}
-	fresh := slices.DeleteFunc(slices.Clone(group), func(o Outcome) bool { return o.Locked || repeated[o.claim()] })
-	return insertEvidence(ctx, tx, fresh)
-}
-
 // claimKey names one claim. An order can stand twice in a group, under an old
 // claim and a newer one.
 type claimKey struct{ ID, ClaimNo int64 }
 
 func (o *Outcome) claim() claimKey { return claimKey{o.Order.ID, o.Order.ClaimNo} }
 
-// updateOrders applies what holds and returns the claims that did.
-func updateOrders(ctx context.Context, tx pgx.Tx, group []Outcome) (map[claimKey]bool, error) {
-	rows, err := tx.Query(ctx, updateOrdersSQL(), arrays(outcomeColumns(), group)...)
+// recordHeld writes what holds and returns the claims that did.
+func recordHeld(ctx context.Context, db rowsQueryer, group []Outcome) (map[claimKey]bool, error) {
+	events := withEvents(group)
+	params := arrays(outcomeColumns(), group)
+	params = append(params, arrays(questionColumns(), group)...)
+	params = append(params, arrays(eventColumns(), events)...)
+	rows, err := db.Query(ctx, recordHeldSQL(), params...)
 	if err != nil {
 		return nil, err
 	}
@@ -87,6 +86,42 @@ func updateOrders(ctx context.Context, tx pgx.Tx, group []Outcome) (map[claimKey
 	return held, nil
 }
 
+// rowsQueryer is a pool or a transaction.
+type rowsQueryer interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func withEvents(group []Outcome) []Outcome {
+	return slices.DeleteFunc(slices.Clone(group), func(o Outcome) bool { return o.Event == "" })
+}
+
+// recordHeldSQL writes orders, and the ledger and the events of those that held, and
+// tells whoever listens. Each CASE hides a condition from the planner, which would take
+// it to leave a single row, and then compare each of a group with each.
+func recordHeldSQL() string {
+	outcomes, questions := len(outcomeColumns()), len(questionColumns())
+	return `WITH r AS (
+    SELECT * FROM ` + unnest("r", outcomeColumns(), 0) + `
+),
+free AS (
+    SELECT o.id FROM orders AS o WHERE o.id = ANY ($1::bigint[]) FOR UPDATE SKIP LOCKED
+),
+held AS (` + updateOrdersSQL() + `),
+ledger AS (
+    INSERT INTO order_queries (` + names(questionColumns()) + `)
+    SELECT * FROM ` + unnest("q", questionColumns(), outcomes) + `
+    WHERE CASE WHEN (q.order_id, q.claim_no) IN (SELECT id, claim_no FROM held) THEN true ELSE false END
+),
+told AS (
+    INSERT INTO order_events (order_id, mid, mer_order_id, event, payload)
+    SELECT e.order_id, e.mid, e.mer_order_id, e.event, e.payload FROM ` + unnest("e", eventColumns(), outcomes+questions) + `
+    WHERE CASE WHEN (e.order_id, e.claim_no) IN (SELECT id, claim_no FROM held) THEN true ELSE false END
+    RETURNING true
+)
+SELECT id, claim_no FROM held
+WHERE coalesce((SELECT pg_notify('order_events', '')::text FROM (SELECT FROM told LIMIT 1) AS some_told), '') = ''`
+}
+
 // updateOrdersSQL is guarded by the claim, and by the status and the review that
 // were read; the lease is taken away by the first write, so that writing again
 // holds for none. Only a
@@ -98,12 +133,6 @@ func updateOrdersSQL() string {
 		fmt.Fprintf(&set, ",\n    %[1]s = CASE WHEN r.settles THEN r.%[1]s ELSE o.%[1]s END", c.name)
 	}
 	return `
-WITH r AS (
-    SELECT * FROM unnest(` + placeholders(outcomeColumns()) + `) AS r(` + names(outcomeColumns()) + `)
-),
-free AS (
-    SELECT o.id FROM orders AS o WHERE o.id IN (SELECT r.id FROM r) FOR UPDATE SKIP LOCKED
-)
 UPDATE orders AS o
 SET status = r.status,
     next_query_at = r.next_query_at,
@@ -119,9 +148,11 @@ SET status = r.status,
     mer_order_id = coalesce(o.mer_order_id, r.mer_order_id),
     target_order_id = coalesce(o.target_order_id, r.target_order_id)` + set.String() + `
 FROM r
-JOIN free ON free.id = r.id
-WHERE o.id = r.id AND o.claim_no = r.claim_no AND o.status = r.status_read AND o.lease_until IS NOT NULL
-  AND o.review_reason IS NOT DISTINCT FROM r.review_read
+WHERE o.id = r.id
+  AND CASE WHEN o.claim_no = r.claim_no AND o.status = r.status_read AND o.lease_until IS NOT NULL
+                AND o.review_reason IS NOT DISTINCT FROM r.review_read
+                AND o.id IN (SELECT id FROM free)
+      THEN true ELSE false END
 RETURNING r.id, r.claim_no`
 }
 
@@ -137,21 +168,17 @@ type current struct {
 }
 
 // supersede turns outcomes that came too late into what is written instead, and
-// returns the claims of those that had been written before.
-func supersede(ctx context.Context, tx pgx.Tx, late []*Outcome) (map[claimKey]bool, error) {
-	if len(late) == 0 {
-		return nil, nil
-	}
+// writes it; those that had been written before are left out.
+func supersede(ctx context.Context, tx pgx.Tx, late []*Outcome) error {
 	rows, err := readCurrent(ctx, tx, late)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	repeated := make(map[claimKey]bool)
+	var fresh []Outcome
 	for _, o := range late {
 		row, found := rows[o.claim()]
 		switch {
 		case found && row.Recorded:
-			repeated[o.claim()] = true
 			continue
 		case found && row.Holds:
 			o.Locked = true // it was, a moment ago
@@ -159,19 +186,19 @@ func supersede(ctx context.Context, tx pgx.Tx, late []*Outcome) (map[claimKey]bo
 		case !found:
 			locked, recorded, err := unseen(ctx, tx, o.claim())
 			if err != nil {
-				return nil, err
+				return err
 			}
-			o.Locked, repeated[o.claim()] = locked, recorded
-			if locked || recorded {
+			if o.Locked = locked; locked || recorded {
 				continue
 			}
 		}
 		o.supersededBy(row, found)
 		if err := updateSuperseded(ctx, tx, *o); err != nil {
-			return nil, err
+			return err
 		}
+		fresh = append(fresh, *o)
 	}
-	return repeated, nil
+	return insertEvidence(ctx, tx, fresh)
 }
 
 func readCurrent(ctx context.Context, tx pgx.Tx, late []*Outcome) (map[claimKey]current, error) {
@@ -261,9 +288,9 @@ func insertEvidence(ctx context.Context, tx pgx.Tx, group []Outcome) error {
 	}
 	batch := &pgx.Batch{}
 	batch.Queue(insertSQL("order_queries", questionColumns()), arrays(questionColumns(), group)...)
-	events := slices.DeleteFunc(slices.Clone(group), func(o Outcome) bool { return o.Event == "" })
-	if len(events) > 0 {
-		batch.Queue(insertSQL("order_events", eventColumns()), arrays(eventColumns(), events)...)
+	if events := withEvents(group); len(events) > 0 {
+		batch.Queue("INSERT INTO order_events (order_id, mid, mer_order_id, event, payload) "+
+			"SELECT order_id, mid, mer_order_id, event, payload FROM "+unnest("e", eventColumns(), 0), arrays(eventColumns(), events)...)
 		batch.Queue("NOTIFY order_events")
 	}
 	return tx.SendBatch(ctx, batch).Close()
