@@ -23,6 +23,7 @@ test: ## run all tests, on a Postgres server of their own
 	@scripts/ensure-cgo
 	go test -race -shuffle=on -count=1 ./...
 	cd tools && go test -count=1 ./...
+	cd bench && go test -count=1 ./...
 
 soak: ## settle orders under crashes, races and clock jumps for SOAKTIME, 3m; SOAKSEED=N begins with that round
 	@scripts/ensure-postgres
@@ -37,12 +38,14 @@ lint: ## vet, lint, shellcheck; check that go.mod is tidy (the first run builds 
 	go vet ./...
 	$(LINT) config verify
 	$(LINT) run ./...
+	cd bench && go vet ./... && go tool -modfile=../tools/go.mod golangci-lint run ./...
 	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); else echo 'shellcheck is not installed: scripts not checked'; fi
 	go mod verify
 	go mod tidy -diff
 
-bench: ## run the benchmarks
-	go test -run '^$$' -bench . -benchmem ./...
+bench: build ## measure beside a plain loop and River, about 13 minutes; ARGS='-quick', '-full', '-only drain,flat'
+	@scripts/ensure-postgres
+	cd bench && go run . -reconciler ../bin/reconciler $(ARGS)
 
 fuzz: ## fuzz each target for FUZZTIME, 30s
 	scripts/fuzz $(or $(FUZZTIME),30s)

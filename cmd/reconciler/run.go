@@ -25,6 +25,7 @@ type runCommand struct {
 
 	Schedule scheduleSetting `embed:"" group:"Polling:"`
 	Listen   string          `name:"listen" env:"RECONCILER_LISTEN" default:"127.0.0.1:9464" group:"Operations:" help:"Where /healthz, /readyz and /metrics are served; empty is off."`
+	Profiles bool            `name:"pprof" env:"RECONCILER_PPROF" group:"Operations:" help:"Serve Go profiles there as well, under /debug/pprof."`
 }
 
 // Run is the daemon: it ends with its context, or when it cannot start.
@@ -40,7 +41,7 @@ func (c *runCommand) Run(p *process) error {
 	logger := p.logger()
 	metrics := ops.NewMetrics()
 	status := &ops.Status{}
-	server, err := ops.Listen(p.ctx, c.Listen, logger, status, metrics)
+	server, err := ops.Listen(p.ctx, c.Listen, c.Profiles, logger, status, metrics)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"sync"
 	"time"
 )
@@ -80,8 +81,9 @@ type Server struct {
 	Address string
 }
 
-// Listen serves on address; an empty one is off.
-func Listen(ctx context.Context, address string, logger *slog.Logger, status *Status, metrics *Metrics) (*Server, error) {
+// Listen serves on address; an empty one is off. With profiles, /debug/pprof is
+// served as well: whoever reaches the address can then look into the process.
+func Listen(ctx context.Context, address string, profiles bool, logger *slog.Logger, status *Status, metrics *Metrics) (*Server, error) {
 	if address == "" {
 		return &Server{}, nil
 	}
@@ -90,9 +92,9 @@ func Listen(ctx context.Context, address string, logger *slog.Logger, status *St
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	s := &Server{Address: listener.Addr().String(), http: &http.Server{
-		Handler:           handler(status, metrics),
+		Handler:           handler(status, metrics, profiles),
 		ReadHeaderTimeout: 5 * time.Second,
-		WriteTimeout:      30 * time.Second,
+		WriteTimeout:      time.Minute, // a profile takes 30 s by default
 	}}
 	go func() {
 		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -110,11 +112,16 @@ func (s *Server) Close() {
 	}
 }
 
-func handler(status *Status, metrics *Metrics) http.Handler {
+func handler(status *Status, metrics *Metrics, profiles bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, status.Ready(r.Context())) })
 	mux.Handle("GET /metrics", metrics.handler())
+	if profiles {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
 	return mux
 }
 

@@ -111,7 +111,7 @@ func TestHandlerServesNothingElse(t *testing.T) {
 // ask asks without a network.
 func ask(status *Status, metrics *Metrics, method, path string) *httptest.ResponseRecorder {
 	response := httptest.NewRecorder()
-	handler(status, metrics).ServeHTTP(response, httptest.NewRequest(method, path, nil))
+	handler(status, metrics, false).ServeHTTP(response, httptest.NewRequest(method, path, nil))
 	return response
 }
 
@@ -169,7 +169,7 @@ func TestListen(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	logger := slog.New(slog.NewJSONHandler(&log, nil))
-	server, err := Listen(t.Context(), "127.0.0.1:0", logger, &Status{}, NewMetrics())
+	server, err := Listen(t.Context(), "127.0.0.1:0", false, logger, &Status{}, NewMetrics())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestListen(t *testing.T) {
 	if response.StatusCode != http.StatusOK {
 		t.Errorf("/healthz = %d", response.StatusCode)
 	}
-	if _, err := Listen(t.Context(), server.Address, logger, &Status{}, NewMetrics()); err == nil {
+	if _, err := Listen(t.Context(), server.Address, false, logger, &Status{}, NewMetrics()); err == nil {
 		t.Error("listens twice on one address")
 	}
 
@@ -202,7 +202,7 @@ func TestListen(t *testing.T) {
 
 func TestListenOff(t *testing.T) {
 	t.Parallel()
-	server, err := Listen(t.Context(), "", slog.New(slog.DiscardHandler), &Status{}, NewMetrics())
+	server, err := Listen(t.Context(), "", false, slog.New(slog.DiscardHandler), &Status{}, NewMetrics())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,4 +210,15 @@ func TestListenOff(t *testing.T) {
 		t.Errorf("address %q, want none", server.Address)
 	}
 	server.Close()
+}
+
+func TestProfilesAreOffUnlessAskedFor(t *testing.T) {
+	t.Parallel()
+	for profiles, want := range map[bool]int{false: http.StatusNotFound, true: http.StatusOK} {
+		w := httptest.NewRecorder()
+		handler(&Status{}, NewMetrics(), profiles).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/debug/pprof/heap?debug=1", nil))
+		if w.Code != want {
+			t.Errorf("profiles %v: %d, want %d", profiles, w.Code, want)
+		}
+	}
 }

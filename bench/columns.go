@@ -1,0 +1,162 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"reconciler/internal/chinaums"
+)
+
+// answered is an order with the gateway's answer.
+type answered struct {
+	order    order
+	at       time.Time
+	took     time.Duration
+	worker   string
+	answer   chinaums.Answer
+	response string // masked JSON
+}
+
+// column is one that is written, of one answer or of a group as an array.
+type column struct {
+	name, typ string
+	one       func(a *answered) any
+	many      func(group []answered) any
+}
+
+func col[T any](name, typ string, of func(a *answered) T) column {
+	return column{
+		name: name, typ: typ,
+		one: func(a *answered) any { return of(a) },
+		many: func(group []answered) any {
+			values := make([]T, len(group))
+			for i := range group {
+				values[i] = of(&group[i])
+			}
+			return values
+		},
+	}
+}
+
+// settlement are the columns of orders that a paid order gets. The product writes the same.
+func settlement() []column {
+	amount := func(name string, of func(*chinaums.Trade) chinaums.Field[int64]) column {
+		return col(name, "bigint", func(a *answered) *int64 { return value(of(&a.answer.Trade)) })
+	}
+	text := func(name string, of func(*chinaums.Trade) chinaums.Field[string]) column {
+		return col(name, "text", func(a *answered) *string { return value(of(&a.answer.Trade)) })
+	}
+	moment := func(name, typ string, of func(*chinaums.Trade) chinaums.Field[time.Time]) column {
+		return col(name, typ, func(a *answered) *time.Time { return value(of(&a.answer.Trade)) })
+	}
+	return []column{
+		col("status", "text", func(a *answered) string { return string(a.answer.Trade.Status.Value) }),
+		col("last_queried_at", "timestamptz", func(a *answered) time.Time { return a.at }),
+		text("target_order_id", func(t *chinaums.Trade) chinaums.Field[string] { return t.TargetOrderID }),
+		amount("total_amount", func(t *chinaums.Trade) chinaums.Field[int64] { return t.TotalAmount }),
+		amount("buyer_pay_amount", func(t *chinaums.Trade) chinaums.Field[int64] { return t.BuyerPayAmount }),
+		amount("receipt_amount", func(t *chinaums.Trade) chinaums.Field[int64] { return t.ReceiptAmount }),
+		amount("invoice_amount", func(t *chinaums.Trade) chinaums.Field[int64] { return t.InvoiceAmount }),
+		amount("coupon_amount", func(t *chinaums.Trade) chinaums.Field[int64] { return t.CouponAmount }),
+		amount("yxlm_amount", func(t *chinaums.Trade) chinaums.Field[int64] { return t.YxlmAmount }),
+		amount("coupon_merchant_contribute", func(t *chinaums.Trade) chinaums.Field[int64] { return t.CouponMerchantContribute }),
+		amount("coupon_other_contribute", func(t *chinaums.Trade) chinaums.Field[int64] { return t.CouponOtherContribute }),
+		amount("buyer_cash_pay_amt", func(t *chinaums.Trade) chinaums.Field[int64] { return t.BuyerCashPayAmt }),
+		amount("refund_amount", func(t *chinaums.Trade) chinaums.Field[int64] { return t.RefundAmount }),
+		moment("pay_time", "timestamptz", func(t *chinaums.Trade) chinaums.Field[time.Time] { return t.PayTime }),
+		moment("settle_date", "date", func(t *chinaums.Trade) chinaums.Field[time.Time] { return t.SettleDate }),
+		text("seq_id", func(t *chinaums.Trade) chinaums.Field[string] { return t.SeqID }),
+		text("ref_id", func(t *chinaums.Trade) chinaums.Field[string] { return t.RefID }),
+		text("settle_ref_id", func(t *chinaums.Trade) chinaums.Field[string] { return t.SettleRefID }),
+		text("target_sys", func(t *chinaums.Trade) chinaums.Field[string] { return t.TargetSys }),
+		text("target_status", func(t *chinaums.Trade) chinaums.Field[string] { return t.TargetStatus }),
+		text("target_mid", func(t *chinaums.Trade) chinaums.Field[string] { return t.TargetMID }),
+		text("buyer_id", func(t *chinaums.Trade) chinaums.Field[string] { return t.BuyerID }),
+		text("sub_buyer_id", func(t *chinaums.Trade) chinaums.Field[string] { return t.SubBuyerID }),
+		text("bank_info", func(t *chinaums.Trade) chinaums.Field[string] { return t.BankInfo }),
+		text("card_attr", func(t *chinaums.Trade) chinaums.Field[string] { return t.CardAttr }),
+		text("bill_funds", func(t *chinaums.Trade) chinaums.Field[string] { return t.BillFunds }),
+		text("bill_funds_desc", func(t *chinaums.Trade) chinaums.Field[string] { return t.BillFundsDesc }),
+		text("activity_ids", func(t *chinaums.Trade) chinaums.Field[string] { return t.ActivityIDs }),
+	}
+}
+
+// question are the columns of order_queries.
+func question() []column {
+	return []column{
+		col("order_id", "bigint", func(a *answered) int64 { return a.order.ID }),
+		col("claim_no", "bigint", func(*answered) int64 { return 1 }),
+		col("queried_at", "timestamptz", func(a *answered) time.Time { return a.at }),
+		col("duration_ms", "bigint", func(a *answered) int64 { return a.took.Milliseconds() }),
+		col("round_trips", "int", func(*answered) int32 { return 1 }),
+		col("worker", "text", func(a *answered) string { return a.worker }),
+		col("http_status", "int", func(a *answered) int32 { return int32(a.answer.HTTPStatus) }),
+		col("err_code", "text", func(a *answered) string { return a.answer.Code }),
+		col("err_msg", "text", func(a *answered) *string { return textOrNull(a.answer.Message) }),
+		col("trade_status", "text", func(a *answered) string { return string(a.answer.Trade.Status.Value) }),
+		col("decision", "text", func(*answered) string { return "settled" }),
+		col("reason", "text", func(*answered) string { return "trade_success" }),
+		col("response", "jsonb", func(a *answered) string { return a.response }),
+	}
+}
+
+// event are the columns of order_events, which only the product and the bare writer fill.
+func event() []column {
+	return []column{
+		col("order_id", "bigint", func(a *answered) int64 { return a.order.ID }),
+		col("mid", "text", func(a *answered) string { return a.order.MID }),
+		col("mer_order_id", "text", func(a *answered) string { return a.order.MerOrderID }),
+		col("event", "text", func(*answered) string { return "order.paid" }),
+		col("payload", "jsonb", func(a *answered) string { return a.payload() }),
+	}
+}
+
+// payload is as long as the product's, and says the same.
+func (a *answered) payload() string {
+	t := a.answer.Trade
+	return fmt.Sprintf(`{"order_id":%d,"mid":%q,"tid":%q,"mer_order_id":%q,"target_order_id":%q,"from":"UNKNOWN","to":%q,`+
+		`"order_amount":%d,"total_amount":%d,"refund_amount":%d,"pay_time":%q,"settle_date":%q,"claim_no":1}`,
+		a.order.ID, a.order.MID, a.order.TID, a.order.MerOrderID, t.TargetOrderID.Value, t.Status.Value,
+		a.order.OrderAmount, t.TotalAmount.Value, t.RefundAmount.Value,
+		t.PayTime.Value.Format(time.RFC3339), t.SettleDate.Value.Format(time.DateOnly))
+}
+
+func ones(columns []column, a *answered) []any {
+	values := make([]any, len(columns))
+	for i, c := range columns {
+		values[i] = c.one(a)
+	}
+	return values
+}
+
+func arrays(columns []column, group []answered) []any {
+	values := make([]any, len(columns))
+	for i, c := range columns {
+		values[i] = c.many(group)
+	}
+	return values
+}
+
+// list joins the columns, each written by a format of its number (1), name (2) and type (3).
+func list(columns []column, format string) string {
+	parts := make([]string, len(columns))
+	for i, c := range columns {
+		parts[i] = fmt.Sprintf(format, i+1, c.name, c.typ)
+	}
+	return strings.Join(parts, ", ")
+}
+
+func value[T any](f chinaums.Field[T]) *T {
+	if !f.Present || f.Err != nil {
+		return nil
+	}
+	return &f.Value
+}
+
+func textOrNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}

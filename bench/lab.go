@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"reconciler/internal/postgres"
+)
+
+// template is the database that all others are copied from.
+const template = "bench_template"
+
+// lab is what every workload needs.
+type lab struct {
+	sizes   sizes
+	product string // the product's binary
+	self    string // ours, which is the peers' as well
+	dir     string // for small files
+	server  *postgres.Server
+	admin   *pgxpool.Pool // on a database that no contestant uses
+	stderr  io.Writer
+	began   time.Time
+	made    int // databases so far
+
+	simulator bool // everywhere
+}
+
+// newLab starts the server and prepares the template.
+func newLab(ctx context.Context, o options, stderr io.Writer) (*lab, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("our own binary: %w", err)
+	}
+	l := &lab{sizes: o.sizes, product: o.product, self: self, stderr: stderr, began: time.Now(), simulator: o.simulator}
+	if l.dir, err = os.MkdirTemp("", "reconciler-bench-"); err != nil {
+		return nil, err
+	}
+	if err := l.open(ctx); err != nil {
+		return nil, errors.Join(err, l.close())
+	}
+	return l, nil
+}
+
+func (l *lab) open(ctx context.Context) (err error) {
+	l.progress("starting Postgres")
+	if l.server, err = postgres.Start(ctx, postgres.Options{Durable: true}); err != nil {
+		return err
+	}
+	if l.admin, err = pgxpool.New(ctx, l.server.URL("postgres")); err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	// A checkpoint makes whoever comes next write whole pages: none may fall into a run.
+	err = l.exec(ctx, "ALTER SYSTEM SET checkpoint_timeout = '1h'", "ALTER SYSTEM SET max_wal_size = '16GB'",
+		"SELECT pg_reload_conf()", "CREATE DATABASE "+template)
+	if err != nil {
+		return err
+	}
+	_, _, err = execute(ctx, command{path: l.product, args: []string{"migrate", "up"}, env: []string{"DATABASE_URL=" + l.server.URL(template)}})
+	return err
+}
+
+func (l *lab) close() error {
+	if l.admin != nil {
+		l.admin.Close()
+	}
+	var err error
+	if l.server != nil {
+		err = l.server.Stop()
+	}
+	return errors.Join(err, os.RemoveAll(l.dir))
+}
+
+// exec runs statements that speak of databases and of the server.
+func (l *lab) exec(ctx context.Context, statements ...string) error {
+	for _, sql := range statements {
+		if _, err := l.admin.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("%s: %w", sql, err)
+		}
+	}
+	return nil
+}
+
+// progress says what happens now.
+func (l *lab) progress(format string, args ...any) {
+	fmt.Fprintf(l.stderr, "%6.1fs  %s\n", time.Since(l.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// database is a fresh copy of the template.
+type database struct {
+	lab  *lab
+	name string
+	url  string
+}
+
+func (l *lab) newDatabase(ctx context.Context) (*database, error) {
+	l.made++
+	db := &database{lab: l, name: fmt.Sprintf("bench_%d", l.made)}
+	db.url = l.server.URL(db.name)
+	return db, l.exec(ctx, "CREATE DATABASE "+db.name+" TEMPLATE "+template)
+}
+
+// drop also happens when the context has ended.
+func (db *database) drop(ctx context.Context) error {
+	return db.lab.exec(context.WithoutCancel(ctx), "DROP DATABASE IF EXISTS "+db.name+" WITH (FORCE)")
+}
+
+// do runs statements in the database, on a connection that does not outlive them.
+func (db *database) do(ctx context.Context, statements ...string) error {
+	conn, err := pgx.Connect(ctx, db.url)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer conn.Close(ctx)
+	for _, sql := range statements {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("%.80s: %w", sql, err)
+		}
+	}
+	return nil
+}
+
+// get reads one row.
+func (db *database) get(ctx context.Context, sql string, into ...any) error {
+	conn, err := pgx.Connect(ctx, db.url)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer conn.Close(ctx)
+	if err := conn.QueryRow(ctx, sql).Scan(into...); err != nil {
+		return fmt.Errorf("%.80s: %w", sql, err)
+	}
+	return nil
+}
+
+// due inserts orders that are due, oldest first, with numbers from first on.
+func due(first, orders int) string {
+	return fmt.Sprintf(`
+		INSERT INTO orders (mid, tid, mer_order_id, order_amount, created_at, next_query_at)
+		SELECT '%s', '%s', '3194' || lpad(i::text, 20, '0'), 1,
+		       now() - interval '1 hour', now() - interval '1 hour' + i * interval '10 microseconds'
+		FROM generate_series(%d, %d) AS i`, mid, tid, first, first+orders-1)
+}
+
+// loaded is a fresh database with due orders, vacuumed and with nothing left to be written by a checkpoint.
+func (l *lab) loaded(ctx context.Context, orders int) (*database, error) {
+	db, err := l.newDatabase(ctx)
+	if err == nil {
+		err = l.exec(ctx, "CHECKPOINT") // before the load: the pages that it makes need not be written whole later
+	}
+	if err == nil {
+		err = db.do(ctx, due(1, orders), "VACUUM (ANALYZE) orders")
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.drop(ctx))
+	}
+	return db, nil
+}
+
+// check is an error unless every order was settled by one question.
+func (db *database) check(ctx context.Context, orders int) error {
+	var paid, questions, asked int
+	err := db.get(ctx, `SELECT count(*) FILTER (WHERE status = 'TRADE_SUCCESS' AND total_amount = order_amount AND target_order_id IS NOT NULL),
+		(SELECT count(*) FROM order_queries WHERE decision = 'settled' AND response IS NOT NULL),
+		(SELECT count(DISTINCT order_id) FROM order_queries WHERE round_trips = 1) FROM orders`, &paid, &questions, &asked)
+	if err == nil && (paid != orders || questions != orders || asked != orders) {
+		err = fmt.Errorf("of %d orders %d were settled, with %d answers about %d of them in the ledger", orders, paid, questions, asked)
+	}
+	return err
+}

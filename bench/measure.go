@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// workload is one kind of measurement.
+type workload struct {
+	name string
+	run  func(l *lab, ctx context.Context, r *report) error
+}
+
+func workloads() []workload {
+	return []workload{
+		{"drain", (*lab).drain},
+		{"bare", (*lab).bareWrite},
+		{"latency", (*lab).latencies},
+		{"flat", (*lab).flat},
+		{"long", (*lab).long},
+		{"four", (*lab).four},
+		{"idle", (*lab).idle},
+		{"stop", (*lab).stop},
+	}
+}
+
+func workloadNames() []string {
+	var names []string
+	for _, w := range workloads() {
+		names = append(names, w.name)
+	}
+	return names
+}
+
+// measure is the benchmark. A workload that fails leaves the others alone.
+func measure(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	o, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	l, err := newLab(ctx, o, stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.close()) }()
+	var version string
+	if err := l.admin.QueryRow(ctx, "SHOW server_version").Scan(&version); err != nil {
+		return fmt.Errorf("ask for the server's version: %w", err)
+	}
+	r := newReport(l, version)
+	for _, w := range workloads() {
+		if ctx.Err() != nil || !o.wants(w.name) {
+			continue
+		}
+		err := w.run(l, ctx, r)
+		if ctx.Err() != nil {
+			break // what was cut off has no figures
+		}
+		if err != nil {
+			r.Errors = append(r.Errors, fmt.Sprintf("%s: %v", w.name, err))
+		}
+		if err := r.print(stdout, w.name); err != nil {
+			return err
+		}
+	}
+	return r.finish(ctx, o.json, stdout)
+}
+
+// finish writes the figures, also of a benchmark that was stopped.
+func (r *report) finish(ctx context.Context, path string, stdout io.Writer) error {
+	r.Seconds = time.Since(r.Started).Seconds()
+	short := 0
+	for _, f := range r.Figures {
+		if f.Mark == "short" {
+			short++
+		}
+	}
+	fmt.Fprintf(stdout, "\n%s, Postgres %s with durable settings; %.0f s. CPU in seconds per 1,000 orders. Figures short of their goals: %d\n",
+		r.Machine, r.Postgres, r.Seconds, short)
+	errs := []error{r.save(path), context.Cause(ctx)}
+	for _, text := range r.Errors {
+		errs = append(errs, errors.New(text))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// options are the command line.
+type options struct {
+	product string // the product's binary
+	json    string // where the figures are written to as well; "" = nowhere
+	only    []string
+	sizes   sizes
+
+	simulator bool // as the gateway of every run
+}
+
+// sizes say how much is measured.
+type sizes struct {
+	Rounds int `json:"rounds"`
+	// Orders of a drain, by contestant: about as long for each.
+	Product int `json:"product_orders"`
+	Loop    int `json:"loop_orders"`
+	River   int `json:"river_orders"`
+	RiverTx int `json:"river_tx_orders"`
+	Counted int `json:"counted_orders"` // of the runs that count round trips, for the slowest peer
+	Bare    int `json:"bare_orders"`
+
+	Steady       time.Duration `json:"steady_ns"` // length of a run at a latency
+	SteadyPeers  bool          `json:"steady_peers"`
+	FlatSettled  []int         `json:"flat_settled"`
+	Long         int           `json:"long_orders"`
+	Four         int           `json:"four_orders"`
+	Idle         time.Duration `json:"idle_ns"`
+	Stops        int           `json:"stops"`
+	FlatDue      int           `json:"flat_due"`
+	ShortBacklog int           `json:"short_backlog"`
+}
+
+func defaultSizes() sizes {
+	return sizes{
+		Rounds: 3, Product: 30_000, Loop: 12_000, River: 9_000, RiverTx: 5_000, Counted: 3_000, Bare: 50_000,
+		Steady: 12 * time.Second, FlatSettled: []int{10_000, 1_000_000}, FlatDue: 10_000,
+		Long: 200_000, ShortBacklog: 10_000, Four: 40_000, Idle: 40 * time.Second, Stops: 5,
+	}
+}
+
+func quickSizes() sizes {
+	s := defaultSizes()
+	s.Rounds, s.Product, s.Loop, s.River, s.RiverTx, s.Counted, s.Bare = 1, 12_000, 5_000, 4_000, 2_000, 1_000, 20_000
+	s.Steady, s.FlatSettled, s.Long, s.Four, s.Idle, s.Stops, s.FlatDue = 6*time.Second, []int{10_000, 200_000}, 25_000, 10_000, 10*time.Second, 2, 4_000
+	return s
+}
+
+func fullSizes() sizes {
+	s := defaultSizes()
+	s.Rounds, s.FlatSettled, s.Long, s.SteadyPeers = 5, []int{10_000, 1_000_000, 5_000_000}, 1_000_000, true
+	return s
+}
+
+// parse reads the command line.
+func parse(args []string, stderr io.Writer) (options, error) {
+	o := options{}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	quick := flags.Bool("quick", false, "about two minutes: fewer orders, one round")
+	full := flags.Bool("full", false, "everything at full size; most of an hour")
+	rounds := flags.Int("rounds", 0, "how often contestants take turns; 0 is what the size says")
+	only := flags.String("only", "", "only these `workloads`, separated by commas: "+strings.Join(workloadNames(), ","))
+	flags.BoolVar(&o.simulator, "simulator", false, "the gateway is always the simulator, never the cheap one")
+	flags.StringVar(&o.product, "reconciler", "../bin/reconciler", "the product's `binary`")
+	flags.StringVar(&o.json, "json", "results.json", "`file` for the figures; empty is none")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	o.sizes = defaultSizes()
+	switch {
+	case *quick && *full:
+		return o, errors.New("-quick and -full exclude each other")
+	case *quick:
+		o.sizes = quickSizes()
+	case *full:
+		o.sizes = fullSizes()
+	}
+	if *rounds > 0 {
+		o.sizes.Rounds = *rounds
+	}
+	return o, o.complete(*only, flags.Args())
+}
+
+// complete checks what was given.
+func (o *options) complete(only string, rest []string) error {
+	if len(rest) > 0 {
+		return fmt.Errorf("unexpected %q", rest)
+	}
+	if only != "" {
+		o.only = strings.Split(only, ",")
+	}
+	for _, name := range o.only {
+		if !slices.Contains(workloadNames(), name) {
+			return fmt.Errorf("there is no workload %q, only %s", name, strings.Join(workloadNames(), ", "))
+		}
+	}
+	path, err := filepath.Abs(o.product)
+	if err != nil {
+		return err
+	}
+	o.product = path
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("the product's binary (make build makes it): %w", err)
+	}
+	return nil
+}
+
+// wants reports whether a workload was asked for.
+func (o *options) wants(name string) bool { return len(o.only) == 0 || slices.Contains(o.only, name) }
