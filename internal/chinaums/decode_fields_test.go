@@ -31,6 +31,7 @@ func TestDecodeText(t *testing.T) {
 		{`{"mid":"a\ud800b"}`, text("a\uFFFDb")},
 		{"{\"mid\":\"a\xffb\"}", text("a\uFFFDb")},
 		{`{"mid":" "}`, text(" ")},
+		{`{"tid":"a","mid":"1","tid":"b","tid":"c"}`, text("1")}, // a key given again leaves its neighbour alone
 	}
 	for _, tt := range tests {
 		got, err := decoded(tt.body)

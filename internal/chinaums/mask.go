@@ -1,10 +1,6 @@
 package chinaums
 
-import (
-	"fmt"
-	"regexp"
-	"strings"
-)
+import "strings"
 
 // The two fields that may not be kept, in lower case. No trade needs them.
 const (
@@ -24,61 +20,22 @@ func mask(secret, value string) string {
 	return "****"
 }
 
-// Patterns of text that need not be valid JSON. Inside a text that holds JSON, quotes and escapes have backslashes before them,
-// more with each level; letters and signs may be written as \u escapes.
-var (
-	secretName = regexp.MustCompile(`(?i)(` + spelled(bankCardNo) + `)|` + spelled(buyerUsername))
-
-	// secretMember is a secret's name, the rest of its key, a colon or equals sign, and the value's opening quote if there is one.
-	secretMember = regexp.MustCompile(`(?i)(?:(` + spelled(bankCardNo) + `)|` + spelled(buyerUsername) + `)` +
-		`[^:=,{}\[\]]*?` + `(?:[:=]|\\+u003[ad])` + `(?:\s|\\+[nrt]|\\+u00(?:20|0[9ad]))*` + `(\\*"|\\+u0022|')?`)
-)
-
-// spelled returns a pattern for a lower-case name each of whose letters may be written in either case or as a \u escape.
-func spelled(name string) string {
-	var b strings.Builder
-	for _, r := range name {
-		fmt.Fprintf(&b, `(?:%c|\\+u00%02x|\\+u00%02x)`, r, r, r-'a'+'A')
-	}
-	return b.String()
-}
-
-// secretIn returns which secret a key names, as a whole or as a part of it, or "".
-func secretIn(key string) string {
-	switch m := secretName.FindStringSubmatchIndex(key); {
-	case m == nil:
-		return ""
-	case m[2] >= 0:
-		return bankCardNo
-	}
-	return buyerUsername
-}
-
 // maskText hides the values of secrets in text of any form, also where the text was cut off inside one. When in doubt where a
 // value ends it hides too much. No character of a value is kept: of one that was cut off, the last four would not be the last.
 func maskText(s string) string {
-	if !strings.ContainsAny(s, `:=\`) {
-		return s // the usual text; a member has one of these
+	secret, start, quote := findMember(s)
+	if secret == "" {
+		return s // the usual text
 	}
 	var b strings.Builder
-	for {
-		m := secretMember.FindStringSubmatchIndex(s)
-		if m == nil {
-			b.WriteString(s)
-			return b.String()
-		}
-		secret := buyerUsername
-		if m[2] >= 0 {
-			secret = bankCardNo
-		}
-		quote := ""
-		if m[4] >= 0 {
-			quote = s[m[4]:m[5]]
-		}
-		b.WriteString(s[:m[1]] + mask(secret, ""))
-		s = s[m[1]:]
+	for ; secret != ""; secret, start, quote = findMember(s) {
+		b.WriteString(s[:start])
+		b.WriteString(mask(secret, ""))
+		s = s[start:]
 		s = s[valueLength(s, quote):]
 	}
+	b.WriteString(s)
+	return b.String()
 }
 
 // valueLength returns how many bytes of s belong to a value after its opening quote.

@@ -1,10 +1,10 @@
 package chinaums
 
 import (
-	"bytes"
 	"encoding/json"
-	"strconv"
+	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // What jsonb is given at most. Postgres itself takes deeper nesting and longer numbers; nothing that is real comes near.
@@ -17,6 +17,9 @@ const (
 // replacement stands for what a Postgres text cannot hold.
 const replacement = "\uFFFD"
 
+// separators begins U+2028 and U+2029, the only characters beyond ASCII that are written as escapes.
+const separators = "\xE2\x80"
+
 // Redact returns what may be kept of a body, always JSON that Postgres takes as jsonb; nil for an empty body.
 //
 // At any depth, also inside texts that hold JSON themselves, bank card numbers are masked to at most their last four characters
@@ -26,100 +29,107 @@ func Redact(body []byte) json.RawMessage {
 	if len(body) == 0 {
 		return nil
 	}
-	r := redactor{decoder: json.NewDecoder(bytes.NewReader(body))}
-	r.decoder.UseNumber()
-	if json.Valid(body) && r.value(0) {
-		return r.out.Bytes()
+	if json.Valid(body) {
+		r := redactor{in: cursor{string(body)}, out: make([]byte, 0, len(body))}
+		if r.value(0) {
+			return r.out
+		}
 	}
 	return jsonText(clean(string(body)))
 }
 
-// redactor copies one valid JSON document, token by token. Its methods report false where jsonb would refuse or lose something.
+// redactor copies one valid JSON document. Its methods report false where jsonb would refuse or lose something.
 type redactor struct {
-	decoder *json.Decoder
-	out     bytes.Buffer
+	in   cursor
+	out  []byte
+	keys []string // of the objects that are open, as they are written out, since that is how Postgres sees them
 }
 
 func (r *redactor) value(depth int) bool {
-	token, err := r.decoder.Token()
-	if err != nil {
-		return false
-	}
-	switch t := token.(type) {
-	case json.Delim:
-		return depth < maxDepth && r.composite(t, depth+1)
-	case string:
-		r.out.Write(jsonText(clean(t)))
-	case json.Number:
-		r.out.Write(number(t.String()))
-	case bool:
-		r.out.WriteString(strconv.FormatBool(t))
+	switch c := r.in.next(); {
+	case c == '{' || c == '[':
+		return depth < maxDepth && r.composite(c == '{', depth+1)
+	case c == '"':
+		r.text(r.in.value())
+	case c == '-' || '0' <= c && c <= '9':
+		r.out = append(r.out, number(r.in.value())...)
 	default:
-		r.out.WriteString("null")
+		r.out = append(r.out, r.in.value()...)
 	}
 	return true
 }
 
-func (r *redactor) composite(open json.Delim, depth int) bool {
-	element, closing := r.element, "]"
-	if open == '{' {
-		element, closing = r.member(), "}"
-	}
-	r.out.WriteString(open.String())
-	for first := true; r.decoder.More(); first = false {
-		if !first {
-			r.out.WriteByte(',')
-		}
-		if !element(depth) {
+// composite copies an object or an array. Its brackets and commas are where they must be, and so are copied as they come.
+func (r *redactor) composite(isObject bool, depth int) bool {
+	before := len(r.keys)
+	for r.copyByte(); ; {
+		switch c := r.in.next(); {
+		case c == '}' || c == ']':
+			r.copyByte()
+			return r.forgetKeys(before)
+		case c == ',':
+			r.copyByte()
+		case isObject && !r.member(depth), !isObject && !r.value(depth):
 			return false
 		}
 	}
-	r.out.WriteString(closing)
-	_, err := r.decoder.Token()
-	return err == nil
 }
 
-func (r *redactor) element(depth int) bool { return r.value(depth) }
+func (r *redactor) copyByte() { r.out = append(r.out, r.in.take(1)...) }
 
-// member returns a function that copies the next member of one object, and refuses a key that came before. Keys are compared as
-// they are written out, since that is how Postgres sees them.
-func (r *redactor) member() func(depth int) bool {
-	seen := map[string]bool{}
-	return func(depth int) bool {
-		token, err := r.decoder.Token()
-		name, isText := token.(string)
-		key := clean(name)
-		if err != nil || !isText || seen[key] {
-			return false
-		}
-		seen[key] = true
-		r.out.Write(jsonText(key))
-		r.out.WriteByte(':')
-		if secret := secretIn(name); secret != "" {
-			return r.masked(secret)
-		}
-		return r.value(depth)
+// forgetKeys ends an object, or an array, which has no keys. It reports whether all were different.
+func (r *redactor) forgetKeys(before int) bool {
+	keys := r.keys[before:]
+	r.keys = r.keys[:before]
+	slices.Sort(keys)
+	return len(slices.Compact(keys)) == len(keys)
+}
+
+func (r *redactor) member(depth int) bool {
+	quoted := r.in.value()
+	r.keys = append(r.keys, r.text(quoted))
+	r.in.next()
+	r.copyByte() // the colon
+	if secret, _ := findName(unquote(quoted), 0); secret != "" {
+		r.masked(secret)
+		return true
 	}
+	return r.value(depth)
 }
 
 // masked writes the mask of a secret in the place of its value, whatever form that has.
-func (r *redactor) masked(secret string) bool {
-	var value any
-	if err := r.decoder.Decode(&value); err != nil {
-		return false
+func (r *redactor) masked(secret string) {
+	value, text := r.in.value(), ""
+	if value[0] == '"' {
+		text = clean(unquote(value))
 	}
-	text, _ := value.(string)
-	r.out.Write(jsonText(mask(secret, clean(text))))
-	return true
+	r.out = append(r.out, jsonText(mask(secret, text))...)
+}
+
+// text writes a string out and returns what it says then. Most are written as they were, which saves an encoder for each.
+func (r *redactor) text(quoted string) string {
+	written := quoted[1 : len(quoted)-1]
+	if isPlain(written) {
+		r.out = append(r.out, quoted...)
+		return written
+	}
+	s := unquote(quoted)
+	kept := clean(s)
+	if s == written && kept == s && !strings.Contains(s, separators) {
+		r.out = append(r.out, quoted...)
+	} else {
+		r.out = append(r.out, jsonText(kept)...)
+	}
+	return kept
 }
 
 // number keeps a number as it is written, as a text where it is too long or too large for numeric.
-func number(s string) []byte {
+func number(s string) string {
 	_, exponent, _ := splitExponent(s)
 	if len(s) > maxNumberLength || exponent < -maxExponent || exponent > maxExponent {
-		return jsonText(s)
+		return `"` + s + `"`
 	}
-	return []byte(s)
+	return s
 }
 
 // clean returns a text that Postgres can hold and that shows no secret, not even inside JSON that the text itself holds.
@@ -128,6 +138,16 @@ func clean(s string) string {
 	s = strings.ReplaceAll(s, "\x00", replacement)
 	s = strings.ReplaceAll(s, `\u0000`, replacement) // the NUL of JSON inside the text
 	return maskText(s)
+}
+
+// isPlain reports whether a text says what is written, needs no escape and cannot hold a member.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c == '\\' || c == ':' || c == '=' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 func jsonText(s string) []byte {

@@ -50,7 +50,7 @@ type accessToken struct {
 // newToken takes an answer of the token endpoint that said it is one. The life counts from before the question, so that what
 // the round trip took never makes it longer.
 func newToken(o object, appID string, asked time.Time) (accessToken, bool) {
-	value := o.text("accessToken").Value
+	value := strings.Clone(o.text("accessToken").Value) // lest the token hold the whole body for as long as it lives
 	if !token(value, `"\,`) || len(value) > maxToken {
 		return accessToken{}, false
 	}

@@ -1,0 +1,65 @@
+package chinaums
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+func BenchmarkDecode(b *testing.B) {
+	eachSample(b, func(body []byte) {
+		a := Answer{Body: body}
+		_ = a.decode()
+	})
+}
+
+func BenchmarkRedact(b *testing.B) {
+	eachSample(b, func(body []byte) { Redact(body) })
+}
+
+func eachSample(b *testing.B, run func(body []byte)) {
+	b.Helper()
+	names, err := filepath.Glob("testdata/*.json")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, name := range names {
+		body, err := os.ReadFile(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(filepath.Base(name), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(body)))
+			for b.Loop() {
+				run(body)
+			}
+		})
+	}
+}
+
+func BenchmarkQuery(b *testing.B) {
+	body, err := os.ReadFile("testdata/live_wechat_paid.json")
+	if err != nil {
+		b.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }))
+	b.Cleanup(server.Close)
+	client, err := New(Options{
+		BaseURL: server.URL, Path: "/", Credentials: Credentials{AppID: "app", AppKey: "key"}, Timeout: time.Minute, Concurrency: 1,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(client.Close)
+	order := Request{MID: "898340149000005", TID: "88880001", MerOrderID: "319420230831135026"}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := client.Query(b.Context(), order); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
