@@ -198,11 +198,14 @@ func refill(tokens, perSecond float64) time.Duration {
 func (x *pass) room() int {
 	inHand, _ := x.queue.counts()
 	room := x.Concurrency + x.ahead - inHand
-	if room < max(1, x.ahead/2) {
+	if room < x.least() {
 		return 0
 	}
 	return room
 }
+
+// least is for how many orders there has to be room.
+func (x *pass) least() int { return max(1, x.ahead/2) }
 
 // want is how many orders to claim for an account now.
 func (x *pass) want(s *source) int {

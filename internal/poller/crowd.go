@@ -46,7 +46,8 @@ func (c *crowd) look(ctx context.Context, x *pass) error {
 	c.Crowd, c.at, c.most = seen, time.Now(), 0
 	if time.Now().Before(x.severalUntil) && workers > 1 {
 		workers -= max(1, workers/4)
-		c.most = workers * (x.Concurrency + x.ahead) / x.Concurrency
+		whole := x.Concurrency + x.ahead
+		c.most = min(workers*whole/x.Concurrency, whole-x.least()) // the rest is room for a claim of others
 	}
 	x.queue.limit(workers)
 	return nil

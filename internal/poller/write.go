@@ -104,11 +104,11 @@ func (x *pass) arrived(open bool) (came batch, stillOpen bool) {
 	return came, open
 }
 
-// enough reports whether a batch is worth its commit: it is half of what can be in
+// enough reports whether a batch is worth its commit: it is as many as can be in
 // flight, or all that is.
 func (x *pass) enough(came batch) bool {
 	_, under := x.queue.counts()
-	return came.len() >= under || 2*came.len() >= x.Concurrency
+	return came.len() >= under || came.len() >= x.Concurrency
 }
 
 // unpark returns the parked outcomes that may still be written.
