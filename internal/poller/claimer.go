@@ -134,6 +134,8 @@ func (x *pass) nothing(ctx context.Context, s *source) (verdict, time.Duration, 
 		return blocked, lookAgain, nil
 	case standing.Blocked == nil && s.claim.Rate > 0 && standing.Tokens < 1 && !x.dryRun && !s.ended:
 		return unpaid, refill(standing.Tokens, x.Rate), nil
+	case s.rewind():
+		return hungry, 0, nil
 	case x.crowded():
 		return crowded, lookAgain, nil
 	case !idle:

@@ -31,8 +31,9 @@ type source struct {
 	run     Run
 	account *account
 	claim   store.Claim
-	paged   bool // the cursor has left the beginning
-	ended   bool // nothing can come any more
+	paged   bool      // the cursor has left the beginning
+	ended   bool      // nothing can come any more
+	whole   time.Time // of the last claim that began at the beginning
 
 	verdict verdict   // of the last claim
 	again   time.Time // when another is worth it without news
@@ -80,6 +81,9 @@ func (s *source) page(ctx context.Context, allowed allotment, want int) ([]store
 	if s.run.DryRun {
 		take = s.peek
 	}
+	if time.Since(s.whole) > lookAgain {
+		s.rewind()
+	}
 	orders, err := take(ctx, s.claim)
 	if err != nil {
 		return nil, err
@@ -103,13 +107,24 @@ func (s *source) peek(ctx context.Context, c store.Claim) ([]store.Order, error)
 }
 
 // advance moves on to the next page. What was claimed because it was due is no
-// longer due; only a selection and a dry run would come upon it again.
+// longer due; only a selection and a dry run would come upon it again. A claim need
+// not pass what is left in the index of those before it: it begins where the last
+// began, and once in a while at the beginning, for what was given back.
 func (s *source) advance(orders []store.Order) {
 	switch {
+	case len(orders) == 0:
 	case s.run.Selection == nil && !s.run.DryRun:
-	case len(orders) > 0:
+		s.claim.From = store.At(orders[0])
+	default:
 		s.claim.After, s.paged = store.Next(orders), true
 	}
+}
+
+// rewind lets the next claim begin at the beginning. It reports whether the last did not.
+func (s *source) rewind() bool {
+	behind := s.claim.From != (store.Cursor{})
+	s.claim.From, s.whole = store.Cursor{}, time.Now()
+	return behind
 }
 
 // anew lets a selection begin anew, once its pages are through: orders that were

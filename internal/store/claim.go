@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // Claim says which orders to take, for whom and for how long.
@@ -35,6 +36,9 @@ type Claim struct {
 	Lanes bool
 	// Selection, when set, replaces "due": these orders, whatever their due time.
 	Selection *Selection
+	// From is where a claim of due orders begins to look; zero is the beginning. What lies
+	// before has been claimed, as a rule, and its remains in the index take time to pass.
+	From Cursor
 	// After is where the page before ended; zero is the beginning. Only pages of
 	// a selection, and pages that claim nothing, need it.
 	After Cursor
@@ -47,11 +51,13 @@ type Cursor struct {
 }
 
 // Next is the cursor behind the last of page, which must not be empty.
-func Next(page []Order) Cursor {
-	last := page[len(page)-1]
-	cursor := Cursor{ID: last.ID}
-	if last.NextQueryAt != nil {
-		cursor.NextQueryAt = *last.NextQueryAt
+func Next(page []Order) Cursor { return At(page[len(page)-1]) }
+
+// At is the cursor at an order.
+func At(o Order) Cursor {
+	cursor := Cursor{ID: o.ID}
+	if o.NextQueryAt != nil {
+		cursor.NextQueryAt = *o.NextQueryAt
 	}
 	return cursor
 }
@@ -93,6 +99,11 @@ func (c Claim) statement() (string, pgx.StrictNamedArgs) {
 			page = pageByMerchant
 		}
 		args["newest"] = c.newest()
+		args["from_time"] = pgtype.Timestamptz{Time: c.From.NextQueryAt, Valid: true}
+		if c.From.ID == 0 {
+			args["from_time"] = pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}
+		}
+		args["from_id"] = c.From.ID
 		delete(args, "after_id")
 		delete(args, "after_time")
 	}

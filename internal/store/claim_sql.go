@@ -104,6 +104,7 @@ page AS (
 const pageOfAll = `
 page_oldest AS MATERIALIZED (
     SELECT o.id, o.mid, o.next_query_at FROM orders o WHERE ` + isDue + `
+      AND (o.next_query_at, o.id) >= (@from_time::timestamptz, @from_id::bigint)
       AND (SELECT n FROM allowed) > 0
     ORDER BY o.next_query_at, o.id
     LIMIT @limit FOR UPDATE OF o SKIP LOCKED
@@ -141,7 +142,8 @@ merchant AS MATERIALIZED (
 oldest AS MATERIALIZED (
     SELECT p.id FROM merchant AS m CROSS JOIN LATERAL (
         SELECT o.id, o.next_query_at FROM orders o WHERE ` + isQueued + ` AND ` + isFree + `
-          AND (o.mid, o.next_query_at) >= (m.mid, '-infinity') AND (o.mid, o.next_query_at) <= (m.mid, now())
+          AND (o.mid, o.next_query_at, o.id) >= (m.mid, @from_time::timestamptz, @from_id::bigint)
+          AND (o.mid, o.next_query_at) <= (m.mid, now())
         ORDER BY o.mid, o.next_query_at, o.id LIMIT 2 * @limit) AS p
     ORDER BY p.next_query_at, p.id LIMIT 2 * @limit
 ),
