@@ -63,26 +63,23 @@ func (x *pass) allotment() allotment {
 	a := allotment{merchants: x.crowd.Merchants, shut: x.crowd.Paused, most: x.crowd.most}
 	if a.most > 0 {
 		a.held = x.queue.merchants()
-		for mid, n := range a.held {
-			if x.crowd.full(n) {
-				a.shut = append(slices.Clip(a.shut), mid)
-			}
-		}
+		a.shut = append(slices.Clip(a.shut), x.crowd.full(a.held)...)
 	}
 	return a
 }
 
 // crowded reports whether there are merchants that get no orders for now.
 func (x *pass) crowded() bool {
-	if x.crowd.most == 0 || x.run.Selection != nil || x.dryRun {
-		return false
-	}
-	for _, n := range x.queue.merchants() {
-		if x.crowd.full(n) {
-			return true
-		}
-	}
-	return false
+	return len(x.crowd.full(x.allotment().held)) > 0
 }
 
-func (c *crowd) full(held int) bool { return 4*held > 3*c.most }
+// full are the merchants that have more than three quarters of what they may have.
+func (c *crowd) full(held map[string]int) []string {
+	var mids []string
+	for mid, n := range held {
+		if 4*n > 3*c.most {
+			mids = append(mids, mid)
+		}
+	}
+	return mids
+}

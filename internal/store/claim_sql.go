@@ -28,6 +28,16 @@ const isQueued = isOpen + `
 	  AND o.review_reason IS NULL
 	  AND o.next_query_at IS NOT NULL`
 
+// walk steps from merchant to merchant of the queued orders, and no further than it is
+// read; the last row is null.
+const walk = `
+walk AS (
+    (SELECT o.mid FROM orders o WHERE ` + isQueued + ` ORDER BY o.mid LIMIT 1)
+    UNION ALL
+    SELECT (SELECT o.mid FROM orders o WHERE ` + isQueued + ` AND o.mid > walk.mid ORDER BY o.mid LIMIT 1)
+    FROM walk WHERE walk.mid IS NOT NULL
+)`
+
 // isDue are the orders that are due.
 const isDue = isOpen + `
 	  AND o.review_reason IS NULL
@@ -125,16 +135,10 @@ page_newest AS MATERIALIZED (
 //
 // Merchant and due time are compared as a row, which only orders_due_by_merchant can
 // serve in its order: from an equation the planner would conclude that orders_due does.
-const pageByMerchant = `
-walk AS (
-    (SELECT o.mid FROM orders o WHERE ` + isQueued + ` AND @mids::text[] IS NULL ORDER BY o.mid LIMIT 1)
-    UNION ALL
-    SELECT (SELECT o.mid FROM orders o WHERE ` + isQueued + ` AND o.mid > walk.mid ORDER BY o.mid LIMIT 1)
-    FROM walk WHERE walk.mid IS NOT NULL
-),
+const pageByMerchant = walk + `,
 merchant AS MATERIALIZED (
     SELECT m.mid
-    FROM (SELECT mid FROM walk UNION ALL SELECT unnest(@mids::text[])) AS m(mid)
+    FROM (SELECT mid FROM walk WHERE @mids::text[] IS NULL UNION ALL SELECT unnest(@mids::text[])) AS m(mid)
     WHERE m.mid <> ALL (@paused) AND coalesce(m.mid <> ALL (@except), true)
       AND m.mid NOT IN (SELECT key FROM control WHERE scope = 'mid' AND in_force)
       AND (SELECT n FROM allowed) > 0

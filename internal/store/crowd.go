@@ -18,12 +18,7 @@ type Crowd struct {
 func (s *Store) Crowd(ctx context.Context) (Crowd, error) {
 	var c Crowd
 	err := s.pool.QueryRow(ctx, `
-		WITH RECURSIVE walk AS (
-			(SELECT o.mid FROM orders o WHERE `+isQueued+` ORDER BY o.mid LIMIT 1)
-			UNION ALL
-			SELECT (SELECT o.mid FROM orders o WHERE `+isQueued+` AND o.mid > walk.mid ORDER BY o.mid LIMIT 1)
-			FROM walk WHERE walk.mid IS NOT NULL
-		)
+		WITH RECURSIVE `+walk+`
 		SELECT (SELECT count(mid) FROM (SELECT mid FROM walk LIMIT $1) AS head),
 		       ARRAY(SELECT c.key FROM gateway_controls AS c WHERE c.scope = 'mid' AND `+inForce+`)`,
 		fewMerchants+1).Scan(&c.Merchants, &c.Paused)

@@ -30,7 +30,7 @@ func (s *Store) Record(ctx context.Context, group []Outcome) ([]Outcome, error) 
 	for i := range written {
 		written[i].Locked = false
 	}
-	held, err := recordHeld(ctx, s.pool, written)
+	held, err := s.recordHeld(ctx, written)
 	if err != nil {
 		return nil, wrapRecord(err)
 	}
@@ -66,12 +66,12 @@ type claimKey struct{ ID, ClaimNo int64 }
 func (o *Outcome) claim() claimKey { return claimKey{o.Order.ID, o.Order.ClaimNo} }
 
 // recordHeld writes what holds and returns the claims that did.
-func recordHeld(ctx context.Context, db rowsQueryer, group []Outcome) (map[claimKey]bool, error) {
+func (s *Store) recordHeld(ctx context.Context, group []Outcome) (map[claimKey]bool, error) {
 	events := withEvents(group)
 	params := arrays(outcomeColumns(), group)
 	params = append(params, arrays(questionColumns(), group)...)
 	params = append(params, arrays(eventColumns(), events)...)
-	rows, err := db.Query(ctx, recordHeldSQL(), params...)
+	rows, err := s.pool.Query(ctx, s.recordSQL, params...)
 	if err != nil {
 		return nil, err
 	}
@@ -86,14 +86,13 @@ func recordHeld(ctx context.Context, db rowsQueryer, group []Outcome) (map[claim
 	return held, nil
 }
 
-// rowsQueryer is a pool or a transaction.
-type rowsQueryer interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
 func withEvents(group []Outcome) []Outcome {
 	return slices.DeleteFunc(slices.Clone(group), func(o Outcome) bool { return o.Event == "" })
 }
+
+// insertEvents precedes the rows, as e, of [eventColumns].
+const insertEvents = `INSERT INTO order_events (order_id, mid, mer_order_id, event, payload)
+    SELECT e.order_id, e.mid, e.mer_order_id, e.event, e.payload FROM `
 
 // recordHeldSQL writes orders, and the ledger and the events of those that held, and
 // tells whoever listens. Each CASE hides a condition from the planner, which would take
@@ -113,8 +112,7 @@ ledger AS (
     WHERE CASE WHEN (q.order_id, q.claim_no) IN (SELECT id, claim_no FROM held) THEN true ELSE false END
 ),
 told AS (
-    INSERT INTO order_events (order_id, mid, mer_order_id, event, payload)
-    SELECT e.order_id, e.mid, e.mer_order_id, e.event, e.payload FROM ` + unnest("e", eventColumns(), outcomes+questions) + `
+    ` + insertEvents + unnest("e", eventColumns(), outcomes+questions) + `
     WHERE CASE WHEN (e.order_id, e.claim_no) IN (SELECT id, claim_no FROM held) THEN true ELSE false END
     RETURNING true
 )
@@ -289,8 +287,7 @@ func insertEvidence(ctx context.Context, tx pgx.Tx, group []Outcome) error {
 	batch := &pgx.Batch{}
 	batch.Queue(insertSQL("order_queries", questionColumns()), arrays(questionColumns(), group)...)
 	if events := withEvents(group); len(events) > 0 {
-		batch.Queue("INSERT INTO order_events (order_id, mid, mer_order_id, event, payload) "+
-			"SELECT order_id, mid, mer_order_id, event, payload FROM "+unnest("e", eventColumns(), 0), arrays(eventColumns(), events)...)
+		batch.Queue(insertEvents+unnest("e", eventColumns(), 0), arrays(eventColumns(), events)...)
 		batch.Queue("NOTIFY order_events")
 	}
 	return tx.SendBatch(ctx, batch).Close()

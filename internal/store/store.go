@@ -36,8 +36,9 @@ const leastConns = 8
 
 // Store reads and writes the tables. It is safe for use by many goroutines.
 type Store struct {
-	pool  *pgxpool.Pool
-	found foundCache
+	pool      *pgxpool.Pool
+	found     foundCache
+	recordSQL string
 }
 
 // Open prepares a pool for url (any pgx URL or keyword string; the standard PG*
@@ -61,7 +62,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database pool: %w", err)
 	}
-	return &Store{pool: pool}, nil
+	return &Store{pool: pool, recordSQL: recordHeldSQL()}, nil
 }
 
 // CheckURL says what is wrong with a database URL, without connecting.
