@@ -64,7 +64,7 @@ type result struct {
 // with an error, which means that the orders could not be read or counted; an
 // answer that could not be written is in the summary.
 func (p *Poller) RunOnce(ctx context.Context, run Run) (Summary, error) {
-	ahead := 2 * p.Concurrency
+	ahead := 4 * p.Concurrency
 	if run.Selection != nil || run.DryRun || p.Rate > 0 {
 		// What is met only once must not wait until its lease is too short, and what
 		// is paid for from the budget must not wait for a burst of its own.

@@ -166,7 +166,7 @@ func TestDryRunWritesNothing(t *testing.T) {
 		t.Errorf("a dry run wrote (-before +after):\n%s", diff)
 	}
 	// And nothing of it keeps a real run from what is due.
-	if s := sweep(t, w.poller(t, workers(1)), Run{}); s.Asked != 10 {
+	if s := sweep(t, w.poller(t, workers(1)), Run{Once: true}); s.Asked != 10 {
 		t.Errorf("then asked %d", s.Asked)
 	}
 }

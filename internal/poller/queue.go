@@ -49,7 +49,7 @@ func (q *queue) next() (claimed, bool) {
 	for {
 		for i, c := range q.waiting {
 			if q.asking[c.MID] < q.most || q.closed {
-				q.waiting = append(q.waiting[:i], q.waiting[i+1:]...)
+				q.remove(i)
 				q.asking[c.MID]++
 				return c, true
 			}
@@ -59,6 +59,13 @@ func (q *queue) next() (claimed, bool) {
 		}
 		q.news.Wait()
 	}
+}
+
+// remove takes an order out of the waiting ones. As a rule that is the first.
+func (q *queue) remove(i int) {
+	copy(q.waiting[1:i+1], q.waiting[:i])
+	q.waiting[0] = claimed{}
+	q.waiting = q.waiting[1:]
 }
 
 // asked says that a worker is done with an order.

@@ -99,6 +99,7 @@ func (c Claim) statement() (string, pgx.StrictNamedArgs) {
 			page = pageByMerchant
 		}
 		args["newest"] = c.newest()
+		args["oldest"] = c.Limit - c.newest()
 		args["from_time"] = pgtype.Timestamptz{Time: c.From.NextQueryAt, Valid: true}
 		if c.From.ID == 0 {
 			args["from_time"] = pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}

@@ -97,10 +97,10 @@ lanes AS MATERIALIZED (
 // pageOfSelection is the page of a selection.
 const pageOfSelection = `
 page_selected AS MATERIALIZED (
-    SELECT o.id, o.mid ` + selectedPage + ` FOR UPDATE OF o SKIP LOCKED
+    SELECT o.id, o.mid, o.ctid ` + selectedPage + ` FOR UPDATE OF o SKIP LOCKED
 ),
 page AS (
-    SELECT id, mid, id AS place FROM page_selected ORDER BY id LIMIT (SELECT n FROM allowed)
+    SELECT id, mid, ctid AS spot, id AS place FROM page_selected ORDER BY id LIMIT (SELECT n FROM allowed)
 )`
 
 // pageOfAll is what is due of all merchants, in two lanes. Most of it are the orders
@@ -108,19 +108,20 @@ page AS (
 // customer may be waiting, so that no backlog keeps them from being asked about.
 // Where there is no backlog the lanes meet.
 //
+// Each lane locks its share and no more, for a lock is a write as well.
 // The limits are parameters: of one that comes from a subquery the planner knows
 // nothing, and it then sorts the whole backlog (1 s for a million orders). What is
 // locked here and not allowed in the end is free again with the statement.
 const pageOfAll = `
 page_oldest AS MATERIALIZED (
-    SELECT o.id, o.mid, o.next_query_at FROM orders o WHERE ` + isDue + `
+    SELECT o.id, o.mid, o.next_query_at, o.ctid FROM orders o WHERE ` + isDue + `
       AND (o.next_query_at, o.id) >= (@from_time::timestamptz, @from_id::bigint)
       AND (SELECT n FROM allowed) > 0
     ORDER BY o.next_query_at, o.id
-    LIMIT @limit FOR UPDATE OF o SKIP LOCKED
+    LIMIT @oldest FOR UPDATE OF o SKIP LOCKED
 ),
 page_newest AS MATERIALIZED (
-    SELECT o.id, o.mid, o.next_query_at FROM orders o WHERE ` + isDue + `
+    SELECT o.id, o.mid, o.next_query_at, o.ctid FROM orders o WHERE ` + isDue + `
       AND (SELECT n FROM allowed) > 0
     ORDER BY o.next_query_at DESC, o.id DESC
     LIMIT @newest FOR UPDATE OF o SKIP LOCKED
@@ -159,12 +160,12 @@ newest AS MATERIALIZED (
     ORDER BY p.next_query_at DESC, p.id DESC LIMIT 2 * @newest
 ),
 page_oldest AS MATERIALIZED (
-    SELECT o.id, o.mid, o.next_query_at FROM oldest JOIN orders o ON o.id = oldest.id WHERE ` + isDue + `
+    SELECT o.id, o.mid, o.next_query_at, o.ctid FROM oldest JOIN orders o ON o.id = oldest.id WHERE ` + isDue + `
     ORDER BY o.next_query_at, o.id
-    LIMIT @limit FOR UPDATE OF o SKIP LOCKED
+    LIMIT @oldest FOR UPDATE OF o SKIP LOCKED
 ),
 page_newest AS MATERIALIZED (
-    SELECT o.id, o.mid, o.next_query_at FROM newest JOIN orders o ON o.id = newest.id WHERE ` + isDue + `
+    SELECT o.id, o.mid, o.next_query_at, o.ctid FROM newest JOIN orders o ON o.id = newest.id WHERE ` + isDue + `
     ORDER BY o.next_query_at DESC, o.id DESC
     LIMIT @newest FOR UPDATE OF o SKIP LOCKED
 ),` + lanesMeet
@@ -173,23 +174,27 @@ page_newest AS MATERIALIZED (
 // all of its orders gets some of each lane.
 const lanesMeet = `
 page AS (
-    SELECT id, mid, min(place) AS place
+    SELECT id, mid, ctid AS spot, min(place) AS place
     FROM (
-        (SELECT id, mid, 3 * row_number() OVER (ORDER BY next_query_at DESC, id DESC) AS place
+        (SELECT id, mid, ctid, 3 * row_number() OVER (ORDER BY next_query_at DESC, id DESC) AS place
          FROM page_newest ORDER BY place LIMIT (SELECT newest FROM lanes))
         UNION ALL
-        (SELECT id, mid, row_number() OVER (ORDER BY next_query_at, id) AS place
+        (SELECT id, mid, ctid, row_number() OVER (ORDER BY next_query_at, id) AS place
          FROM page_oldest ORDER BY place LIMIT (SELECT n - newest FROM lanes))
     ) AS lane
-    GROUP BY id, mid
+    GROUP BY id, mid, ctid
 )`
 
 // claimTake leases what is allowed of the page, and pays for it. After a pause of
 // the breaker that is one order of the app, or of the merchant.
+//
+// The rows are found again by their place in the table, which no one can move while
+// they are locked. One that changed just before it was locked has its newest version
+// at a place that this statement cannot see: it is left to the next claim.
 const claimTake = `,
 claimable AS (
-    SELECT p.id
-    FROM (SELECT id, mid, row_number() OVER (PARTITION BY mid ORDER BY place, id) AS nth FROM page) AS p
+    SELECT p.spot
+    FROM (SELECT mid, spot, row_number() OVER (PARTITION BY mid ORDER BY place, id) AS nth FROM page) AS p
     LEFT JOIN unnest(@held_mids::text[], @held::int[]) AS h(mid, n) ON h.mid = p.mid
     WHERE (p.nth = 1 OR p.mid NOT IN (SELECT key FROM control WHERE scope = 'mid' AND half_open))
       AND (@merchant_most = 0 OR p.nth + coalesce(h.n, 0) <= @merchant_most)
@@ -201,7 +206,7 @@ claimed AS (
         claim_no = o.claim_no + 1,
         unrecorded_claims = o.unrecorded_claims + 1
     FROM claimable
-    WHERE o.id = claimable.id
+    WHERE o.ctid = claimable.spot
     RETURNING ` + orderColumns + `
 ),
 probes AS (

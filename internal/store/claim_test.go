@@ -324,3 +324,22 @@ func TestClaimCountsWhatWasNotRecorded(t *testing.T) {
 		t.Errorf("%d unrecorded after a record", n)
 	}
 }
+
+// A claim of all rows of a page leaves them there, so that it changes no index.
+func TestClaimStaysWithinThePage(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 1000)
+	d.exec(t, "CREATE TABLE was AS SELECT id, ctid AS place FROM orders")
+	worker := "payments-7d9f8b6c5d-x2x4v/1/0123456789abcdef"
+	orders, err := d.Claim(t.Context(), store.Claim{Worker: worker, Lease: time.Minute, Limit: 1000})
+	if err != nil || len(orders) != 1000 {
+		t.Fatal(len(orders), err)
+	}
+	moved := scan[int](t, d, `SELECT count(*) FROM orders JOIN was USING (id)
+		WHERE (orders.ctid::text::point)[0] <> (was.place::text::point)[0]`)
+	same := scan[int](t, d, "SELECT count(*) FROM orders JOIN was ON was.id = orders.id AND was.place = orders.ctid")
+	if moved > 0 || same > 0 {
+		t.Errorf("%d rows moved to another page, %d did not change", moved, same)
+	}
+}

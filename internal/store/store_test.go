@@ -41,7 +41,7 @@ type database struct {
 	conn *pgx.Conn
 }
 
-func open(t *testing.T) database {
+func open(t testing.TB) database {
 	t.Helper()
 	url := postgrestest.NewDatabase(t)
 	s, err := store.Open(t.Context(), url)
@@ -57,7 +57,7 @@ func open(t *testing.T) database {
 	return database{Store: s, url: url, conn: conn}
 }
 
-func (d database) exec(t *testing.T, sql string, args ...any) pgconn.CommandTag {
+func (d database) exec(t testing.TB, sql string, args ...any) pgconn.CommandTag {
 	t.Helper()
 	tag, err := d.conn.Exec(t.Context(), sql, args...)
 	if err != nil {
@@ -76,7 +76,7 @@ func scan[T any](t *testing.T, d database, sql string, args ...any) T {
 }
 
 // insert adds n orders that are due, with the numbers 319400000001 and up.
-func (d database) insert(t *testing.T, n int) {
+func (d database) insert(t testing.TB, n int) {
 	t.Helper()
 	d.exec(t, `INSERT INTO orders (mid, tid, mer_order_id, order_amount, next_query_at)
 		SELECT $1, $2, '3194' || lpad(i::text, 8, '0'), 100, now() - interval '1 hour' + i * interval '1 millisecond'
