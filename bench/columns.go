@@ -101,7 +101,7 @@ func question() []column {
 	}
 }
 
-// event are the columns of order_events, which only the product and the bare writer fill.
+// event are the columns of order_events.
 func event() []column {
 	return []column{
 		col("order_id", "bigint", func(a *answered) int64 { return a.order.ID }),

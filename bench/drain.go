@@ -28,8 +28,9 @@ func (l *lab) entrants() []entrant {
 // drain works backlogs off at a gateway that answers at once, which shows what everything but waiting costs.
 func (l *lab) drain(ctx context.Context, r *report) error {
 	const name = "drain"
+	lesser := []entrant{{loopWithoutEvents(), l.sizes.Loop}, {riverWithoutEvents(), l.sizes.River}}
 	for round := range l.sizes.Rounds {
-		for _, e := range l.entrants() {
+		for _, e := range append(l.entrants(), lesser...) {
 			one, err := l.try(ctx, trial{who: e.contestant, round: round, orders: e.orders, concurrency: usualConcurrency}, nil)
 			if err != nil {
 				return err
@@ -53,6 +54,10 @@ func (l *lab) drain(ctx context.Context, r *report) error {
 	r.add(name, "commits per order", median(r.of(name, us, commits)), "", atMost(0.05))
 	r.add(name, "round trips per order", median(r.of(counting, us, roundTrips)), "", atMost(0.05))
 	r.add(name, "WAL per order", median(r.of(name, us, wal)), "bytes", atMost(1600))
+	for _, e := range lesser {
+		r.add(name, "orders/s to "+e.name, against(e.name, rate), "×", goal{})
+		r.add(name, "Postgres CPU to "+e.name, against(e.name, serverCPU), "×", goal{})
+	}
 	r.add(name, "peak memory", median(r.of(name, us, peakMB)), "MB", goal{})
 	return nil
 }

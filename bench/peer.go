@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -39,7 +40,13 @@ type peer struct {
 	orders      int
 	update      string
 	insert      string
+	tell        string
+
+	withoutEvents bool // of the rows that the product writes
 }
+
+// withoutEvents is the end of a peer's kind that does less than the product.
+const withoutEvents = "-without-events"
 
 // peerCommand is `bench peer KIND`, the process of a peer.
 func peerCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -69,6 +76,7 @@ func peerCommand(ctx context.Context, args []string, stdout, stderr io.Writer) e
 }
 
 func (p *peer) compete(ctx context.Context, kind string) (summary, error) {
+	kind, p.withoutEvents = strings.CutSuffix(kind, withoutEvents)
 	switch kind {
 	case "loop":
 		return p.loop(ctx)
@@ -103,7 +111,8 @@ func (p *peer) open(ctx context.Context, database, gateway string) error {
 	p.update = "UPDATE orders SET " + list(columns, "%[2]s = $%[1]d") + `,
 		next_query_at = NULL, lease_until = NULL, claimed_by = NULL, last_error = NULL, updated_at = now()
 		WHERE id = $` + fmt.Sprint(len(columns)+1) + " AND status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY')"
-	p.insert = "INSERT INTO order_queries (" + list(question(), "%[2]s") + ") VALUES (" + list(question(), "$%[1]d") + ")"
+	p.insert = insertOne("order_queries", question())
+	p.tell = insertOne("order_events", event())
 	return nil
 }
 
@@ -122,7 +131,12 @@ func (p *peer) ask(ctx context.Context, o order) (*answered, error) {
 	return a, nil
 }
 
-// book writes an answer: the order and its row in the ledger.
+func insertOne(table string, columns []column) string {
+	return "INSERT INTO " + table + " (" + list(columns, "%[2]s") + ") VALUES (" + list(columns, "$%[1]d") + ")"
+}
+
+// book writes what the product writes of an answer: the order, its row in the ledger and the event. It notifies nobody,
+// which the product does once a group: a NOTIFY in each transaction would let them commit only one after the other.
 func (p *peer) book(ctx context.Context, tx pgx.Tx, a *answered) error {
 	tag, err := tx.Exec(ctx, p.update, append(ones(settlement(), a), a.order.ID)...)
 	if err != nil {
@@ -133,6 +147,12 @@ func (p *peer) book(ctx context.Context, tx pgx.Tx, a *answered) error {
 	}
 	if _, err := tx.Exec(ctx, p.insert, ones(question(), a)...); err != nil {
 		return fmt.Errorf("insert the question about order %d: %w", a.order.ID, err)
+	}
+	if p.withoutEvents {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, p.tell, ones(event(), a)...); err != nil {
+		return fmt.Errorf("insert the event of order %d: %w", a.order.ID, err)
 	}
 	return nil
 }

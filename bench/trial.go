@@ -76,6 +76,15 @@ func loopPeer() contestant    { return peerNamed("loop", "loop", nil) }
 func riverPeer() contestant   { return peerNamed("River tuned", "river", queueJobs) }
 func riverTxPeer() contestant { return peerNamed("River tx", "river-tx", queueJobs) }
 
+// Of those that write no events. The product is held against them as well, but its goals are for the same job.
+func loopWithoutEvents() contestant {
+	return peerNamed("loop without events", "loop"+withoutEvents, nil)
+}
+
+func riverWithoutEvents() contestant {
+	return peerNamed("River tuned without events", "river"+withoutEvents, queueJobs)
+}
+
 // try lets a contestant work off a backlog of its own. What is to be looked at before the database goes is for inspect.
 func (l *lab) try(ctx context.Context, t trial, inspect func(context.Context, *database) error) (result, error) {
 	l.progress("%s: %d orders, %v, %d in flight", t.who.name, t.orders, t.latency, t.concurrency)
