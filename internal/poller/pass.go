@@ -73,7 +73,7 @@ func (p *Poller) RunOnce(ctx context.Context, run Run) (Summary, error) {
 	x := &pass{
 		Poller: p, started: time.Now(), run: run, dryRun: run.DryRun, limiter: newLimiter(p.Rate), ahead: ahead,
 		queue:   newQueue(p.Concurrency),
-		results: make(chan result, 2*p.Concurrency),
+		results: make(chan result, 3*p.Concurrency),
 		changed: make(chan struct{}, 1),
 		summary: newSummary(),
 	}
