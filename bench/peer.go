@@ -127,7 +127,7 @@ func (p *peer) ask(ctx context.Context, o order) (*answered, error) {
 	if t.Status.Value != chinaums.StatusTradeSuccess || t.MID.Value != o.MID || t.MerOrderID.Value != o.MerOrderID || t.TotalAmount.Value != o.OrderAmount {
 		return nil, fmt.Errorf("order %d: not an answer to settle by: %s", o.ID, answer.Body)
 	}
-	a.took, a.answer, a.response = time.Since(a.at), answer, string(chinaums.Redact(answer.Body))
+	a.took, a.answer, a.response = time.Since(a.at), answer, string(answer.Redacted)
 	return a, nil
 }
 

@@ -67,7 +67,7 @@ func printable(text string) string {
 func printAnswer(w io.Writer, form string, a chinaums.Answer) error {
 	f := found{
 		HTTPStatus: a.HTTPStatus, ErrCode: a.Code, ErrMsg: a.Message,
-		TradeStatus: string(a.Trade.Status.Value), Response: chinaums.Redact(a.Body),
+		TradeStatus: string(a.Trade.Status.Value), Response: a.Redacted,
 	}
 	if a.Trade.TotalAmount.Present && a.Trade.TotalAmount.Err == nil {
 		f.TotalAmount = &a.Trade.TotalAmount.Value

@@ -16,11 +16,12 @@ var (
 
 // Answer is one answer of the gateway, filled as far as it is known also where an error comes with it.
 type Answer struct {
-	HTTPStatus int    // 0 when nothing came
-	Code       string // errCode; "" when missing, not readable, or given twice with different values
-	Message    string // errMsg, which the business layer writes, else errInfo, which the platform in front of it writes
-	Trade      Trade  // read whenever the body is one JSON object, whatever the HTTP status and the code
-	Body       []byte // as received, at most 1 MiB
+	HTTPStatus int             // 0 when nothing came
+	Code       string          // errCode; "" when missing, not readable, or given twice with different values
+	Message    string          // errMsg, which the business layer writes, else errInfo, which the platform in front of it writes
+	Trade      Trade           // read whenever the body is one JSON object, whatever the HTTP status and the code
+	Body       []byte          // as received, at most 1 MiB
+	Redacted   json.RawMessage // what may be kept of Body, as Redact has it
 }
 
 // Field is one field of an answer: absent (missing, "" or null; the zero Field), readable (Present, Value), or unreadable

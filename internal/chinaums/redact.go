@@ -26,29 +26,48 @@ const separators = "\xE2\x80"
 // and buyer names entirely. NUL, invalid UTF-8 and lone surrogates become U+FFFD, and numbers too large for numeric become texts.
 // A body that jsonb could not hold as it is (not JSON, a key given twice in one object, nesting beyond 64) is kept as one text.
 func Redact(body []byte) json.RawMessage {
+	_, kept, _ := read(body)
+	return kept
+}
+
+// read walks over a body once: it makes what Redact returns, and lists the members of the one object that the body is. Where it
+// is anything else, there is an error instead.
+func read(body []byte) (object, json.RawMessage, error) {
 	if len(body) == 0 {
-		return nil
+		return nil, nil, errNotObject
 	}
-	if json.Valid(body) {
-		r := redactor{in: cursor{string(body)}, out: make([]byte, 0, len(body))}
-		if r.value(0) {
-			return r.out
-		}
+	text := string(body)
+	if !json.Valid(body) {
+		return nil, jsonText(clean(text)), errNotObject
 	}
-	return jsonText(clean(string(body)))
+	r := redactor{in: cursor{text}, out: make([]byte, 0, len(body))}
+	isObject := r.in.next() == '{'
+	r.value(0)
+	if r.unfit {
+		r.out = jsonText(clean(text))
+	}
+	if !isObject {
+		return nil, r.out, errNotObject
+	}
+	return r.members, r.out, nil
 }
 
-// redactor copies one valid JSON document. Its methods report false where jsonb would refuse or lose something.
+// redactor copies one valid JSON document.
 type redactor struct {
-	in   cursor
-	out  []byte
-	keys []string // of the objects that are open, as they are written out, since that is how Postgres sees them
+	in      cursor
+	out     []byte
+	keys    []string // of the objects that are open, as they are written out, since that is how Postgres sees them
+	members object   // of the document itself
+	unfit   bool     // jsonb would refuse or lose something of it
 }
 
-func (r *redactor) value(depth int) bool {
+func (r *redactor) value(depth int) {
 	switch c := r.in.next(); {
+	case (c == '{' || c == '[') && depth < maxDepth:
+		r.composite(c == '{', depth+1)
 	case c == '{' || c == '[':
-		return depth < maxDepth && r.composite(c == '{', depth+1)
+		r.in.value()
+		r.unfit = true
 	case c == '"':
 		r.text(r.in.value())
 	case c == '-' || '0' <= c && c <= '9':
@@ -56,45 +75,54 @@ func (r *redactor) value(depth int) bool {
 	default:
 		r.out = append(r.out, r.in.value()...)
 	}
-	return true
 }
 
 // composite copies an object or an array. Its brackets and commas are where they must be, and so are copied as they come.
-func (r *redactor) composite(isObject bool, depth int) bool {
+func (r *redactor) composite(isObject bool, depth int) {
 	before := len(r.keys)
 	for r.copyByte(); ; {
 		switch c := r.in.next(); {
 		case c == '}' || c == ']':
 			r.copyByte()
-			return r.forgetKeys(before)
+			r.forgetKeys(before)
+			return
 		case c == ',':
 			r.copyByte()
-		case isObject && !r.member(depth), !isObject && !r.value(depth):
-			return false
+		case isObject:
+			r.member(depth)
+		default:
+			r.value(depth)
 		}
 	}
 }
 
 func (r *redactor) copyByte() { r.out = append(r.out, r.in.take(1)...) }
 
-// forgetKeys ends an object, or an array, which has no keys. It reports whether all were different.
-func (r *redactor) forgetKeys(before int) bool {
+// forgetKeys ends an object, or an array, which has no keys. A key given twice is one that jsonb would lose.
+func (r *redactor) forgetKeys(before int) {
 	keys := r.keys[before:]
 	r.keys = r.keys[:before]
 	slices.Sort(keys)
-	return len(slices.Compact(keys)) == len(keys)
+	if len(slices.Compact(keys)) < len(keys) {
+		r.unfit = true
+	}
 }
 
-func (r *redactor) member(depth int) bool {
-	quoted := r.in.value()
-	r.keys = append(r.keys, r.text(quoted))
+func (r *redactor) member(depth int) {
+	key, written := r.text(r.in.value())
+	r.keys = append(r.keys, written)
 	r.in.next()
 	r.copyByte() // the colon
-	if secret, _ := findName(unquote(quoted), 0); secret != "" {
+	r.in.next()
+	from := r.in.rest
+	if secret, _ := findName(key, 0); secret != "" {
 		r.masked(secret)
-		return true
+	} else {
+		r.value(depth)
 	}
-	return r.value(depth)
+	if depth == 1 {
+		r.members.add(key, from[:len(from)-len(r.in.rest)])
+	}
 }
 
 // masked writes the mask of a secret in the place of its value, whatever form that has.
@@ -106,21 +134,22 @@ func (r *redactor) masked(secret string) {
 	r.out = append(r.out, jsonText(mask(secret, text))...)
 }
 
-// text writes a string out and returns what it says then. Most are written as they were, which saves an encoder for each.
-func (r *redactor) text(quoted string) string {
-	written := quoted[1 : len(quoted)-1]
-	if isPlain(written) {
+// text writes a string out, as it was where that is possible, which saves an encoder for each. It returns what the string says,
+// and what is written.
+func (r *redactor) text(quoted string) (said, kept string) {
+	inside := quoted[1 : len(quoted)-1]
+	if isPlain(inside) {
 		r.out = append(r.out, quoted...)
-		return written
+		return inside, inside
 	}
-	s := unquote(quoted)
-	kept := clean(s)
-	if s == written && kept == s && !strings.Contains(s, separators) {
+	said = unquote(quoted)
+	kept = clean(said)
+	if said == inside && kept == said && !strings.Contains(said, separators) {
 		r.out = append(r.out, quoted...)
 	} else {
 		r.out = append(r.out, jsonText(kept)...)
 	}
-	return kept
+	return said, kept
 }
 
 // number keeps a number as it is written, as a text where it is too long or too large for numeric.

@@ -91,7 +91,7 @@ func (c *Client) fetchToken(ctx context.Context, credentials Credentials) (acces
 		return accessToken{}, noToken(ClassTransient, Answer{}, err)
 	}
 	answer, err := c.roundTrip(request)
-	o, notRead := readObject(answer.Body)
+	o, _, notRead := read(answer.Body)
 	if err == nil {
 		err = notRead
 	}

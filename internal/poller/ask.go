@@ -112,7 +112,7 @@ func (p *Poller) roundTrip(ctx context.Context, c claimed, question *store.Quest
 	question.ErrCode = answer.Code
 	question.ErrMsg = answer.Message
 	question.TradeStatus = string(answer.Trade.Status.Value)
-	question.Response = chinaums.Redact(answer.Body)
+	question.Response = answer.Redacted
 	if trouble != nil && question.ErrMsg == "" {
 		question.ErrMsg = trouble.Error()
 	}
