@@ -72,8 +72,9 @@ type usageError struct{ error }
 func (e usageError) Unwrap() error { return e.error }
 
 // gcPercent trades some memory for time: live data are a few megabytes, and a drain
-// spends a fifth less CPU than with Go's 100. GOGC in the environment overrules it.
-const gcPercent = 200
+// spends an eighth less CPU than with Go's 100. 200 would bring 2 % more, and take
+// seven megabytes. GOGC in the environment overrules it.
+const gcPercent = 150
 
 func main() {
 	if os.Getenv("GOGC") == "" {

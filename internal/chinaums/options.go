@@ -46,6 +46,7 @@ func New(o Options) (*Client, error) {
 		url:       o.url(o.Path),
 		tokenURL:  o.url(TokenPath),
 		timeout:   o.Timeout,
+		passed:    fmt.Errorf("the request timeout of %v passed", o.Timeout),
 		now:       defaultNow(o.Now),
 		rand:      defaultRand(o.Rand),
 		transport: o.transport(),

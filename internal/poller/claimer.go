@@ -207,7 +207,7 @@ func (x *pass) room() int {
 }
 
 // least is for how many orders there has to be room.
-func (x *pass) least() int { return max(1, x.ahead/2) }
+func (x *pass) least() int { return max(1, 3*x.ahead/4) }
 
 // want is how many orders to claim for an account now.
 func (x *pass) want(s *source) int {

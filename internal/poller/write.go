@@ -35,9 +35,9 @@ type parked struct {
 // not be written because its row was locked waits aside and holds up nobody.
 func (x *pass) write(ctx context.Context) {
 	told := time.Now()
+	var came batch // used again and again
 	for open := true; open || len(x.parked) > 0; {
-		var came batch
-		came, open = x.arrived(open)
+		came, open = x.arrived(open, came.emptied())
 		x.giveBack(ctx, came.returned)
 		x.settle(ctx, append(came.outcomes, x.unpark(ctx)...))
 		x.waiting.Store(int64(len(x.parked)))
@@ -60,13 +60,15 @@ func (b *batch) add(r result) {
 	b.outcomes = append(b.outcomes, r.outcome)
 }
 
+func (b *batch) emptied() batch { return batch{outcomes: b.outcomes[:0]} }
+
 func (b *batch) len() int { return len(b.outcomes) + len(b.returned) }
 
 // arrived waits for a result, while there are any to come, and returns it with all
 // that can be had without waiting, or within [gatherFor] while they are few. It does
 // not wait long for the sake of parked outcomes, and not for new results while there
 // are too many of those.
-func (x *pass) arrived(open bool) (came batch, stillOpen bool) {
+func (x *pass) arrived(open bool, came batch) (filled batch, stillOpen bool) {
 	results, retry := x.results, (<-chan time.Time)(nil)
 	if len(x.parked) > 0 {
 		retry = time.After(lockedAgain)

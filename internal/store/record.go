@@ -86,8 +86,13 @@ func (s *Store) recordHeld(ctx context.Context, group []Outcome) (map[claimKey]b
 	return held, nil
 }
 
+// withEvents are those of a group that have an event: in a backlog of paid orders, all.
 func withEvents(group []Outcome) []Outcome {
-	return slices.DeleteFunc(slices.Clone(group), func(o Outcome) bool { return o.Event == "" })
+	silent := func(o Outcome) bool { return o.Event == "" }
+	if !slices.ContainsFunc(group, silent) {
+		return group
+	}
+	return slices.DeleteFunc(slices.Clone(group), silent)
 }
 
 // insertEvents precedes the rows, as e, of [eventColumns].
