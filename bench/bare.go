@@ -64,7 +64,7 @@ func writeGroup(ctx context.Context, tx pgx.Tx, group []answered, events bool) e
 	columns := append(settlement(), question()[0]) // and the id
 	_, err := tx.Exec(ctx, `
 		UPDATE orders AS o SET `+list(settlement(), "%[2]s = r.%[2]s")+`, next_query_at = NULL, lease_until = NULL, updated_at = now()
-		FROM unnest(`+list(columns, "$%[1]d::%[3]s[]")+`) AS r(`+list(columns, "%[2]s")+`)
+		FROM (SELECT `+list(columns, sideBySide)+`) AS r
 		WHERE o.id = r.order_id AND o.status = 'UNKNOWN'`, arrays(columns, group)...)
 	if err != nil {
 		return err
@@ -78,6 +78,9 @@ func writeGroup(ctx context.Context, tx pgx.Tx, group []answered, events bool) e
 	return tx.SendBatch(ctx, batch).Close()
 }
 
+// sideBySide reads arrays in a list of results: in FROM each would be stored on its own first.
+const sideBySide = "unnest($%[1]d::%[4]s[])::%[3]s AS %[2]s"
+
 func insertMany(table string, columns []column) string {
-	return "INSERT INTO " + table + " (" + list(columns, "%[2]s") + ") SELECT * FROM unnest(" + list(columns, "$%[1]d::%[3]s[]") + ")"
+	return "INSERT INTO " + table + " (" + list(columns, "%[2]s") + ") SELECT " + list(columns, sideBySide)
 }

@@ -138,11 +138,15 @@ func arrays(columns []column, group []answered) []any {
 	return values
 }
 
-// list joins the columns, each written by a format of its number (1), name (2) and type (3).
+// list joins the columns, each written by a format of its number (1), name (2), type (3) and the type that is sent (4).
 func list(columns []column, format string) string {
 	parts := make([]string, len(columns))
 	for i, c := range columns {
-		parts[i] = fmt.Sprintf(format, i+1, c.name, c.typ)
+		sent := c.typ
+		if sent == "jsonb" {
+			sent = "text" // cast row by row: that of a whole array keeps all that the reading of JSON takes
+		}
+		parts[i] = fmt.Sprintf(format, i+1, c.name, c.typ, sent)
 	}
 	return strings.Join(parts, ", ")
 }
