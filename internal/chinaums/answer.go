@@ -21,7 +21,7 @@ type Answer struct {
 	Message    string          // errMsg, which the business layer writes, else errInfo, which the platform in front of it writes
 	Trade      Trade           // read whenever the body is one JSON object, whatever the HTTP status and the code
 	Body       []byte          // as received, at most 1 MiB
-	Redacted   json.RawMessage // what may be kept of Body, as Redact has it
+	Redacted   json.RawMessage // what may be kept of Body: JSON for jsonb, bank card number and buyer name masked; nil when nothing came
 }
 
 // Field is one field of an answer: absent (missing, "" or null; the zero Field), readable (Present, Value), or unreadable

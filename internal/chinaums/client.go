@@ -13,7 +13,7 @@
 // the caller must see a trade status that came with an error, to keep it as evidence.
 //
 // The body is untrusted: bounded to 1 MiB, read key by key (see Field) so that one strange field costs that field alone, and
-// masked by Redact before anything keeps it. Answers are not signed: trust in them rests on TLS.
+// masked (Answer.Redacted) before anything keeps it. Answers are not signed: trust in them rests on TLS.
 package chinaums
 
 import (

@@ -195,3 +195,24 @@ func TestDecodeStatus(t *testing.T) {
 		}
 	}
 }
+
+// What jsonb cannot hold as it is costs the answer its form in the ledger, and none of its fields.
+func TestDecodeBehindWhatCannotBeKept(t *testing.T) {
+	t.Parallel()
+	for name, member := range map[string]string{
+		"nested key twice":  `"billPayment":{"a":1,"b":{"c":1,"c":2}}`,
+		"key twice":         `"merName":"a","merName":"b"`,
+		"too deep":          `"billPayment":` + strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth),
+		"much too deep":     `"billPayment":` + strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000),
+		"array in the text": `"a":[{"b":1,"b":1}],"bankCardNo":"6222021234567890123"`,
+	} {
+		got, err := decoded(`{"errCode":"SUCCESS",` + member + `,"status":"TRADE_SUCCESS","totalAmount":"12"}`)
+		if err != nil || got.Code != "SUCCESS" || got.Trade.Status != status(StatusTradeSuccess) || got.Trade.TotalAmount != fen(12) {
+			t.Errorf("%s: %v, %q, %v, %v", name, err, got.Code, got.Trade.Status, got.Trade.TotalAmount)
+		}
+		var kept string
+		if err := json.Unmarshal(got.Redacted, &kept); err != nil || !strings.Contains(kept, "TRADE_SUCCESS") || strings.Contains(kept, "62220212") {
+			t.Errorf("%s: kept %.80s, %v", name, got.Redacted, err)
+		}
+	}
+}

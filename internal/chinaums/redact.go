@@ -20,18 +20,12 @@ const replacement = "\uFFFD"
 // separators begins U+2028 and U+2029, the only characters beyond ASCII that are written as escapes.
 const separators = "\xE2\x80"
 
-// Redact returns what may be kept of a body, always JSON that Postgres takes as jsonb; nil for an empty body.
+// read walks over a body once. It lists the members of the one object that the body is, with an error where it is anything else,
+// and returns what may be kept of it, always JSON that Postgres takes as jsonb; nil for an empty body.
 //
 // At any depth, also inside texts that hold JSON themselves, bank card numbers are masked to at most their last four characters
 // and buyer names entirely. NUL, invalid UTF-8 and lone surrogates become U+FFFD, and numbers too large for numeric become texts.
 // A body that jsonb could not hold as it is (not JSON, a key given twice in one object, nesting beyond 64) is kept as one text.
-func Redact(body []byte) json.RawMessage {
-	_, kept, _ := read(body)
-	return kept
-}
-
-// read walks over a body once: it makes what Redact returns, and lists the members of the one object that the body is. Where it
-// is anything else, there is an error instead.
 func read(body []byte) (object, json.RawMessage, error) {
 	if len(body) == 0 {
 		return nil, nil, errNotObject
