@@ -178,6 +178,7 @@ func supersede(ctx context.Context, tx pgx.Tx, late []*Outcome) error {
 		return err
 	}
 	var fresh []Outcome
+	reasons := make(map[int64]string) // of orders that this group has set
 	for _, o := range late {
 		row, found := rows[o.claim()]
 		switch {
@@ -195,7 +196,13 @@ func supersede(ctx context.Context, tx pgx.Tx, late []*Outcome) error {
 				continue
 			}
 		}
+		if reason, set := reasons[row.ID]; set {
+			row.ReviewReason = &reason // two claims of one order are one conflict
+		}
 		o.supersededBy(row, found)
+		if o.ReviewReason != "" {
+			reasons[row.ID] = o.ReviewReason
+		}
 		if err := updateSuperseded(ctx, tx, *o); err != nil {
 			return err
 		}

@@ -166,22 +166,28 @@ func TestRecordKeepsTheEvidenceOfWhoCameLate(t *testing.T) {
 	}
 }
 
-// A second late answer of the same kind is one conflict, not two.
+// A second late answer of the same kind is one conflict, not two, be it in a group of its own or in the same.
 func TestRecordTellsOfAConflictOnce(t *testing.T) {
 	t.Parallel()
-	d := open(t)
-	d.insert(t, 1)
-	first := settled(d.claimOne(t))
-	d.exec(t, `UPDATE orders SET lease_until = now() - interval '1 second'`)
-	second := settled(d.claimOne(t))
-	d.exec(t, `UPDATE orders SET status = 'TRADE_CLOSED'`)
-	d.record(t, first)
-	d.record(t, second)
-	if n := scan[int](t, d, `SELECT count(*) FROM order_events`); n != 1 {
-		t.Errorf("%d events, want 1", n)
-	}
-	if n := scan[int](t, d, `SELECT count(*) FROM order_queries`); n != 2 {
-		t.Errorf("%d ledger rows, want 2", n)
+	for _, together := range []bool{false, true} {
+		d := open(t)
+		d.insert(t, 1)
+		first := settled(d.claimOne(t))
+		d.exec(t, `UPDATE orders SET lease_until = now() - interval '1 second'`)
+		second := settled(d.claimOne(t))
+		d.exec(t, `UPDATE orders SET status = 'TRADE_CLOSED'`)
+		if together {
+			d.record(t, first, second)
+		} else {
+			d.record(t, first)
+			d.record(t, second)
+		}
+		if n := scan[int](t, d, `SELECT count(*) FROM order_events`); n != 1 {
+			t.Errorf("together %t: %d events, want 1", together, n)
+		}
+		if n := scan[int](t, d, `SELECT count(*) FROM order_queries WHERE decision = 'review' AND reason = 'conflict'`); n != 2 {
+			t.Errorf("together %t: %d ledger rows of the conflict, want 2", together, n)
+		}
 	}
 }
 
