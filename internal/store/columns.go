@@ -189,33 +189,18 @@ func arrays(columns []column, group []Outcome) []any {
 
 // unnest are the rows of columns whose parameters follow so many others, under a name. The arrays are read side by side,
 // as they are in a list of results; in FROM, each would be stored on its own first, which cost a tenth of the statement.
-// What is sent as text is still text: see [values].
+// What is sent as text is cast row by row, for what the server needs to read a JSON text it keeps until the end of the
+// row, or, if the array were cast, of the whole array: that was another tenth.
 func unnest(as string, columns []column, before int) string {
 	list := make([]string, len(columns))
 	for i, c := range columns {
-		typ := c.typ
-		if c.asText() {
-			typ = "text"
+		sent := c.typ
+		if c.typ == "date" || c.typ == "jsonb" {
+			sent = "text"
 		}
-		list[i] = fmt.Sprintf("unnest($%d::%s[]) AS %s", before+i+1, typ, c.name)
+		list[i] = fmt.Sprintf("unnest($%d::%s[])::%s AS %s", before+i+1, sent, c.typ, c.name)
 	}
 	return fmt.Sprintf("(SELECT %s) AS %s", strings.Join(list, ", "), as)
-}
-
-// asText reports whether a column is sent as text.
-func (c column) asText() bool { return c.typ == "date" || c.typ == "jsonb" }
-
-// values are the columns of such rows in their own types. Row by row, for what the server needs to read a JSON text it
-// keeps until the end of the row, or, if a whole array were cast, of the array: that was another tenth.
-func values(from string, columns []column) string {
-	list := make([]string, len(columns))
-	for i, c := range columns {
-		list[i] = from + "." + c.name
-		if c.asText() {
-			list[i] += "::" + c.typ
-		}
-	}
-	return strings.Join(list, ", ")
 }
 
 func names(columns []column) string {
@@ -227,7 +212,7 @@ func names(columns []column) string {
 }
 
 func insertSQL(table string, columns []column) string {
-	return fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s", table, names(columns), values("r", columns), unnest("r", columns, 0))
+	return fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM %s", table, names(columns), unnest("r", columns, 0))
 }
 
 func first(held string, answered *string) string {

@@ -97,7 +97,7 @@ func withEvents(group []Outcome) []Outcome {
 
 // insertEvents precedes the rows, as e, of [eventColumns].
 const insertEvents = `INSERT INTO order_events (order_id, mid, mer_order_id, event, payload)
-    SELECT e.order_id, e.mid, e.mer_order_id, e.event, e.payload::jsonb FROM `
+    SELECT e.order_id, e.mid, e.mer_order_id, e.event, e.payload FROM `
 
 // recordHeldSQL writes orders, and the ledger and the events of those that held, and
 // tells whoever listens. Each CASE hides a condition from the planner, which would take
@@ -105,7 +105,7 @@ const insertEvents = `INSERT INTO order_events (order_id, mid, mer_order_id, eve
 func recordHeldSQL() string {
 	outcomes, questions := len(outcomeColumns()), len(questionColumns())
 	return `WITH r AS (
-    SELECT ` + values("r", outcomeColumns()) + ` FROM ` + unnest("r", outcomeColumns(), 0) + `
+    SELECT * FROM ` + unnest("r", outcomeColumns(), 0) + `
 ),
 free AS (
     SELECT o.id FROM orders AS o WHERE o.id = ANY ($1::bigint[]) FOR UPDATE SKIP LOCKED
@@ -113,7 +113,7 @@ free AS (
 held AS (` + updateOrdersSQL() + `),
 ledger AS (
     INSERT INTO order_queries (` + names(questionColumns()) + `)
-    SELECT ` + values("q", questionColumns()) + ` FROM ` + unnest("q", questionColumns(), outcomes) + `
+    SELECT * FROM ` + unnest("q", questionColumns(), outcomes) + `
     WHERE CASE WHEN (q.order_id, q.claim_no) IN (SELECT id, claim_no FROM held) THEN true ELSE false END
 ),
 told AS (

@@ -185,6 +185,9 @@ func TestRecordTellsOfAConflictOnce(t *testing.T) {
 		if n := scan[int](t, d, `SELECT count(*) FROM order_events`); n != 1 {
 			t.Errorf("together %t: %d events, want 1", together, n)
 		}
+		if n := scan[int](t, d, `SELECT count(*) FROM order_queries`); n != 2 {
+			t.Errorf("together %t: %d ledger rows, want 2", together, n)
+		}
 		if n := scan[int](t, d, `SELECT count(*) FROM order_queries WHERE decision = 'review' AND reason = 'conflict'`); n != 2 {
 			t.Errorf("together %t: %d ledger rows of the conflict, want 2", together, n)
 		}
