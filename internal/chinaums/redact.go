@@ -34,7 +34,7 @@ func read(body []byte) (object, json.RawMessage, error) {
 	if !json.Valid(body) {
 		return nil, jsonText(clean(text)), errNotObject
 	}
-	r := redactor{in: cursor{text}, out: make([]byte, 0, len(body))}
+	r := redactor{in: cursor{text}, out: make([]byte, 0, len(body)), keys: make([]string, 0, usualMembers)}
 	isObject := r.in.next() == '{'
 	r.value(0)
 	if r.unfit {

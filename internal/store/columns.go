@@ -13,51 +13,52 @@ import (
 // column is one array of an unnest: a whole group of outcomes is one statement
 // with as many parameters as there are columns, however many outcomes it has.
 type column struct {
-	name  string
-	typ   string
-	array func(group []Outcome) any
+	name       string
+	typ        string // in the table
+	sent       string // in the parameter
+	oid, array uint32 // of sent
+	cell       func(buf []byte, o *Outcome) []byte
 }
 
-// col makes a column. The element type T is one that the driver knows without
-// asking the server, for behind a pooler it may not ask.
-func col[T any](name, typ string, of func(o *Outcome) T) column {
-	return column{name, typ, func(group []Outcome) any {
-		values := make([]T, len(group))
-		for i := range group {
-			values[i] = of(&group[i])
-		}
-		return values
-	}}
+// col makes a column of the type that its values are sent as.
+func col[T any](name string, k kind[T], of func(o *Outcome) T) column {
+	return column{name, k.name, k.name, k.oid, k.array, func(buf []byte, o *Outcome) []byte { return k.cell(buf, of(o)) }}
+}
+
+// as casts a column to another type.
+func (c column) as(typ string) column {
+	c.typ = typ
+	return c
 }
 
 // outcomeColumns is what a write of orders needs of an outcome.
 func outcomeColumns() []column {
 	return append([]column{
-		col("id", "bigint", func(o *Outcome) int64 { return o.Order.ID }),
-		col("claim_no", "bigint", func(o *Outcome) int64 { return o.Order.ClaimNo }),
-		col("status_read", "text", func(o *Outcome) string { return string(o.Order.Status) }),
-		col("review_read", "text", func(o *Outcome) *string { return nullText(o.Order.ReviewReason) }),
-		col("status", "text", func(o *Outcome) string { return string(o.Status) }),
-		col("next_query_at", "timestamptz", func(o *Outcome) *time.Time { return o.NextQueryAt }),
-		col("spent", "int", func(o *Outcome) int32 { return o.spent() }),
-		col("queried_at", "timestamptz", func(o *Outcome) time.Time { return o.Question.At }),
-		col("last_error", "text", func(o *Outcome) *string { return nullText(safe(o.LastError)) }),
-		col("resolves", "boolean", func(o *Outcome) bool { return o.resolves() }),
-		col("settles", "boolean", func(o *Outcome) bool { return o.Decision == Settled }),
-		col("review_reason", "text", func(o *Outcome) *string { return nullText(o.ReviewReason) }),
-		col("review_note", "text", func(o *Outcome) *string { return nullText(safe(o.ReviewNote)) }),
-		col("mer_order_id", "text", func(o *Outcome) *string { return o.Settlement.MerOrderID }),
-		col("target_order_id", "text", func(o *Outcome) *string { return o.Settlement.TargetOrderID }),
+		col("id", bigint(), func(o *Outcome) int64 { return o.Order.ID }),
+		col("claim_no", bigint(), func(o *Outcome) int64 { return o.Order.ClaimNo }),
+		col("status_read", text(), func(o *Outcome) string { return string(o.Order.Status) }),
+		col("review_read", filled(text()), func(o *Outcome) string { return o.Order.ReviewReason }),
+		col("status", text(), func(o *Outcome) string { return string(o.Status) }),
+		col("next_query_at", nullable(timestamptz()), func(o *Outcome) *time.Time { return o.NextQueryAt }),
+		col("spent", bigint(), func(o *Outcome) int64 { return o.spent() }).as("int"),
+		col("queried_at", timestamptz(), func(o *Outcome) time.Time { return o.Question.At }),
+		col("last_error", filled(text()), func(o *Outcome) string { return safe(o.LastError) }),
+		col("resolves", boolean(), func(o *Outcome) bool { return o.resolves() }),
+		col("settles", boolean(), func(o *Outcome) bool { return o.Decision == Settled }),
+		col("review_reason", filled(text()), func(o *Outcome) string { return o.ReviewReason }),
+		col("review_note", filled(text()), func(o *Outcome) string { return safe(o.ReviewNote) }),
+		col("mer_order_id", nullable(text()), func(o *Outcome) *string { return o.Settlement.MerOrderID }),
+		col("target_order_id", nullable(text()), func(o *Outcome) *string { return o.Settlement.TargetOrderID }),
 	}, settlementColumns()...)
 }
 
 // settlementColumns are the columns of orders that only a settlement fills.
 func settlementColumns() []column {
 	amount := func(name string, of func(*Settlement) *int64) column {
-		return col(name, "bigint", func(o *Outcome) *int64 { return of(&o.Settlement) })
+		return col(name, nullable(bigint()), func(o *Outcome) *int64 { return of(&o.Settlement) })
 	}
-	text := func(name string, of func(*Settlement) *string) column {
-		return col(name, "text", func(o *Outcome) *string { return of(&o.Settlement) })
+	word := func(name string, of func(*Settlement) *string) column {
+		return col(name, nullable(text()), func(o *Outcome) *string { return of(&o.Settlement) })
 	}
 	return []column{
 		amount("total_amount", func(s *Settlement) *int64 { return s.TotalAmount }),
@@ -70,57 +71,57 @@ func settlementColumns() []column {
 		amount("coupon_other_contribute", func(s *Settlement) *int64 { return s.CouponOtherContribute }),
 		amount("buyer_cash_pay_amt", func(s *Settlement) *int64 { return s.BuyerCashPayAmt }),
 		amount("refund_amount", func(s *Settlement) *int64 { return s.RefundAmount }),
-		col("pay_time", "timestamptz", func(o *Outcome) *time.Time { return o.Settlement.PayTime }),
-		col("settle_date", "date", func(o *Outcome) *string { return o.settleDate() }),
-		text("seq_id", func(s *Settlement) *string { return s.SeqID }),
-		text("ref_id", func(s *Settlement) *string { return s.RefID }),
-		text("settle_ref_id", func(s *Settlement) *string { return s.SettleRefID }),
-		text("target_sys", func(s *Settlement) *string { return s.TargetSys }),
-		text("target_status", func(s *Settlement) *string { return s.TargetStatus }),
-		text("target_mid", func(s *Settlement) *string { return s.TargetMID }),
-		text("buyer_id", func(s *Settlement) *string { return s.BuyerID }),
-		text("sub_buyer_id", func(s *Settlement) *string { return s.SubBuyerID }),
-		text("bank_info", func(s *Settlement) *string { return s.BankInfo }),
-		text("card_attr", func(s *Settlement) *string { return s.CardAttr }),
-		text("bill_funds", func(s *Settlement) *string { return s.BillFunds }),
-		text("bill_funds_desc", func(s *Settlement) *string { return s.BillFundsDesc }),
-		text("activity_ids", func(s *Settlement) *string { return s.ActivityIDs }),
+		col("pay_time", nullable(timestamptz()), func(o *Outcome) *time.Time { return o.Settlement.PayTime }),
+		col("settle_date", filled(text()), func(o *Outcome) string { return o.settleDate() }).as("date"),
+		word("seq_id", func(s *Settlement) *string { return s.SeqID }),
+		word("ref_id", func(s *Settlement) *string { return s.RefID }),
+		word("settle_ref_id", func(s *Settlement) *string { return s.SettleRefID }),
+		word("target_sys", func(s *Settlement) *string { return s.TargetSys }),
+		word("target_status", func(s *Settlement) *string { return s.TargetStatus }),
+		word("target_mid", func(s *Settlement) *string { return s.TargetMID }),
+		word("buyer_id", func(s *Settlement) *string { return s.BuyerID }),
+		word("sub_buyer_id", func(s *Settlement) *string { return s.SubBuyerID }),
+		word("bank_info", func(s *Settlement) *string { return s.BankInfo }),
+		word("card_attr", func(s *Settlement) *string { return s.CardAttr }),
+		word("bill_funds", func(s *Settlement) *string { return s.BillFunds }),
+		word("bill_funds_desc", func(s *Settlement) *string { return s.BillFundsDesc }),
+		word("activity_ids", func(s *Settlement) *string { return s.ActivityIDs }),
 	}
 }
 
 // questionColumns are the columns of order_queries. Its texts are made safe, for
 // evidence must never fail to be written.
 func questionColumns() []column {
-	text := func(name string, of func(*Outcome) string) column {
-		return col(name, "text", func(o *Outcome) *string { return nullText(safe(of(o))) })
+	word := func(name string, of func(*Outcome) string) column {
+		return col(name, filled(text()), func(o *Outcome) string { return safe(of(o)) })
 	}
 	return []column{
-		col("order_id", "bigint", func(o *Outcome) int64 { return o.Order.ID }),
-		col("claim_no", "bigint", func(o *Outcome) int64 { return o.Order.ClaimNo }),
-		col("queried_at", "timestamptz", func(o *Outcome) time.Time { return o.Question.At }),
-		col("duration_ms", "bigint", func(o *Outcome) int64 { return o.Question.Duration.Milliseconds() }),
-		col("round_trips", "int", func(o *Outcome) int32 { return int32(o.Question.RoundTrips) }),
-		text("worker", func(o *Outcome) string { return o.Question.Worker }),
-		col("http_status", "int", func(o *Outcome) *int32 { return nullInt(o.Question.HTTPStatus) }),
-		text("err_code", func(o *Outcome) string { return short(o.Question.ErrCode) }),
-		text("err_msg", func(o *Outcome) string { return short(o.Question.ErrMsg) }),
-		text("trade_status", func(o *Outcome) string { return short(o.Question.TradeStatus) }),
-		text("decision", func(o *Outcome) string { return string(o.Decision) }),
-		text("reason", func(o *Outcome) string { return o.Reason }),
-		col("next_query_at", "timestamptz", func(o *Outcome) *time.Time { return o.NextQueryAt }),
-		col("response", "jsonb", func(o *Outcome) *string { return nullText(string(o.Question.Response)) }),
+		col("order_id", bigint(), func(o *Outcome) int64 { return o.Order.ID }),
+		col("claim_no", bigint(), func(o *Outcome) int64 { return o.Order.ClaimNo }),
+		col("queried_at", timestamptz(), func(o *Outcome) time.Time { return o.Question.At }),
+		col("duration_ms", bigint(), func(o *Outcome) int64 { return o.Question.Duration.Milliseconds() }),
+		col("round_trips", bigint(), func(o *Outcome) int64 { return int64(o.Question.RoundTrips) }).as("int"),
+		word("worker", func(o *Outcome) string { return o.Question.Worker }),
+		col("http_status", nullable(bigint()), func(o *Outcome) *int64 { return nullInt(o.Question.HTTPStatus) }).as("int"),
+		word("err_code", func(o *Outcome) string { return short(o.Question.ErrCode) }),
+		word("err_msg", func(o *Outcome) string { return short(o.Question.ErrMsg) }),
+		word("trade_status", func(o *Outcome) string { return short(o.Question.TradeStatus) }),
+		word("decision", func(o *Outcome) string { return string(o.Decision) }),
+		word("reason", func(o *Outcome) string { return o.Reason }),
+		col("next_query_at", nullable(timestamptz()), func(o *Outcome) *time.Time { return o.NextQueryAt }),
+		col("response", filled(raw()), func(o *Outcome) []byte { return o.Question.Response }).as("jsonb"),
 	}
 }
 
 // eventColumns are the columns of order_events, and the claim that they are of.
 func eventColumns() []column {
 	return []column{
-		col("order_id", "bigint", func(o *Outcome) int64 { return o.Order.ID }),
-		col("mid", "text", func(o *Outcome) string { return o.Order.MID }),
-		col("mer_order_id", "text", func(o *Outcome) *string { return nullText(o.merOrderID()) }),
-		col("event", "text", func(o *Outcome) string { return o.Event }),
-		col("payload", "jsonb", func(o *Outcome) string { return string(o.payload()) }),
-		col("claim_no", "bigint", func(o *Outcome) int64 { return o.Order.ClaimNo }),
+		col("order_id", bigint(), func(o *Outcome) int64 { return o.Order.ID }),
+		col("mid", text(), func(o *Outcome) string { return o.Order.MID }),
+		col("mer_order_id", filled(text()), func(o *Outcome) string { return o.merOrderID() }),
+		col("event", text(), func(o *Outcome) string { return o.Event }),
+		col("payload", raw(), func(o *Outcome) []byte { return o.payload() }).as("jsonb"),
+		col("claim_no", bigint(), func(o *Outcome) int64 { return o.Order.ClaimNo }),
 	}
 }
 
@@ -148,10 +149,7 @@ func (o *Outcome) payload() []byte {
 		MerOrderID: o.merOrderID(), TargetOrderID: first(o.Order.TargetOrderID, s.TargetOrderID),
 		From: o.Order.Status, To: o.Status, OrderAmount: o.Order.OrderAmount,
 		TotalAmount: s.TotalAmount, RefundAmount: s.RefundAmount, PayTime: s.PayTime,
-		ReviewReason: o.ReviewReason, ReviewNote: safe(o.ReviewNote), ClaimNo: o.Order.ClaimNo,
-	}
-	if day := o.settleDate(); day != nil {
-		payload.SettleDate = *day
+		SettleDate: o.settleDate(), ReviewReason: o.ReviewReason, ReviewNote: safe(o.ReviewNote), ClaimNo: o.Order.ClaimNo,
 	}
 	text, err := json.Marshal(payload)
 	if err != nil { // only a time beyond the year 9999 can do that, and the decoder has none
@@ -162,29 +160,20 @@ func (o *Outcome) payload() []byte {
 
 func (o *Outcome) merOrderID() string { return first(o.Order.MerOrderID, o.Settlement.MerOrderID) }
 
-// settleDate is the day as text: a time would be turned by the session's zone.
-func (o *Outcome) settleDate() *string {
+// settleDate is the day as text, for a time would be turned by the session's zone; "" is none.
+func (o *Outcome) settleDate() string {
 	if o.Settlement.SettleDate == nil {
-		return nil
+		return ""
 	}
-	return new(o.Settlement.SettleDate.Format(time.DateOnly))
+	return o.Settlement.SettleDate.Format(time.DateOnly)
 }
 
 // spent is 1 where the answer spent a step of the plan.
-func (o *Outcome) spent() int32 {
+func (o *Outcome) spent() int64 {
 	if o.Decision == Deferred {
 		return 1
 	}
 	return 0
-}
-
-// arrays turns a group into one array a column, each a parameter.
-func arrays(columns []column, group []Outcome) []any {
-	params := make([]any, len(columns))
-	for i, c := range columns {
-		params[i] = c.array(group)
-	}
-	return params
 }
 
 // unnest are the rows of columns whose parameters follow so many others, under a name. The arrays are read side by side,
@@ -194,25 +183,9 @@ func arrays(columns []column, group []Outcome) []any {
 func unnest(as string, columns []column, before int) string {
 	list := make([]string, len(columns))
 	for i, c := range columns {
-		sent := c.typ
-		if c.typ == "date" || c.typ == "jsonb" {
-			sent = "text"
-		}
-		list[i] = fmt.Sprintf("unnest($%d::%s[])::%s AS %s", before+i+1, sent, c.typ, c.name)
+		list[i] = fmt.Sprintf("unnest($%d::%s[])::%s AS %s", before+i+1, c.sent, c.typ, c.name)
 	}
 	return fmt.Sprintf("(SELECT %s) AS %s", strings.Join(list, ", "), as)
-}
-
-func names(columns []column) string {
-	list := make([]string, len(columns))
-	for i, c := range columns {
-		list[i] = c.name
-	}
-	return strings.Join(list, ", ")
-}
-
-func insertSQL(table string, columns []column) string {
-	return fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM %s", table, names(columns), unnest("r", columns, 0))
 }
 
 func first(held string, answered *string) string {
@@ -229,11 +202,11 @@ func nullText(s string) *string {
 	return &s
 }
 
-func nullInt(n int) *int32 {
+func nullInt(n int) *int64 {
 	if n == 0 {
 		return nil
 	}
-	return new(int32(n))
+	return new(int64(n))
 }
 
 // safe replaces what a text column cannot hold.

@@ -1,9 +1,19 @@
 package store
 
-import "github.com/jackc/pgx/v5"
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+)
 
 // BacklogSQL lets the tests explain the backlog.
 const BacklogSQL = backlogSQL
 
 // ClaimSQL lets the tests explain the claim.
 func ClaimSQL(c Claim) (string, pgx.StrictNamedArgs) { return c.statement() }
+
+// Exec lets the tests do something to a connection of the store's own.
+func (s *Store) Exec(ctx context.Context, sql string) error {
+	_, err := s.pool.Exec(ctx, sql)
+	return err
+}

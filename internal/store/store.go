@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -39,6 +40,7 @@ type Store struct {
 	pool      *pgxpool.Pool
 	found     foundCache
 	recordSQL string
+	params    sync.Pool // of *params
 }
 
 // Open prepares a pool for url (any pgx URL or keyword string; the standard PG*
@@ -62,7 +64,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database pool: %w", err)
 	}
-	return &Store{pool: pool, recordSQL: recordHeldSQL()}, nil
+	return &Store{pool: pool, recordSQL: recordHeldSQL(), params: sync.Pool{New: func() any { return new(params) }}}, nil
 }
 
 // CheckURL says what is wrong with a database URL, without connecting.
