@@ -79,7 +79,7 @@ func (l *lab) four(ctx context.Context, r *report) error {
 func (l *lab) fourToOne(ctx context.Context, r *report, latency time.Duration) (to float64, deadlocks int64, err error) {
 	var alone, together []float64
 	for round := range l.sizes.Rounds {
-		for _, n := range []int{1, 4} {
+		for _, n := range inTurn(round, []int{1, 4}) {
 			t := trial{who: product(), round: round, orders: l.sizes.Four, latency: latency, concurrency: usualConcurrency, processes: n, simulator: true}
 			one, err := l.try(ctx, t, nil)
 			if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -25,12 +26,20 @@ func (l *lab) entrants() []entrant {
 	}
 }
 
+// inTurn turns every second round round, so that a machine that becomes slower, or faster, levels out.
+func inTurn[T any](round int, all []T) []T {
+	if round%2 == 1 {
+		slices.Reverse(all)
+	}
+	return all
+}
+
 // drain works backlogs off at a gateway that answers at once, which shows what everything but waiting costs.
 func (l *lab) drain(ctx context.Context, r *report) error {
 	const name = "drain"
 	lesser := []entrant{{loopWithoutEvents(), l.sizes.Loop}, {riverWithoutEvents(), l.sizes.River}}
 	for round := range l.sizes.Rounds {
-		for _, e := range append(l.entrants(), lesser...) {
+		for _, e := range inTurn(round, append(l.entrants(), lesser...)) {
 			one, err := l.try(ctx, trial{who: e.contestant, round: round, orders: e.orders, concurrency: usualConcurrency}, nil)
 			if err != nil {
 				return err
@@ -125,32 +134,23 @@ func (l *lab) latencies(ctx context.Context, r *report) error {
 // spends on an order, claim included, how good the product's statements are.
 func (l *lab) bareWrite(ctx context.Context, r *report) error {
 	const name = "bare"
-	writers := []contestant{
-		product(),
-		peerNamed("bare: orders, ledger", "bare", nil),
-		peerNamed("bare: orders, ledger, events", "bare-events", nil),
-	}
+	us := entrant{product(), l.sizes.Product}
+	same := entrant{peerNamed("bare: orders, ledger, events", "bare-events", nil), l.sizes.Bare}
+	fewer := entrant{peerNamed("bare: orders, ledger", "bare", nil), l.sizes.Bare}
 	for round := range l.sizes.Rounds {
-		for i, who := range writers {
-			orders := l.sizes.Bare
-			if i == 0 {
-				orders = l.sizes.Product
-			}
-			one, err := l.try(ctx, trial{who: who, round: round, orders: orders, concurrency: usualConcurrency}, nil)
+		for _, e := range inTurn(round, []entrant{us, same, fewer}) {
+			one, err := l.try(ctx, trial{who: e.contestant, round: round, orders: e.orders, concurrency: usualConcurrency}, nil)
 			if err != nil {
 				return err
 			}
 			r.note(name, one)
 		}
 	}
-	us := writers[0].name
-	for i, who := range writers[1:] {
-		wanted := goal{}
-		if i == 1 {
-			wanted = atLeast(0.6) // the same rows
-		}
-		r.add(name, "the drain's orders/s to "+who.name, ratio(r.of(name, us, rate), r.of(name, who.name, rate)), "×", goal{})
-		r.add(name, "Postgres CPU of "+who.name+" to the drain's", ratio(r.of(name, who.name, serverCPU), r.of(name, us, serverCPU)), "×", wanted)
+	add := func(to entrant, wanted goal) {
+		r.add(name, "the drain's orders/s to "+to.name, ratio(r.of(name, us.name, rate), r.of(name, to.name, rate)), "×", goal{})
+		r.add(name, "Postgres CPU of "+to.name+" to the drain's", ratio(r.of(name, to.name, serverCPU), r.of(name, us.name, serverCPU)), "×", wanted)
 	}
+	add(same, atLeast(0.6))
+	add(fewer, goal{})
 	return nil
 }

@@ -46,7 +46,7 @@ type sizes struct {
 
 func defaultSizes() sizes {
 	return sizes{
-		Rounds: 3, Product: 30_000, Loop: 12_000, River: 9_000, RiverTx: 5_000, Counted: 3_000, Bare: 50_000,
+		Rounds: 5, Product: 25_000, Loop: 7_000, River: 6_000, RiverTx: 3_500, Counted: 3_000, Bare: 50_000,
 		Steady: 12 * time.Second, FlatSettled: []int{10_000, 1_000_000}, FlatDue: 10_000,
 		Long: 200_000, ShortBacklog: 10_000, Four: 40_000, Idle: 40 * time.Second, Stops: 5,
 	}
@@ -61,7 +61,7 @@ func quickSizes() sizes {
 
 func fullSizes() sizes {
 	s := defaultSizes()
-	s.Rounds, s.FlatSettled, s.Long, s.SteadyPeers = 5, []int{10_000, 1_000_000, 5_000_000}, 1_000_000, true
+	s.Rounds, s.FlatSettled, s.Long, s.SteadyPeers = 7, []int{10_000, 1_000_000, 5_000_000}, 1_000_000, true
 	return s
 }
 
