@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// pruneBatch is how many rows one statement deletes: few enough that its locks
-// and its WAL are no burden beside the daemon.
+// pruneBatch is how many rows one statement looks at, and deletes at most: few enough
+// that its locks and its WAL are no burden beside the daemon.
 const pruneBatch = 1000
 
 // prunable are rows r of orders that are over and done with: settled or not found,
@@ -31,27 +31,39 @@ func (s *Store) Prune(ctx context.Context, before time.Time, told func(questions
 	return questions, events, err
 }
 
+// pruneTable walks by the primary key to the last row that is old enough, whatever lies
+// between. A page is taken before it is looked into: from the age of its rows the planner
+// would conclude that it had better read the table, for each page (50 s for 100,000 rows).
 func (s *Store) pruneTable(ctx context.Context, table, stamp string, before time.Time, told func(int)) (int, error) {
-	total, after := 0, int64(0)
-	for {
-		var n int
-		var last *int64
+	var last *int64
+	// Without OFFSET the planner would walk backwards from the youngest row.
+	err := s.pool.QueryRow(ctx, `
+		SELECT max(id) FROM (SELECT id FROM `+table+` WHERE `+stamp+` < $1 OFFSET 0) AS r`, before).Scan(&last)
+	if err != nil {
+		return 0, fmt.Errorf("prune %s: %w", table, err)
+	}
+	total, n := 0, 0
+	for after := new(int64(0)); last != nil && after != nil; {
 		err := s.pool.QueryRow(ctx, `
-			WITH batch AS (
-				SELECT r.id FROM `+table+` AS r
-				WHERE r.id > $1 AND r.`+stamp+` < $2 AND `+prunable+`
-				ORDER BY r.id
+			WITH page AS MATERIALIZED (
+				SELECT id, order_id, `+stamp+` AS stamp FROM `+table+`
+				WHERE id > $1 AND id <= $2
+				ORDER BY id
 				LIMIT $3
 			),
-			gone AS (DELETE FROM `+table+` AS r USING batch WHERE r.id = batch.id RETURNING r.id)
-			SELECT count(*), max(id) FROM gone`, after, before, pruneBatch).Scan(&n, &last)
+			gone AS (
+				DELETE FROM `+table+` AS t USING page AS r
+				WHERE t.id = r.id AND r.stamp < $4 AND `+prunable+`
+				RETURNING true
+			)
+			SELECT (SELECT count(*) FROM gone), (SELECT max(id) FROM page)`, *after, *last, pruneBatch, before).Scan(&n, &after)
 		if err != nil {
 			return total, fmt.Errorf("prune %s: %w", table, err)
 		}
-		if n == 0 {
-			return total, nil
+		if n > 0 {
+			total += n
+			told(total)
 		}
-		total, after = total+n, *last
-		told(total)
 	}
+	return total, nil
 }

@@ -35,3 +35,18 @@ func TestPruneLeavesWhatIsNotDone(t *testing.T) {
 		t.Errorf("%d young questions are left, want 7", got)
 	}
 }
+
+// TestPruneFindsOldRowsBehindYoungOnes: numbers and ages need not go together, as after an import.
+func TestPruneFindsOldRowsBehindYoungOnes(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.exec(t, `INSERT INTO order_queries (order_id, claim_no, decision, queried_at)
+		SELECT n, 1, 'settled', now() - CASE WHEN n IN (1, 3000) THEN interval '91 days' ELSE interval '1 day' END FROM generate_series(1, 3500) AS n`)
+	questions, events, err := d.Prune(t.Context(), time.Now().Add(-90*24*time.Hour), func(int, int) {})
+	if err != nil || questions != 2 || events != 0 {
+		t.Errorf("pruned %d questions, %d events, %v; want 2, 0", questions, events, err)
+	}
+	if got := scan[int](t, d, `SELECT count(*) FROM order_queries`); got != 3498 {
+		t.Errorf("%d questions are left, want 3498", got)
+	}
+}
