@@ -43,6 +43,7 @@ type pass struct {
 	waiting atomic.Int64  // outcomes that are parked
 	started time.Time
 	parked  []parked // the writer's
+	large   []result // the writer's: parked, and their workers wait
 	summary Summary  // the writer's
 
 	// The claimer's.
@@ -57,7 +58,8 @@ type result struct {
 	claimed
 
 	outcome   store.Outcome
-	givenBack bool // not asked about: there is no outcome
+	givenBack bool          // not asked about: there is no outcome
+	through   chan struct{} // of a large answer: closed when it is written, or lost
 }
 
 // RunOnce does one pass. The summary is filled as far as the pass came, also
@@ -136,7 +138,12 @@ func (x *pass) work(asking, stopping context.Context) {
 		r := x.handle(asking, stopping, c)
 		x.queue.asked(c)
 		x.news()
-		x.results <- r
+		if len(r.outcome.Question.Response) > largeAnswer {
+			r.through = make(chan struct{})
+		}
+		if x.results <- r; r.through != nil {
+			<-r.through
+		}
 	}
 }
 

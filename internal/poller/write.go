@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -12,8 +13,13 @@ import (
 )
 
 const (
-	// groupMost bounds the outcomes of one transaction.
-	groupMost = 500
+	// groupMost and groupBytes bound the outcomes of one transaction, and their answers.
+	groupMost  = 500
+	groupBytes = 4 << 20
+	// largeAnswer is far above what real answers have. A worker with a larger one, of up to
+	// 1 MiB, waits until it is written: memory is bounded by the questions in flight, and
+	// the answers that wait for the writer are several times as many.
+	largeAnswer = 64 << 10
 	// writeTimeout bounds one try of a statement.
 	writeTimeout = 10 * time.Second
 	// parkedMost bounds the outcomes that wait aside, as a multiple of the workers.
@@ -42,6 +48,7 @@ func (x *pass) write(ctx context.Context) {
 		x.settle(ctx, append(came.outcomes, x.unpark(ctx)...))
 		x.waiting.Store(int64(len(x.parked)))
 		x.done(len(came.outcomes))
+		x.letGo(came.large)
 		x.tell(&told)
 	}
 }
@@ -50,6 +57,8 @@ func (x *pass) write(ctx context.Context) {
 type batch struct {
 	outcomes []store.Outcome
 	returned []claimed // not asked about
+	large    []result  // of the outcomes, those whose workers wait
+	bytes    int       // of all answers
 }
 
 func (b *batch) add(r result) {
@@ -58,11 +67,17 @@ func (b *batch) add(r result) {
 		return
 	}
 	b.outcomes = append(b.outcomes, r.outcome)
+	b.bytes += len(r.outcome.Question.Response)
+	if r.through != nil {
+		b.large = append(b.large, r)
+	}
 }
 
 func (b *batch) emptied() batch { return batch{outcomes: b.outcomes[:0]} }
 
 func (b *batch) len() int { return len(b.outcomes) + len(b.returned) }
+
+func (b *batch) full() bool { return b.len() >= groupMost || b.bytes >= groupBytes }
 
 // arrived waits for a result, while there are any to come, and returns it with all
 // that can be had without waiting, or within [gatherFor] while they are few. It does
@@ -83,7 +98,7 @@ func (x *pass) arrived(open bool, came batch) (filled batch, stillOpen bool) {
 		return came, open
 	}
 	for more := (<-chan time.Time)(nil); open; {
-		if came.add(next); came.len() >= groupMost {
+		if came.add(next); came.full() {
 			break
 		}
 		select {
@@ -111,6 +126,17 @@ func (x *pass) arrived(open bool, came batch) (filled batch, stillOpen bool) {
 func (x *pass) enough(came batch) bool {
 	_, under := x.queue.counts()
 	return came.len() >= under || came.len() >= x.Concurrency
+}
+
+// letGo ends the waiting of workers whose answers are through.
+func (x *pass) letGo(large []result) {
+	x.large = slices.DeleteFunc(append(x.large, large...), func(r result) bool {
+		parked := slices.ContainsFunc(x.parked, func(p parked) bool { return p.Order.ID == r.ID && p.Order.ClaimNo == r.ClaimNo })
+		if !parked {
+			close(r.through)
+		}
+		return !parked
+	})
 }
 
 // unpark returns the parked outcomes that may still be written.

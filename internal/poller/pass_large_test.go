@@ -1,0 +1,87 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"reconciler/internal/chinaums"
+	"reconciler/internal/store"
+)
+
+// countingStore is the real one; it counts answers from the gateway until they are written.
+type countingStore struct {
+	*store.Store
+
+	mu               sync.Mutex
+	unwritten, most  int
+	largest, largeOf int // group, in bytes and in outcomes
+}
+
+func (s *countingStore) answered() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unwritten++
+	s.most = max(s.most, s.unwritten)
+}
+
+func (s *countingStore) Record(ctx context.Context, group []store.Outcome) ([]store.Outcome, error) {
+	written, err := s.Store.Record(ctx, group)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	bytes := 0
+	for i, out := range group {
+		bytes += len(out.Question.Response)
+		if err == nil && !written[i].Locked {
+			s.unwritten--
+		}
+	}
+	if bytes > s.largest {
+		s.largest, s.largeOf = bytes, len(group)
+	}
+	return written, err
+}
+
+// A gateway that answers at length must not fill the memory: answers are bounded one by one, and here in number.
+func TestLargeAnswersAreBounded(t *testing.T) {
+	t.Parallel()
+	const answer, orders = 300 << 10, 60
+	for _, concurrency := range []int{2, 24} {
+		w := newWorld(t)
+		for n := range orders {
+			w.add(t, n, isPaidStep)
+		}
+		other, err := w.pool.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = other.Rollback(context.Background()) }()
+		s := &countingStore{Store: w.Store}
+		g := gatewayFunc(func(ctx context.Context, r chinaums.Request) (chinaums.Answer, error) {
+			a, err := w.client.Query(ctx, r)
+			a.Redacted = []byte(`{"padding":"` + strings.Repeat("x", answer) + `"}`)
+			s.answered()
+			if r.MerOrderID == mer(0) { // whose answer has to wait aside
+				_, lockErr := other.Exec(ctx, `SELECT FROM orders WHERE mer_order_id = $1 FOR UPDATE`, mer(0))
+				err = errors.Join(err, lockErr)
+			}
+			return a, err
+		})
+		p := start(t, w.poller(t, workers(concurrency), asking(g), into(s)), Run{})
+		eventually(t, "all but the locked order", func() bool {
+			return one[int](t, w, `SELECT count(*)::int FROM orders WHERE status = 'TRADE_SUCCESS'`) == orders-1
+		})
+		if err := other.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantDecisions(t, p.wait(t), map[store.Decision]int{store.Settled: orders})
+		if s.most > concurrency {
+			t.Errorf("%d answers were in memory at once, with %d workers", s.most, concurrency)
+		}
+		if s.largest >= groupBytes+2*answer {
+			t.Errorf("%d bytes in a group of %d", s.largest, s.largeOf)
+		}
+	}
+}
