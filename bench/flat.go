@@ -21,7 +21,7 @@ const claimMark = "claimable AS"
 const flatLatency = 100 * time.Millisecond
 
 // flat measures claims beside ever more settled orders, which must cost nothing: once with the due orders together, the
-// latest of all, as after an outage, and once strewn among the settled ones, as where one in many notifications is lost.
+// latest of all, as after an outage, and once strewn among the latest settled ones, as where some notifications are lost.
 // The times are the server's own, from its log.
 func (l *lab) flat(ctx context.Context, r *report) (err error) {
 	const name = "flat"
@@ -69,6 +69,14 @@ func settledOrders(orders int) string {
 		FROM generate_series(1, %d) AS i`, mid, tid, orders)
 }
 
+// strewnOneIn of the latest settled orders one is due: more than fit into a page, so that each due order has one of its own.
+const strewnOneIn = 10
+
+// readDue brings the pages of the due orders into the server's memory, where those of orders are that were inserted minutes
+// ago; the update that reopens them leaves them on the disk.
+const readDue = `SELECT sum(order_amount) FROM orders
+	WHERE status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY', 'NOT_FOUND') AND review_reason IS NULL AND next_query_at IS NOT NULL`
+
 // claimTimes are the medians of the claims' times, in milliseconds, with the due orders together and strewn.
 func (l *lab) claimTimes(ctx context.Context, r *report, settled int) (together, strewn float64, err error) {
 	db, err := l.newDatabase(ctx)
@@ -83,11 +91,11 @@ func (l *lab) claimTimes(ctx context.Context, r *report, settled int) (together,
 	if together, err = l.claimTime(ctx, r, db); err != nil {
 		return 0, 0, err
 	}
-	every := settled / l.sizes.FlatDue
+	every := min(settled/l.sizes.FlatDue, strewnOneIn)
 	reopen := fmt.Sprintf(`UPDATE orders SET status = 'UNKNOWN', target_order_id = NULL,
 		next_query_at = now() - interval '1 hour' + id * interval '1 microsecond'
-		WHERE id <= %d AND id %% %d = 0`, every*l.sizes.FlatDue, every)
-	if err := db.do(ctx, reopen, "VACUUM (ANALYZE) orders", "CHECKPOINT"); err != nil {
+		WHERE id > %[1]d - %[2]d AND id <= %[1]d AND id %% %[3]d = 0`, settled, every*l.sizes.FlatDue, every)
+	if err := db.do(ctx, reopen, "VACUUM (ANALYZE) orders", "CHECKPOINT", readDue); err != nil {
 		return 0, 0, err
 	}
 	strewn, err = l.claimTime(ctx, r, db)
