@@ -18,7 +18,7 @@ const (
 	busy                   // a question under way has to end first
 	crowded                // merchants have as many orders in hand as they may have
 	empty                  // nothing is due, while questions are under way
-	clear                  // nothing is due: nothing but a want of orders can be why
+	drained                // nothing is due: nothing but a want of orders can be why
 	blocked                // the app is not to be asked for now
 )
 
@@ -90,7 +90,7 @@ func (x *pass) worthwhile(s *source) bool {
 		return true
 	case crowded:
 		return late || !x.crowded()
-	case empty, clear:
+	case empty, drained:
 		return late || x.idle()
 	default:
 		return late
@@ -112,8 +112,8 @@ func (x *pass) feed(ctx context.Context, s *source) (n int, err error) {
 		}
 	}
 	s.verdict, s.again = v, time.Now().Add(wait)
-	if s.clears++; v != clear {
-		s.clears = 0
+	if s.drained++; v != drained {
+		s.drained = 0
 	}
 	return n, err
 }
@@ -127,9 +127,9 @@ func (x *pass) nothing(ctx context.Context, s *source) (verdict, time.Duration, 
 	standing, err := x.Store.Standing(ctx, s.claim.App, s.claim.Rate)
 	switch {
 	case ctx.Err() != nil:
-		return clear, 0, nil // stopped, not failed
+		return drained, 0, nil // stopped, not failed
 	case err != nil:
-		return clear, 0, err
+		return drained, 0, err
 	case standing.Blocked != nil && idle:
 		return blocked, lookAgain, nil
 	case standing.Blocked == nil && s.claim.Rate > 0 && standing.Tokens < 1 && !x.dryRun && !s.ended:
@@ -141,14 +141,14 @@ func (x *pass) nothing(ctx context.Context, s *source) (verdict, time.Duration, 
 	case !idle:
 		return empty, lookAgain, nil
 	}
-	return clear, lookAgain, nil
+	return drained, lookAgain, nil
 }
 
 // over reports whether nothing can come of any account. Of what is due it takes two
 // looks to be sure: the last question may have ended between look and reason.
 func (x *pass) over() bool {
 	return !slices.ContainsFunc(x.sources, func(s *source) bool {
-		return s.verdict != blocked && s.clears < 2
+		return s.verdict != blocked && s.drained < 2
 	})
 }
 

@@ -43,7 +43,7 @@ type pass struct {
 	waiting atomic.Int64  // outcomes that are parked
 	started time.Time
 	parked  []parked // the writer's
-	large   []result // the writer's: parked, and their workers wait
+	large   []result // the writer's: their workers wait
 	summary Summary  // the writer's
 
 	// The claimer's.
@@ -59,7 +59,7 @@ type result struct {
 
 	outcome   store.Outcome
 	givenBack bool          // not asked about: there is no outcome
-	through   chan struct{} // of a large answer: closed when it is written, or lost
+	through   chan struct{} // of a large answer: closed when the worker may go on
 }
 
 // RunOnce does one pass. The summary is filled as far as the pass came, also
@@ -136,14 +136,14 @@ func (x *pass) work(asking, stopping context.Context) {
 			return
 		}
 		r := x.handle(asking, stopping, c)
-		x.queue.asked(c)
-		x.news()
-		if len(r.outcome.Question.Response) > largeAnswer {
+		if isLarge(r.outcome) {
 			r.through = make(chan struct{})
 		}
 		if x.results <- r; r.through != nil {
 			<-r.through
 		}
+		x.queue.asked(c)
+		x.news()
 	}
 }
 

@@ -37,7 +37,7 @@ type source struct {
 
 	verdict verdict   // of the last claim
 	again   time.Time // when another is worth it without news
-	clears  int       // clear verdicts in a row
+	drained int       // such verdicts in a row
 }
 
 // sources are those of all accounts.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -16,9 +15,9 @@ const (
 	// groupMost and groupBytes bound the outcomes of one transaction, and their answers.
 	groupMost  = 500
 	groupBytes = 4 << 20
-	// largeAnswer is far above what real answers have. A worker with a larger one, of up to
-	// 1 MiB, waits until it is written: memory is bounded by the questions in flight, and
-	// the answers that wait for the writer are several times as many.
+	// largeAnswer is far above what real answers have. A worker with a larger one, which can
+	// have some megabytes, waits until it is written: memory is bounded by the questions in
+	// flight, and the answers that wait for the writer are several times as many.
 	largeAnswer = 64 << 10
 	// writeTimeout bounds one try of a statement.
 	writeTimeout = 10 * time.Second
@@ -73,7 +72,11 @@ func (b *batch) add(r result) {
 	}
 }
 
-func (b *batch) emptied() batch { return batch{outcomes: b.outcomes[:0]} }
+// emptied keeps the room of a batch, and none of its answers.
+func (b *batch) emptied() batch {
+	clear(b.outcomes[:cap(b.outcomes)])
+	return batch{outcomes: b.outcomes[:0]}
+}
 
 func (b *batch) len() int { return len(b.outcomes) + len(b.returned) }
 
@@ -128,16 +131,26 @@ func (x *pass) enough(came batch) bool {
 	return came.len() >= under || came.len() >= x.Concurrency
 }
 
-// letGo ends the waiting of workers whose answers are through.
+// letGo ends the waiting of workers with large answers, which are written, or parked; but
+// not while more of those are parked than there are workers.
 func (x *pass) letGo(large []result) {
-	x.large = slices.DeleteFunc(append(x.large, large...), func(r result) bool {
-		parked := slices.ContainsFunc(x.parked, func(p parked) bool { return p.Order.ID == r.ID && p.Order.ClaimNo == r.ClaimNo })
-		if !parked {
-			close(r.through)
+	x.large = append(x.large, large...)
+	parked := 0
+	for _, p := range x.parked {
+		if isLarge(p.Outcome) {
+			parked++
 		}
-		return !parked
-	})
+	}
+	if parked > x.Concurrency {
+		return
+	}
+	for _, r := range x.large {
+		close(r.through)
+	}
+	x.large = nil
 }
+
+func isLarge(o store.Outcome) bool { return len(o.Question.Response) > largeAnswer }
 
 // unpark returns the parked outcomes that may still be written.
 func (x *pass) unpark(ctx context.Context) []store.Outcome {

@@ -126,12 +126,12 @@ func (p *params) reset() {
 	p.buffer, p.values, p.oids = p.buffer[:0], p.values[:0], p.oids[:0]
 }
 
-// run runs a statement with them that returns claims, or nothing. It is prepared, once
-// a connection, unless the database's URL says something else, as it has to behind some
-// poolers.
+// run runs a statement with them that returns claims. It is prepared, once a connection,
+// unless the database's URL says something else, as it has to behind some poolers: then
+// it is an unnamed one of the extended protocol, whatever else the URL says.
 func (p *params) run(ctx context.Context, conn *pgx.Conn, sql string) ([]claimKey, error) {
 	all := []int16{pgtype.BinaryFormatCode}
-	message := room{size: len(p.buffer) + 4*len(p.values) + len(sql)}
+	message := room{size: len(p.buffer) + 8*len(p.values) + len(sql) + 256}
 	if conn.Config().DefaultQueryExecMode != pgx.QueryExecModeCacheStatement {
 		conn.PgConn().Frontend().Send(message)
 		return collect(conn, conn.PgConn().ExecParams(ctx, sql, p.values, p.oids, all, all))

@@ -31,12 +31,13 @@ func (s *Store) Prune(ctx context.Context, before time.Time, told func(questions
 	return questions, events, err
 }
 
-// pruneTable walks by the primary key to the last row that is old enough, whatever lies
-// between. A page is taken before it is looked into: from the age of its rows the planner
-// would conclude that it had better read the table, for each page (50 s for 100,000 rows).
+// pruneTable finds the last row that is old enough, which takes reading the table, and
+// walks up to it by the primary key, whatever lies between. A page is taken before it is
+// looked into: from the age of its rows the planner would conclude that it had better
+// read the table, for each page (50 s for 100,000 rows of 2,000,000).
 func (s *Store) pruneTable(ctx context.Context, table, stamp string, before time.Time, told func(int)) (int, error) {
 	var last *int64
-	// Without OFFSET the planner would walk backwards from the youngest row.
+	// Without OFFSET the planner would walk backwards from the youngest row, page by page.
 	err := s.pool.QueryRow(ctx, `
 		SELECT max(id) FROM (SELECT id FROM `+table+` WHERE `+stamp+` < $1 OFFSET 0) AS r`, before).Scan(&last)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // current is what the row of a superseded outcome holds now.
@@ -145,24 +147,18 @@ func insertEvidence(ctx context.Context, tx pgx.Tx, group []Outcome) error {
 	if len(group) == 0 {
 		return nil
 	}
-	if err := insert(ctx, tx, insertQuestions()+unnest("q", questionColumns(), 0), questionColumns(), group); err != nil {
-		return err
+	batch := &pgconn.Batch{}
+	queue(batch, insertQuestions()+unnest("q", questionColumns(), 0), questionColumns(), group)
+	if events := withEvents(group); len(events) > 0 {
+		queue(batch, insertEvents+unnest("e", eventColumns(), 0), eventColumns(), events)
+		batch.ExecParams("NOTIFY order_events", nil, nil, nil, nil)
 	}
-	events := withEvents(group)
-	if len(events) == 0 {
-		return nil
-	}
-	if err := insert(ctx, tx, insertEvents+unnest("e", eventColumns(), 0), eventColumns(), events); err != nil {
-		return err
-	}
-	_, err := tx.Exec(ctx, "NOTIFY order_events")
-	return err
+	return tx.Conn().PgConn().ExecBatch(ctx, batch).Close()
 }
 
-// insert writes the rows of a group that columns make.
-func insert(ctx context.Context, tx pgx.Tx, sql string, columns []column, group []Outcome) error {
+// queue adds the statement that writes the rows which columns make of a group.
+func queue(batch *pgconn.Batch, sql string, columns []column, group []Outcome) {
 	var p params
 	p.add(columns, group)
-	_, err := p.run(ctx, tx.Conn(), sql)
-	return err
+	batch.ExecParams(sql, p.values, p.oids, []int16{pgtype.BinaryFormatCode}, nil)
 }
