@@ -17,7 +17,7 @@ import (
 // Postgres's protocol (array_recv and the types' own *_recv in its source). They are
 // written into one buffer, which is there for the next group as well. The driver would
 // make an interface value of each cell, and let its buffers grow anew with each
-// statement: an eighth of a drain's CPU, and half of what it allocated.
+// statement: an eighth of the program's CPU in a drain, and half of what it allocated.
 type params struct {
 	buffer []byte
 	values [][]byte
