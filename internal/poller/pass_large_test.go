@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/store"
@@ -84,4 +85,33 @@ func TestLargeAnswersAreBounded(t *testing.T) {
 			t.Errorf("%d bytes in a group of %d", s.largest, s.largeOf)
 		}
 	}
+}
+
+// A worker that waits for the writer is not free: its merchant has it still, and may not have all of them.
+func TestLargeAnswersOfOneMerchantLeaveAWorkerToOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for n := range 6 {
+		w.add(t, n, isPaidStep)
+	}
+	w.addOf(t, otherMID, 6, isPaidStep)
+	asked, write := make(chan struct{}), make(chan struct{})
+	g := gatewayFunc(func(ctx context.Context, r chinaums.Request) (chinaums.Answer, error) {
+		a, err := w.client.Query(ctx, r)
+		if r.MID == otherMID {
+			close(asked)
+			return a, err
+		}
+		a.Redacted = []byte(`"` + strings.Repeat("x", largeAnswer) + `"`)
+		return a, err
+	})
+	s := &brokenStore{Store: w.Store, record: func(int) error { <-write; return nil }}
+	p := start(t, w.poller(t, workers(4), asking(g), into(s)), Run{})
+	select {
+	case <-asked:
+	case <-time.After(20 * time.Second):
+		t.Error("the other merchant's order waits for the answers of this one to be written")
+	}
+	close(write)
+	wantDecisions(t, p.wait(t), map[store.Decision]int{store.Settled: 7})
 }
