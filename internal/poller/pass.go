@@ -42,9 +42,9 @@ type pass struct {
 	taken   atomic.Int64  // orders claimed and not given back
 	waiting atomic.Int64  // outcomes that are parked
 	started time.Time
-	parked  []parked // the writer's
-	large   []result // the writer's: their workers wait
-	summary Summary  // the writer's
+	parked  []parked        // the writer's
+	held    []chan struct{} // the writer's: of workers that wait to go on
+	summary Summary         // the writer's
 
 	// The claimer's.
 	using   *[]*account // of which the sources are

@@ -47,7 +47,7 @@ func (x *pass) write(ctx context.Context) {
 		x.settle(ctx, append(came.outcomes, x.unpark(ctx)...))
 		x.waiting.Store(int64(len(x.parked)))
 		x.done(len(came.outcomes))
-		x.letGo(came.large)
+		x.letGo(came.held)
 		x.tell(&told)
 	}
 }
@@ -55,9 +55,9 @@ func (x *pass) write(ctx context.Context) {
 // batch is what has arrived from the workers.
 type batch struct {
 	outcomes []store.Outcome
-	returned []claimed // not asked about
-	large    []result  // of the outcomes, those whose workers wait
-	bytes    int       // of all answers
+	returned []claimed       // not asked about
+	held     []chan struct{} // of the workers that wait
+	bytes    int             // of all answers
 }
 
 func (b *batch) add(r result) {
@@ -68,7 +68,7 @@ func (b *batch) add(r result) {
 	b.outcomes = append(b.outcomes, r.outcome)
 	b.bytes += len(r.outcome.Question.Response)
 	if r.through != nil {
-		b.large = append(b.large, r)
+		b.held = append(b.held, r.through)
 	}
 }
 
@@ -133,8 +133,8 @@ func (x *pass) enough(came batch) bool {
 
 // letGo ends the waiting of workers with large answers, which are written, or parked; but
 // not while more of those are parked than there are workers.
-func (x *pass) letGo(large []result) {
-	x.large = append(x.large, large...)
+func (x *pass) letGo(held []chan struct{}) {
+	x.held = append(x.held, held...)
 	parked := 0
 	for _, p := range x.parked {
 		if isLarge(p.Outcome) {
@@ -144,10 +144,10 @@ func (x *pass) letGo(large []result) {
 	if parked > x.Concurrency {
 		return
 	}
-	for _, r := range x.large {
-		close(r.through)
+	for _, through := range x.held {
+		close(through)
 	}
-	x.large = nil
+	x.held = nil
 }
 
 func isLarge(o store.Outcome) bool { return len(o.Question.Response) > largeAnswer }

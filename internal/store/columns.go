@@ -13,16 +13,15 @@ import (
 // column is one array of an unnest: a whole group of outcomes is one statement
 // with as many parameters as there are columns, however many outcomes it has.
 type column struct {
-	name       string
-	typ        string // in the table
-	sent       string // in the parameter
-	oid, array uint32 // of sent
-	cell       func(buf []byte, o *Outcome) []byte
+	name string
+	typ  string // in the table
+	sent wire   // in the parameter
+	cell func(buf []byte, o *Outcome) []byte
 }
 
 // col makes a column of the type that its values are sent as.
 func col[T any](name string, k kind[T], of func(o *Outcome) T) column {
-	return column{name, k.name, k.name, k.oid, k.array, func(buf []byte, o *Outcome) []byte { return k.cell(buf, of(o)) }}
+	return column{name, k.name, k.wire, func(buf []byte, o *Outcome) []byte { return k.cell(buf, of(o)) }}
 }
 
 // as casts a column to another type.
@@ -183,7 +182,7 @@ func (o *Outcome) spent() int64 {
 func unnest(as string, columns []column, before int) string {
 	list := make([]string, len(columns))
 	for i, c := range columns {
-		list[i] = fmt.Sprintf("unnest($%d::%s[])::%s AS %s", before+i+1, c.sent, c.typ, c.name)
+		list[i] = fmt.Sprintf("unnest($%d::%s[])::%s AS %s", before+i+1, c.sent.name, c.typ, c.name)
 	}
 	return fmt.Sprintf("(SELECT %s) AS %s", strings.Join(list, ", "), as)
 }

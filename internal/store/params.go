@@ -24,38 +24,42 @@ type params struct {
 	oids   []uint32
 }
 
-// kind is how values of T travel: a type, its number and that of its arrays, and how a
-// cell is appended, which is its length and its bytes.
-type kind[T any] struct {
+// wire is a type of the server's by its name and number, and the number of its arrays.
+type wire struct {
 	name       string
 	oid, array uint32
-	cell       func(buf []byte, v T) []byte
+}
+
+// kind is how values of T travel: as what, and how a cell is appended, which is its
+// length and its bytes.
+type kind[T any] struct {
+	wire
+
+	cell func(buf []byte, v T) []byte
 }
 
 func bigint() kind[int64] {
-	return kind[int64]{"bigint", pgtype.Int8OID, pgtype.Int8ArrayOID, appendInt}
+	return kind[int64]{wire{"bigint", pgtype.Int8OID, pgtype.Int8ArrayOID}, appendInt}
 }
 
-func text() kind[string] {
-	return kind[string]{"text", pgtype.TextOID, pgtype.TextArrayOID, appendText[string]}
-}
+func text() kind[string] { return kind[string]{asText(), appendText[string]} }
 
 // raw is text as well.
-func raw() kind[[]byte] {
-	return kind[[]byte]{"text", pgtype.TextOID, pgtype.TextArrayOID, appendText[[]byte]}
-}
+func raw() kind[[]byte] { return kind[[]byte]{asText(), appendText[[]byte]} }
+
+func asText() wire { return wire{"text", pgtype.TextOID, pgtype.TextArrayOID} }
 
 func boolean() kind[bool] {
-	return kind[bool]{"boolean", pgtype.BoolOID, pgtype.BoolArrayOID, appendBool}
+	return kind[bool]{wire{"boolean", pgtype.BoolOID, pgtype.BoolArrayOID}, appendBool}
 }
 
 func timestamptz() kind[time.Time] {
-	return kind[time.Time]{"timestamptz", pgtype.TimestamptzOID, pgtype.TimestamptzArrayOID, appendTime}
+	return kind[time.Time]{wire{"timestamptz", pgtype.TimestamptzOID, pgtype.TimestamptzArrayOID}, appendTime}
 }
 
 // nullable is the kind of pointers; nil is null.
 func nullable[T any](k kind[T]) kind[*T] {
-	return kind[*T]{k.name, k.oid, k.array, func(buf []byte, v *T) []byte {
+	return kind[*T]{k.wire, func(buf []byte, v *T) []byte {
 		if v == nil {
 			return appendNull(buf)
 		}
@@ -65,7 +69,7 @@ func nullable[T any](k kind[T]) kind[*T] {
 
 // filled is the kind of texts of which the empty one is null.
 func filled[T ~string | ~[]byte](k kind[T]) kind[T] {
-	return kind[T]{k.name, k.oid, k.array, func(buf []byte, v T) []byte {
+	return kind[T]{k.wire, func(buf []byte, v T) []byte {
 		if len(v) == 0 {
 			return appendNull(buf)
 		}
@@ -112,12 +116,12 @@ func appendArrayHeader(buf []byte, element uint32, length int) []byte {
 func (p *params) add(columns []column, group []Outcome) {
 	for _, c := range columns {
 		begin := len(p.buffer)
-		p.buffer = appendArrayHeader(p.buffer, c.oid, len(group))
+		p.buffer = appendArrayHeader(p.buffer, c.sent.oid, len(group))
 		for i := range group {
 			p.buffer = c.cell(p.buffer, &group[i])
 		}
 		p.values = append(p.values, p.buffer[begin:])
-		p.oids = append(p.oids, c.array)
+		p.oids = append(p.oids, c.sent.array)
 	}
 }
 

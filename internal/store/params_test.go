@@ -1,8 +1,6 @@
 package store_test
 
 import (
-	"net/url"
-	"slices"
 	"testing"
 	"time"
 
@@ -38,28 +36,6 @@ func TestRecordInEveryQueryMode(t *testing.T) {
 			}
 		})
 	}
-}
-
-// openWith is a database with more settings in its URL, names and values.
-func openWith(t *testing.T, settings ...string) database {
-	t.Helper()
-	d := open(t)
-	u, err := url.Parse(d.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	query := u.Query()
-	for pair := range slices.Chunk(settings, 2) {
-		query.Set(pair[0], pair[1])
-	}
-	u.RawQuery = query.Encode()
-	s, err := store.Open(t.Context(), u.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	d.Store = s
-	return d
 }
 
 func TestRecordKeepsEveryTime(t *testing.T) {

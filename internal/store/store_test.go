@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -43,8 +45,14 @@ type database struct {
 
 func open(t testing.TB) database {
 	t.Helper()
+	return openWith(t)
+}
+
+// openWith has more settings in the URL of the store's connections, names and values.
+func openWith(t testing.TB, settings ...string) database {
+	t.Helper()
 	url := postgrestest.NewDatabase(t)
-	s, err := store.Open(t.Context(), url)
+	s, err := store.Open(t.Context(), with(t, url, settings))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +63,20 @@ func open(t testing.TB) database {
 	}
 	t.Cleanup(func() { conn.Close(context.Background()) })
 	return database{Store: s, url: url, conn: conn}
+}
+
+func with(t testing.TB, address string, settings []string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	for pair := range slices.Chunk(settings, 2) {
+		query.Set(pair[0], pair[1])
+	}
+	u.RawQuery = query.Encode()
+	return u.String()
 }
 
 func (d database) exec(t testing.TB, sql string, args ...any) pgconn.CommandTag {
