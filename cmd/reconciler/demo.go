@@ -14,6 +14,7 @@ import (
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
+	"reconciler/internal/credentials"
 	"reconciler/internal/poller"
 	"reconciler/internal/postgres"
 	"reconciler/internal/store"
@@ -37,7 +38,7 @@ type demo struct {
 	orders  *store.Store
 	poller  *poller.Poller
 
-	accounts *accounts
+	clients *gatewayClients
 }
 
 // Run plays the script and fails unless every order ends as scripted.
@@ -94,8 +95,8 @@ func newDemo(p *process) (*demo, error) {
 // connect starts the gateway and makes the daemon, on a plan that is compressed
 // from days to seconds.
 func (d *demo) connect(p *process) error {
-	credentials := chinaums.Credentials{AppID: "reconciler-demo-app", AppKey: "reconciler-demo-key"}
-	gateway, err := simulator.New(simulator.Options{Credentials: []chinaums.Credentials{credentials}})
+	app := chinaums.Credentials{AppID: "reconciler-demo-app", AppKey: "reconciler-demo-key"}
+	gateway, err := simulator.New(simulator.Options{Credentials: []chinaums.Credentials{app}})
 	if err != nil {
 		return err
 	}
@@ -108,9 +109,9 @@ func (d *demo) connect(p *process) error {
 		return err
 	}
 	r := resolved{
-		accounts: newAccounts(chinaums.Options{
+		clients: newGatewayClients(chinaums.Options{
 			BaseURL: "http://" + d.gateway.address, Path: simulator.QueryPath, Timeout: demoTimeout, Concurrency: 32,
-		}, []credential{{Credentials: credentials}}),
+		}, []credentials.App{{Credentials: app}}),
 		options: poller.Options{
 			Worker: "demo", Concurrency: 32, Rate: 200, RequestTimeout: demoTimeout, Lease: 10 * time.Second,
 			Plan: poller.Plan{
@@ -119,8 +120,8 @@ func (d *demo) connect(p *process) error {
 			},
 		},
 	}
-	d.accounts = r.accounts
-	d.poller, err = r.poller(d.orders, demoLogger(p))
+	d.clients = r.clients
+	d.poller, err = r.newPoller(d.orders, demoLogger(p))
 	return err
 }
 
@@ -222,8 +223,8 @@ func (d *demo) invite(w io.Writer, keep bool) {
 
 // close ends what was started, the last first.
 func (d *demo) close() {
-	if d.accounts != nil {
-		d.accounts.close()
+	if d.clients != nil {
+		d.clients.closeAll()
 	}
 	if d.gateway != nil {
 		d.gateway.close()

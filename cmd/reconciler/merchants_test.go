@@ -77,10 +77,10 @@ func TestSeveralMerchants(t *testing.T) {
 
 	w.rewrite(t, path, entry(appID, mid)+"  password: "+appKey+"\n")
 	p.signal(t, syscall.SIGHUP)
-	p.awaitLog(t, "stay in use")
+	p.awaitLog(t, "keeping the previous ones")
 	w.rewrite(t, path, entry(appID, mid)+entry(otherAppID, otherMID+", "+strangerMID))
 	p.signal(t, syscall.SIGHUP)
-	p.awaitLog(t, "credentials read again")
+	p.awaitLog(t, "credentials reloaded")
 	w.exec(t, `UPDATE orders SET review_reason = NULL, review_note = NULL, next_query_at = now() WHERE mid = $1`, strangerMID)
 	w.awaitPaid(t, 15)
 	p.stop(t)
@@ -99,10 +99,12 @@ func TestCredentialsFileOfTheCommands(t *testing.T) {
 	w.invoke(t, "run-once", "--dry-run", "--output=json").want(t, 0, `"selected": 3`, `"reason": "no_credentials"`, `"settled": 1`)
 	w.invoke(t, "run-once", "--all", "--output=json").want(t, 0, `"selected": 3`, `"review": 2`, `"settled": 1`)
 
-	if err := os.Chmod(path, 0o644); err != nil {
-		t.Fatal(err)
+	for mode, code := range map[os.FileMode]int{0o644: 0, 0o666: 2} { // a warning; a refusal
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		w.invoke(t, "run-once").want(t, code, path, "by others")
 	}
-	w.invoke(t, "run-once").want(t, 2, path, "chmod 600")
 	w.set("CHINAUMS_APP_ID=" + appID)
 	w.invoke(t, "run-once").want(t, 2, "CHINAUMS_CREDENTIALS_FILE", "CHINAUMS_APP_ID")
 }

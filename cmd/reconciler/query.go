@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 
 	"reconciler/internal/chinaums"
+	"reconciler/internal/credentials"
 )
 
 type queryCommand struct {
@@ -37,18 +38,19 @@ type found struct {
 // answer is HTTP 200 and SUCCESS.
 func (c *queryCommand) Run(p *process) error {
 	options, err := c.Gateway.options(1)
-	list, credentialsErr := c.Gateway.credentials(p.getenv)
+	apps, warnings, credentialsErr := c.Gateway.readApps(p.getenv)
 	request := chinaums.Request{
 		MID: c.MID, TID: c.TID, InstMID: c.InstMID, MerOrderID: c.MerOrderID, TargetOrderID: c.TargetOrderID,
 	}
 	if err := p.check(credentialsErr, err, request.Validate()); err != nil {
 		return err
 	}
-	of := slices.IndexFunc(list, func(entry credential) bool { return entry.MIDs == nil || slices.Contains(entry.MIDs, c.MID) })
-	if of < 0 {
+	warnAboutFiles(p.ctx, p.logger(), warnings)
+	i := slices.IndexFunc(apps, func(app credentials.App) bool { return app.MIDs == nil || slices.Contains(app.MIDs, c.MID) })
+	if i < 0 {
 		return usageError{fmt.Errorf("no app id of %s lists the merchant %s: add it, or correct --mid", c.Gateway.Credentials, c.MID)}
 	}
-	options.Credentials = list[of].Credentials
+	options.Credentials = apps[i].Credentials
 	client, err := chinaums.New(options)
 	if err != nil {
 		return err

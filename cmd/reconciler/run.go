@@ -53,19 +53,20 @@ func (c *runCommand) Run(p *process) error {
 	}
 	defer orders.Close()
 	r.options.Observe = metrics.Observe
-	asker, err := r.poller(orders, logger)
+	warnAboutFiles(p.ctx, logger, r.warnings)
+	asker, err := r.newPoller(orders, logger)
 	if err != nil {
 		return err
 	}
-	defer r.accounts.close()
+	defer r.clients.closeAll()
 	var reloads sync.WaitGroup
-	reloads.Go(func() { c.reloads(p, hangups, r, asker, logger) })
+	reloads.Go(func() { c.reloadOnHangup(p, hangups, r, asker, logger) })
 	defer reloads.Wait()
 	status.Serve(orders, asker)
 	metrics.Watch(orders, asker.LastPass)
 	logger.LogAttrs(p.ctx, slog.LevelInfo, "started",
 		slog.String("version", version), slog.String("worker", r.options.Worker),
-		slog.String("gateway", c.Gateway.URL), slog.Any("app_ids", r.accounts.appIDs()), slog.String("schedule", c.Schedule.Text))
+		slog.String("gateway", c.Gateway.URL), slog.Any("app_ids", r.clients.appIDs()), slog.String("schedule", c.Schedule.Text))
 	asker.Run(p.ctx, schedule)
 	logger.LogAttrs(p.ctx, slog.LevelInfo, "stopped")
 	return nil
@@ -107,9 +108,9 @@ func checkSchema(ctx context.Context, orders *store.Store) error {
 	return err
 }
 
-// poller wires clients and policy together.
-func (r resolved) poller(orders *store.Store, logger *slog.Logger) (*poller.Poller, error) {
-	list, err := r.accounts.use(r.accounts.list)
+// newPoller wires clients and policy together.
+func (r resolved) newPoller(orders *store.Store, logger *slog.Logger) (*poller.Poller, error) {
+	list, err := r.clients.useApps(r.clients.apps)
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -122,32 +123,34 @@ func (r resolved) poller(orders *store.Store, logger *slog.Logger) (*poller.Poll
 	return p, nil
 }
 
-// reloads reads the credentials again with every SIGHUP until ctx ends. Those that
+// reloadOnHangup reads the credentials again at every SIGHUP until the context ends. Credentials that
 // cannot be used change nothing.
-func (c *runCommand) reloads(p *process, hangups <-chan os.Signal, r resolved, asker *poller.Poller, logger *slog.Logger) {
+func (c *runCommand) reloadOnHangup(p *process, hangups <-chan os.Signal, r resolved, asker *poller.Poller, logger *slog.Logger) {
 	for {
 		select {
 		case <-p.ctx.Done():
 			return
 		case <-hangups:
 		}
-		err := c.reload(p, r, asker)
+		warnings, err := c.reloadApps(p, r, asker)
+		warnAboutFiles(p.ctx, logger, warnings)
 		if err != nil {
-			logger.LogAttrs(p.ctx, slog.LevelError, "the credentials were not read again; those before stay in use", slog.Any("error", err))
+			logger.LogAttrs(p.ctx, slog.LevelError, "credentials reload failed, keeping the previous ones", slog.Any("error", err))
 			continue
 		}
-		logger.LogAttrs(p.ctx, slog.LevelInfo, "credentials read again", slog.Any("app_ids", r.accounts.appIDs()))
+		logger.LogAttrs(p.ctx, slog.LevelInfo, "credentials reloaded", slog.Any("app_ids", r.clients.appIDs()))
 	}
 }
 
-func (c *runCommand) reload(p *process, r resolved, asker *poller.Poller) error {
-	list, err := c.Gateway.credentials(p.getenv)
+// reloadApps passes the whole new list on, so the poller also learns of merchants listed again.
+func (c *runCommand) reloadApps(p *process, r resolved, asker *poller.Poller) (warnings []string, err error) {
+	apps, warnings, err := c.Gateway.readApps(p.getenv)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	accounts, err := r.accounts.use(list)
+	accounts, err := r.clients.useApps(apps)
 	if err != nil {
-		return err
+		return warnings, err
 	}
-	return asker.Use(accounts)
+	return warnings, asker.Use(accounts)
 }

@@ -82,11 +82,13 @@ func (c *runOnceCommand) pass(p *process, r resolved, orders *store.Store, run p
 			_ = bar.Add(1)
 		}
 	}
-	asker, err := r.poller(orders, p.logger())
+	logger := p.logger()
+	warnAboutFiles(p.ctx, logger, r.warnings)
+	asker, err := r.newPoller(orders, logger)
 	if err != nil {
 		return err
 	}
-	defer r.accounts.close()
+	defer r.clients.closeAll()
 	count, err := asker.Count(p.ctx, run)
 	if err != nil {
 		return err

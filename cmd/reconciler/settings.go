@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"reconciler/internal/chinaums"
+	"reconciler/internal/credentials"
 	"reconciler/internal/poller"
 	"reconciler/internal/store"
 )
@@ -67,16 +69,19 @@ func checkClient(options chinaums.Options) error {
 	return err
 }
 
-// credentials are those of the file, or the one pair that the settings hold, which is
-// for all merchants.
-func (s gatewaySettings) credentials(getenv func(string) string) ([]credential, error) {
+// readApps reads the credentials file, or the one app id of the settings, which asks for all merchants.
+// The warnings are for the log.
+func (s gatewaySettings) readApps(getenv func(string) string) (apps []credentials.App, warnings []string, err error) {
 	if s.Credentials != "" {
 		if s.AppID != "" || s.AppKeyFile != "" || getenv("CHINAUMS_APP_KEY") != "" {
-			return nil, errors.New("CHINAUMS_CREDENTIALS_FILE is set beside CHINAUMS_APP_ID, CHINAUMS_APP_KEY or CHINAUMS_APP_KEY_FILE: set the file, or one app id and its key")
+			return nil, nil, errors.New("CHINAUMS_CREDENTIALS_FILE is set beside CHINAUMS_APP_ID, CHINAUMS_APP_KEY or CHINAUMS_APP_KEY_FILE: set the file, or one app id and its key")
 		}
-		return readCredentials(s.Credentials)
+		return credentials.ReadFile(s.Credentials)
 	}
-	key, keyErr := s.key(getenv)
+	key, warning, keyErr := s.readKey(getenv)
+	if warning != "" {
+		warnings = []string{warning}
+	}
 	pair := chinaums.Credentials{AppID: s.AppID, AppKey: key}
 	var idErr error
 	probe := pair // what is missing has its own words
@@ -88,27 +93,34 @@ func (s gatewaySettings) credentials(getenv func(string) string) ([]credential, 
 		probe.AppKey = "missing"
 	}
 	formErr := checkClient(chinaums.Options{BaseURL: "https://gateway", Path: "/", Credentials: probe, Timeout: time.Second, Concurrency: 1})
-	return []credential{{Credentials: pair}}, errors.Join(idErr, keyErr, formErr)
+	return []credentials.App{{Credentials: pair}}, warnings, errors.Join(idErr, keyErr, formErr)
 }
 
-func (s gatewaySettings) key(getenv func(string) string) (string, error) {
-	key := getenv("CHINAUMS_APP_KEY")
+func (s gatewaySettings) readKey(getenv func(string) string) (key, warning string, err error) {
+	key = getenv("CHINAUMS_APP_KEY")
 	switch {
 	case key != "" && s.AppKeyFile != "":
-		return "", errors.New("CHINAUMS_APP_KEY and CHINAUMS_APP_KEY_FILE are both set: set one")
+		return "", "", errors.New("CHINAUMS_APP_KEY and CHINAUMS_APP_KEY_FILE are both set: set one")
 	case key != "":
-		return key, nil
+		return key, "", nil
 	case s.AppKeyFile == "":
-		return "", errors.New("no app key: set CHINAUMS_APP_KEY, or CHINAUMS_APP_KEY_FILE (or --app-key-file)")
+		return "", "", errors.New("no app key: set CHINAUMS_APP_KEY, or CHINAUMS_APP_KEY_FILE (or --app-key-file)")
 	}
-	content, err := os.ReadFile(s.AppKeyFile)
+	key, warning, err = credentials.ReadKeyFile(s.AppKeyFile)
 	if err != nil {
-		return "", fmt.Errorf("app key file: %w", err)
+		return "", "", fmt.Errorf("app-key-file %s %w", s.AppKeyFile, err)
 	}
-	if key = strings.TrimSpace(string(content)); key == "" {
-		return "", fmt.Errorf("app key file %s is empty", s.AppKeyFile)
+	if warning != "" {
+		warning = s.AppKeyFile + " " + warning
 	}
-	return key, nil
+	return key, warning, nil
+}
+
+// warnAboutFiles logs what is wrong, but not forbidden, about the files of secrets.
+func warnAboutFiles(ctx context.Context, logger *slog.Logger, warnings []string) {
+	for _, warning := range warnings {
+		logger.LogAttrs(ctx, slog.LevelWarn, "file of secrets", slog.String("warning", warning))
+	}
 }
 
 // checkURL refuses plain http to other machines: answers are not signed, so that
@@ -156,15 +168,16 @@ type service struct {
 
 // resolved are settings that hold together.
 type resolved struct {
-	accounts *accounts
+	clients  *gatewayClients
 	options  poller.Options // without store, accounts and logger
+	warnings []string       // for the log
 }
 
 // resolve checks all settings and names every problem, those given included.
 func (s service) resolve(p *process, others ...error) (resolved, error) {
 	client, gatewayErr := s.Gateway.options(s.Poll.Concurrency.T)
-	list, credentialsErr := s.Gateway.credentials(p.getenv)
-	r := resolved{accounts: newAccounts(client, list), options: poller.Options{
+	apps, warnings, credentialsErr := s.Gateway.readApps(p.getenv)
+	r := resolved{clients: newGatewayClients(client, apps), warnings: warnings, options: poller.Options{
 		Worker: workerName(), Concurrency: s.Poll.Concurrency.T, Rate: s.Poll.Rate.T,
 		RequestTimeout: s.Gateway.RequestTimeout.T, Lease: s.Poll.Lease.T, Plan: s.Poll.plan(),
 	}}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -221,6 +222,34 @@ func TestAppKeyFile(t *testing.T) {
 		w.unset("CHINAUMS_APP_KEY")
 		w.set("CHINAUMS_APP_KEY_FILE=/no/such/file")
 		w.invoke(t, "run-once").want(t, 2, "/no/such/file")
+	})
+	t.Run("not private", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.unset("CHINAUMS_APP_KEY")
+		path := file(t, appKey)
+		fifo := filepath.Join(t.TempDir(), "fifo")
+		if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, test := range []struct {
+			path string
+			mode os.FileMode
+			code int
+			want string
+		}{
+			{path, 0o666, 2, "can be changed by others"},
+			{path, 0o644, 0, "can be read by others"},
+			{fifo, 0o600, 2, "is not a regular file"},
+			{"/dev/zero", 0, 2, "is not a regular file"},
+		} {
+			if test.mode != 0 {
+				if err := os.Chmod(test.path, test.mode); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.invoke(t, "run-once", "--app-key-file="+test.path).want(t, test.code, test.path, test.want)
+		}
 	})
 }
 
