@@ -19,14 +19,14 @@ func newGatewayClients(options chinaums.Options, apps []credentials.App) *gatewa
 }
 
 // useApps puts apps into force and returns them as the poller takes them.
-func (g *gatewayClients) useApps(apps []credentials.App) ([]poller.Account, error) {
-	var all []poller.Account
+func (g *gatewayClients) useApps(apps []credentials.App) ([]poller.App, error) {
+	var all []poller.App
 	for _, app := range apps {
 		client, err := g.openClient(app.Credentials)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, poller.Account{AppID: app.AppID, Gateway: client, MIDs: app.MIDs})
+		all = append(all, poller.App{AppID: app.AppID, Gateway: client, MIDs: app.MIDs})
 	}
 	g.apps = apps
 	return all, nil

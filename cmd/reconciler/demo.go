@@ -15,6 +15,7 @@ import (
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
 	"reconciler/internal/credentials"
+	"reconciler/internal/policy"
 	"reconciler/internal/poller"
 	"reconciler/internal/postgres"
 	"reconciler/internal/store"
@@ -114,10 +115,10 @@ func (d *demo) connect(p *process) error {
 		}, []credentials.App{{Credentials: app}}),
 		options: poller.Options{
 			Worker: "demo", Concurrency: 32, Rate: 200, RequestTimeout: demoTimeout, Lease: 10 * time.Second,
-			Plan: poller.Plan{
+			Rules: policy.Rules{Plan: policy.Plan{
 				Initial: 500 * time.Millisecond, Multiplier: 2, Max: 2 * time.Second, Jitter: 0.1,
 				SlowAfter: 24 * time.Hour, GiveUpAfter: 168 * time.Hour, NotFoundAfter: 2 * time.Hour,
-			},
+			}},
 		},
 	}
 	d.clients = r.clients

@@ -6,6 +6,7 @@ import (
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
@@ -21,7 +22,7 @@ type fate struct {
 	orders   int
 	age      time.Duration // how long ago the payment was started
 	timeline []simulator.Step
-	status   store.Status
+	status   order.Status
 	review   string // "": none
 }
 
@@ -33,36 +34,36 @@ func fates() []fate {
 	paid := status(chinaums.StatusTradeSuccess)
 	less := int64(1)
 	return []fate{
-		{"paid, only the notification was lost", 60, recent, []simulator.Step{paid}, store.StatusTradeSuccess, ""},
+		{"paid, only the notification was lost", 60, recent, []simulator.Step{paid}, order.StatusTradeSuccess, ""},
 		{"paid while we ask", 40, recent, []simulator.Step{
 			times(1, status(chinaums.StatusNewOrder)), times(1, status(chinaums.StatusWaitBuyerPay)), paid,
-		}, store.StatusTradeSuccess, ""},
+		}, order.StatusTradeSuccess, ""},
 		{"paid, the first question times out", 20, recent, []simulator.Step{
 			times(1, simulator.Step{Fault: simulator.FaultHang}), paid,
-		}, store.StatusTradeSuccess, ""},
+		}, order.StatusTradeSuccess, ""},
 		{"paid, the gateway is flapping (9200)", 40, recent, []simulator.Step{
 			times(2, simulator.Step{Code: "9200"}), paid,
-		}, store.StatusTradeSuccess, ""},
+		}, order.StatusTradeSuccess, ""},
 		{"paid, error pages come first", 15, recent, []simulator.Step{
 			times(1, simulator.Step{Fault: simulator.FaultHTML502}), times(1, simulator.Step{Fault: simulator.FaultTruncated}), paid,
-		}, store.StatusTradeSuccess, ""},
+		}, order.StatusTradeSuccess, ""},
 		{"paid, amounts come as text, twice", 10, recent, []simulator.Step{
 			{Status: chinaums.StatusTradeSuccess, Mutations: []simulator.Mutation{
 				simulator.MutationTotalDecimalText, simulator.MutationTotalTwice, simulator.MutationPartsText, simulator.MutationPersonalData,
 			}},
-		}, store.StatusTradeSuccess, ""},
-		{"closed, never paid", 30, earlier, []simulator.Step{status(chinaums.StatusTradeClosed)}, store.StatusTradeClosed, ""},
-		{"paid and refunded", 20, earlier, []simulator.Step{status(chinaums.StatusTradeRefund)}, store.StatusTradeRefund, ""},
-		{"never opened by the payer", 30, earlier, nil, store.StatusNotFound, ""},
+		}, order.StatusTradeSuccess, ""},
+		{"closed, never paid", 30, earlier, []simulator.Step{status(chinaums.StatusTradeClosed)}, order.StatusTradeClosed, ""},
+		{"paid and refunded", 20, earlier, []simulator.Step{status(chinaums.StatusTradeRefund)}, order.StatusTradeRefund, ""},
+		{"never opened by the payer", 30, earlier, nil, order.StatusNotFound, ""},
 		{"another amount than asked for", 15, recent, []simulator.Step{
 			{Status: chinaums.StatusTradeSuccess, Amount: &less},
-		}, store.StatusUnknown, "amount_mismatch"},
+		}, order.StatusUnknown, "amount_mismatch"},
 		{"the answer is about another order", 10, recent, []simulator.Step{
 			{Status: chinaums.StatusTradeSuccess, Mutations: []simulator.Mutation{simulator.MutationOtherOrder}},
-		}, store.StatusUnknown, "identity_mismatch"},
+		}, order.StatusUnknown, "identity_mismatch"},
 		{"undecided for more than a week", 10, lastWeek, []simulator.Step{
 			status(chinaums.StatusWaitBuyerPay),
-		}, store.StatusWaitBuyerPay, "query_window_over"},
+		}, order.StatusWaitBuyerPay, "query_window_over"},
 	}
 }
 

@@ -115,7 +115,7 @@ func (r resolved) newPoller(orders *store.Store, logger *slog.Logger) (*poller.P
 		return nil, usageError{err}
 	}
 	options := r.options
-	options.Store, options.Accounts, options.Logger = orders, list, logger.With(slog.String("component", "poller"))
+	options.Store, options.Apps, options.Logger = orders, list, logger.With(slog.String("component", "poller"))
 	p, err := poller.New(options)
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
+	"reconciler/internal/order"
 	"reconciler/internal/poller"
 	"reconciler/internal/store"
 )
@@ -76,7 +77,7 @@ func (c *runOnceCommand) catchUp(p *process, r resolved, orders *store.Store) er
 func (c *runOnceCommand) pass(p *process, r resolved, orders *store.Store, run poller.Run) error {
 	bar := (*progressbar.ProgressBar)(nil)
 	report := report{DryRun: c.DryRun}
-	r.options.Observe = func(out store.Outcome) {
+	r.options.Observe = func(out order.Outcome) {
 		report.observe(out)
 		if bar != nil {
 			_ = bar.Add(1)
@@ -140,7 +141,7 @@ type report struct {
 	NoAnswer   int                  `json:"no_answer"`
 	Refused    int                  `json:"refused"`
 	Superseded int                  `json:"superseded"`
-	ByStatus   map[store.Status]int `json:"by_status"`
+	ByStatus   map[order.Status]int `json:"by_status"`
 	Seconds    float64              `json:"duration_seconds"`
 	DryRun     bool                 `json:"dry_run"`
 	Changes    *[]change            `json:"changes,omitempty"` // of a dry run
@@ -151,20 +152,20 @@ type change struct {
 	ID         int64          `json:"id"`
 	MID        string         `json:"mid"`
 	MerOrderID string         `json:"mer_order_id"`
-	From       store.Status   `json:"from"`
-	To         store.Status   `json:"to"`
-	Decision   store.Decision `json:"decision"`
+	From       order.Status   `json:"from"`
+	To         order.Status   `json:"to"`
+	Decision   order.Decision `json:"decision"`
 	Reason     string         `json:"reason"`
 }
 
-func (r *report) observe(out store.Outcome) {
+func (r *report) observe(out order.Outcome) {
 	if !r.DryRun {
 		return
 	}
 	if r.Changes == nil {
 		r.Changes = &[]change{}
 	}
-	if !out.Changes() {
+	if !out.ChangesOrder() {
 		return
 	}
 	*r.Changes = append(*r.Changes, change{
@@ -178,9 +179,9 @@ func (r *report) fill(s poller.Summary, count int) {
 		r.Changes = &[]change{}
 	}
 	r.Selected, r.Asked = max(count, s.Asked), s.Asked
-	r.Settled, r.Deferred, r.NotFound = s.Decisions[store.Settled], s.Decisions[store.Deferred], s.Decisions[store.NotFound]
-	r.Review, r.NoAnswer, r.Refused = s.Decisions[store.Review], s.Decisions[store.NoAnswer], s.Decisions[store.Refused]
-	r.Superseded = s.Decisions[store.Superseded]
+	r.Settled, r.Deferred, r.NotFound = s.Decisions[order.Settled], s.Decisions[order.Deferred], s.Decisions[order.NotFound]
+	r.Review, r.NoAnswer, r.Refused = s.Decisions[order.Review], s.Decisions[order.NoAnswer], s.Decisions[order.Refused]
+	r.Superseded = s.Decisions[order.Superseded]
 	r.ByStatus, r.Seconds = s.ByStatus, s.Duration.Seconds()
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/credentials"
+	"reconciler/internal/policy"
 	"reconciler/internal/poller"
 	"reconciler/internal/store"
 )
@@ -152,8 +153,8 @@ type pollSettings struct {
 	NotFoundAfter  duration `name:"not-found-after" env:"RECONCILER_NOT_FOUND_AFTER" default:"2h" help:"The age before which \"no such order\" is never believed."`
 }
 
-func (s pollSettings) plan() poller.Plan {
-	return poller.Plan{
+func (s pollSettings) plan() policy.Plan {
+	return policy.Plan{
 		Initial: s.PlanInitial.T, Multiplier: s.PlanMultiplier.T, Max: s.PlanMax.T, Jitter: s.PlanJitter.T,
 		SlowAfter: s.SlowAfter.T, GiveUpAfter: s.GiveUpAfter.T, NotFoundAfter: s.NotFoundAfter.T,
 	}
@@ -179,7 +180,7 @@ func (s service) resolve(p *process, others ...error) (resolved, error) {
 	apps, warnings, credentialsErr := s.Gateway.readApps(p.getenv)
 	r := resolved{clients: newGatewayClients(client, apps), warnings: warnings, options: poller.Options{
 		Worker: workerName(), Concurrency: s.Poll.Concurrency.T, Rate: s.Poll.Rate.T,
-		RequestTimeout: s.Gateway.RequestTimeout.T, Lease: s.Poll.Lease.T, Plan: s.Poll.plan(),
+		RequestTimeout: s.Gateway.RequestTimeout.T, Lease: s.Poll.Lease.T, Rules: policy.Rules{Plan: s.Poll.plan()},
 	}}
 	return r, p.check(append([]error{s.Database.validate(p.getenv), credentialsErr, gatewayErr, r.options.Validate()}, others...)...)
 }

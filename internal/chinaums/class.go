@@ -91,6 +91,8 @@ type Error struct {
 	HTTPStatus    int    // 0 when nothing came
 	Code, Message string // as in Answer
 	Err           error  // the cause, where there is one beside the code
+	// GatewayFailed reports that nothing showed the gateway alive.
+	GatewayFailed bool
 }
 
 // What Error repeats at most, in characters: of a text of the gateway's, and of a cause.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
@@ -94,7 +95,7 @@ func (b *backlog) Collect(metrics chan<- prometheus.Metric) {
 		return
 	}
 	gauge(b.descs.up, 1)
-	for _, status := range store.UnresolvedStatuses() {
+	for _, status := range order.UnresolvedStatuses() {
 		pile := now.Unresolved[status]
 		gauge(b.descs.unresolved, float64(pile.Orders), string(status))
 		gauge(b.descs.unresolvedAmount, float64(pile.Amount), string(status))
@@ -141,7 +142,7 @@ func (b *backlog) read() (now store.Backlog, up bool, lastPass float64) {
 // makes an alert as quiet as one that is 0.
 func everyReason(piles map[string]store.Pile) map[string]store.Pile {
 	all := make(map[string]store.Pile)
-	for _, reason := range reviewReasons() {
+	for _, reason := range order.ReviewReasons() {
 		all[reason] = store.Pile{}
 	}
 	for reason, pile := range piles {

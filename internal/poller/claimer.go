@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"reconciler/internal/store"
+	"reconciler/internal/order"
 )
 
 // verdict is what an account's last claim says of the next one.
@@ -55,7 +55,7 @@ func (x *pass) persistAs(ctx context.Context, do func(context.Context) error) er
 // look brings the sources up to date with the accounts in use, and what is known of
 // the merchants.
 func (x *pass) look(ctx context.Context) error {
-	if using := x.accounts.Load(); using != x.using {
+	if using := x.apps.Load(); using != x.using {
 		sources, err := x.Poller.sources(ctx, x.run, *using)
 		if err != nil {
 			return err
@@ -101,7 +101,7 @@ func (x *pass) worthwhile(s *source) bool {
 func (x *pass) feed(ctx context.Context, s *source) (n int, err error) {
 	v, wait := hungry, lookAgain
 	switch want := x.want(s); {
-	case s.account.gates.open():
+	case s.app.gates.open():
 		v = blocked
 	case want == 0 && x.room() > 0:
 		v = busy // with the probe
@@ -211,7 +211,7 @@ func (x *pass) least() int { return max(1, 3*x.ahead/4) }
 
 // want is how many orders to claim for an account now.
 func (x *pass) want(s *source) int {
-	return min(x.room(), s.account.gates.room(x.queue.of(s.account)), mostAtOnce(s.claim.Rate))
+	return min(x.room(), s.app.gates.room(x.queue.of(s.app)), mostAtOnce(s.claim.Rate))
 }
 
 // mostAtOnce is more than the budget ever allows, so that a claim does not lock
@@ -232,7 +232,7 @@ func (x *pass) claim(ctx context.Context, s *source, limit int) (int, error) {
 	// A claim that a stop cut off would be lost until its lease ends.
 	whole, cancel := linger(ctx, writeTimeout)
 	defer cancel()
-	var page []store.Order
+	var page []order.Order
 	err := x.persistAs(whole, func(ctx context.Context) (err error) {
 		page, err = s.page(ctx, x.allotment(), limit)
 		return err
@@ -244,7 +244,7 @@ func (x *pass) claim(ctx context.Context, s *source, limit int) (int, error) {
 	x.taken.Add(int64(len(page)))
 	list := make([]claimed, len(page))
 	for i, o := range page {
-		list[i] = claimed{Order: o, account: s.account, asked: asked, taken: time.Now()}
+		list[i] = claimed{Order: o, app: s.app, asked: asked, taken: time.Now()}
 	}
 	x.queue.push(list)
 	return len(page), nil

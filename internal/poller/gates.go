@@ -6,9 +6,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sony/gobreaker/v2"
+	"reconciler/internal/order"
 
-	"reconciler/internal/store"
+	"github.com/sony/gobreaker/v2"
 )
 
 const (
@@ -70,7 +70,7 @@ func (g *gates) paused() []string {
 // enter asks whether an order of the merchant may be asked about now. If so, its
 // outcome must be told to leave, which reports whether that has opened the app's
 // gate.
-func (g *gates) enter(mid string) (leave func(store.Outcome) (opened bool), ok bool) {
+func (g *gates) enter(mid string) (leave func(order.Outcome) (opened bool), ok bool) {
 	app, err := g.app.breaker.Allow()
 	if err != nil {
 		return nil, false
@@ -80,7 +80,7 @@ func (g *gates) enter(mid string) (leave func(store.Outcome) (opened bool), ok b
 		app(errExcluded)
 		return nil, false
 	}
-	return func(out store.Outcome) bool {
+	return func(out order.Outcome) bool {
 		trouble := troubleOf(out)
 		if errors.Is(trouble, errMerchant) {
 			g.shut(mid, merchant)
@@ -133,15 +133,15 @@ var (
 	errExcluded    = errors.New("nothing was learnt of the gateway")
 )
 
-func troubleOf(out store.Outcome) error {
+func troubleOf(out order.Outcome) error {
 	switch {
-	case out.Decision == store.Refused && out.Reason == reasonMerchant:
+	case out.Decision == order.Refused && out.Reason == order.ReasonMerchant:
 		return errMerchant
-	case out.Decision == store.Refused:
+	case out.Decision == order.Refused:
 		return errCredentials
-	case out.Decision == store.NoAnswer && out.Reason == reasonTransient:
+	case out.Decision == order.NoAnswer && out.Reason == order.ReasonTransient:
 		return errFailed
-	case out.Decision == store.NoAnswer:
+	case out.Decision == order.NoAnswer:
 		return errExcluded
 	}
 	return nil

@@ -9,19 +9,19 @@ import (
 	"testing/synctest"
 	"time"
 
-	"reconciler/internal/store"
+	"reconciler/internal/order"
 )
 
-func outcome(d store.Decision, reason string) store.Outcome {
-	return store.Outcome{Decision: d, Reason: reason}
+func outcome(d order.Decision, reason string) order.Outcome {
+	return order.Outcome{Decision: d, Reason: reason}
 }
 
 var (
-	wellAnswered = outcome(store.Settled, "trade_success")
-	unanswered   = outcome(store.NoAnswer, reasonTransient)
-	noCredit     = outcome(store.Refused, reasonCredentials)
-	noMerchant   = outcome(store.Refused, reasonMerchant)
-	panicked     = outcome(store.NoAnswer, "panic")
+	wellAnswered = outcome(order.Settled, "trade_success")
+	unanswered   = outcome(order.NoAnswer, order.ReasonTransient)
+	noCredit     = outcome(order.Refused, order.ReasonCredentials)
+	noMerchant   = outcome(order.Refused, order.ReasonMerchant)
+	panicked     = outcome(order.NoAnswer, "panic")
 	justOver     = pause + time.Nanosecond
 	justNotOver  = pause
 	unlimited    = math.MaxInt
@@ -29,7 +29,7 @@ var (
 )
 
 // through sends questions of a merchant through the gates, one after the other.
-func through(t *testing.T, g *gates, mid string, outcomes ...store.Outcome) {
+func through(t *testing.T, g *gates, mid string, outcomes ...order.Outcome) {
 	t.Helper()
 	for _, out := range outcomes {
 		leave, ok := g.enter(mid)
@@ -83,13 +83,13 @@ func TestProbe(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name      string
-		probe     store.Outcome
+		probe     order.Outcome
 		opensOnce bool
 	}{
 		{"settled", wellAnswered, false},
-		{"deferred", outcome(store.Deferred, "unresolved"), false},
-		{"not found", outcome(store.NotFound, "not_found"), false},
-		{"review", outcome(store.Review, reviewAmount), false},
+		{"deferred", outcome(order.Deferred, "unresolved"), false},
+		{"not found", outcome(order.NotFound, "not_found"), false},
+		{"review", outcome(order.Review, order.ReviewAmountMismatch), false},
 		{"merchant refused", noMerchant, false},
 		{"no answer", unanswered, true},
 		{"credentials refused", noCredit, true},
@@ -127,8 +127,8 @@ func TestProbe(t *testing.T) {
 
 func TestAnswerBetweenFailuresResets(t *testing.T) {
 	t.Parallel()
-	for _, between := range []store.Outcome{
-		wellAnswered, outcome(store.Deferred, reasonUnknownCode), outcome(store.Review, reviewBadRequest), noMerchant,
+	for _, between := range []order.Outcome{
+		wellAnswered, outcome(order.Deferred, order.ReasonUnknownCode), outcome(order.Review, order.ReviewBadRequest), noMerchant,
 	} {
 		g := newGates()
 		through(t, g, testMID, unanswered, unanswered, unanswered, unanswered)
@@ -167,7 +167,7 @@ func TestOwnFaultsDoNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGates()
 		for range 20 {
-			through(t, g, testMID, panicked, outcome(store.NoAnswer, "internal_error"))
+			through(t, g, testMID, panicked, outcome(order.NoAnswer, "internal_error"))
 		}
 		if g.open() {
 			t.Fatal("panics opened the gate")
@@ -188,7 +188,7 @@ func TestLateEndsDoNotMoveTheGate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := newGates()
-		var late []func(store.Outcome) bool
+		var late []func(order.Outcome) bool
 		for range 10 {
 			leave, _ := g.enter(testMID)
 			late = append(late, leave)
@@ -262,7 +262,7 @@ func TestMerchantRefusedManyTimesAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := newGates()
-		var leaves []func(store.Outcome) bool
+		var leaves []func(order.Outcome) bool
 		for range 10 {
 			leave, _ := g.enter(testMID)
 			leaves = append(leaves, leave)
@@ -301,7 +301,7 @@ func TestPausedMerchantTakesNoProbe(t *testing.T) {
 // is not paused by one failure of the gateway.
 func TestRecoveredMerchantIsLikeAnyOther(t *testing.T) {
 	t.Parallel()
-	for _, later := range []store.Outcome{unanswered, noCredit} {
+	for _, later := range []order.Outcome{unanswered, noCredit} {
 		synctest.Test(t, func(t *testing.T) {
 			g := newGates()
 			through(t, g, testMID, noMerchant)
@@ -322,7 +322,7 @@ func TestGatesAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for worker := range 16 {
 		wg.Go(func() {
-			outs := []store.Outcome{wellAnswered, unanswered, noMerchant, panicked, noCredit}
+			outs := []order.Outcome{wellAnswered, unanswered, noMerchant, panicked, noCredit}
 			for i := range 200 {
 				if leave, ok := g.enter(fmt.Sprint(worker%4, i%50)); ok {
 					leave(outs[(i+worker)%len(outs)])

@@ -75,7 +75,7 @@ func failedQuestions(t *testing.T, w *world, steps []simulator.Step) {
 	for i, step := range steps {
 		mid := fmt.Sprintf("89834014901%04d", i)
 		w.addOf(t, mid, i, step)
-		p := w.poller(t, workers(1), func(o *Options) { o.Accounts[0].AppID = mer(i) })
+		p := w.poller(t, workers(1), func(o *Options) { o.Apps[0].AppID = mer(i) })
 		passes[i] = start(t, p, Run{Once: true, Selection: &store.Selection{MID: mid}})
 	}
 	for i := range steps {

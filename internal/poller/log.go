@@ -3,9 +3,10 @@ package poller
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
-	"reconciler/internal/store"
+	"reconciler/internal/order"
 )
 
 // tell logs a pass that is taking long.
@@ -20,18 +21,18 @@ func (x *pass) tell(last *time.Time) {
 
 // log says what became of an order: ordinary decisions at debug, what someone
 // may have to look into above it.
-func (x *pass) log(ctx context.Context, out store.Outcome) {
+func (x *pass) log(ctx context.Context, out order.Outcome) {
 	level, message := slog.LevelDebug, "order decided"
 	switch {
-	case out.Decision == store.Refused && out.Reason == reasonCredentials:
+	case out.Decision == order.Refused && out.Reason == order.ReasonCredentials:
 		level, message = slog.LevelError, "the gateway refuses our credentials"
-	case out.Decision == store.Refused:
+	case out.Decision == order.Refused:
 		level, message = slog.LevelError, "the gateway refuses the merchant"
-	case out.Decision == store.Review:
+	case out.Decision == order.Review:
 		level, message = slog.LevelWarn, "order needs a review"
-	case out.Decision == store.Settled && out.LastError != "":
+	case out.Decision == order.Settled && out.LastError != "":
 		level, message = slog.LevelWarn, "order settled, but part of the answer cannot be read"
-	case Unexpected(out):
+	case slices.Contains(order.UnexpectedReasons(), out.Reason):
 		level, message = slog.LevelWarn, "the gateway's answer is not understood"
 	}
 	attrs := []slog.Attr{
@@ -51,14 +52,4 @@ func (x *pass) log(ctx context.Context, out store.Outcome) {
 		attrs = append(attrs, slog.Time("next_query_at", *out.NextQueryAt))
 	}
 	x.Logger.LogAttrs(ctx, level, message, attrs...)
-}
-
-// Unexpected reports whether an answer was handled but said something that this
-// program does not know: the gateway's vocabulary has grown, or it errs.
-func Unexpected(out store.Outcome) bool {
-	switch out.Reason {
-	case reasonUnknownCode, reasonNoCode, reasonUnknownStatus, reasonNoStatus, reasonUnreadableStatus:
-		return true
-	}
-	return false
 }

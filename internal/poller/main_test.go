@@ -2,20 +2,15 @@ package poller
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"reconciler/internal/chinaums"
+	"reconciler/internal/policy"
 	"reconciler/internal/postgres/postgrestest"
 	"reconciler/internal/store"
 )
@@ -41,57 +36,19 @@ const (
 	testAmount = 1000
 )
 
-// now is when the answers of the tables come.
-var now = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
-
 func credentials() chinaums.Credentials {
 	return chinaums.Credentials{AppID: "test-app", AppKey: "test-key"}
 }
 
 // anAccount is one account of all merchants.
-func anAccount(g Gateway) []Account { return []Account{{AppID: credentials().AppID, Gateway: g}} }
+func anAccount(g Gateway) []App { return []App{{AppID: credentials().AppID, Gateway: g}} }
 
 // testPlan is the default plan without jitter, so that each wait is a round number.
-func testPlan() Plan {
-	return Plan{
+func testPlan() policy.Plan {
+	return policy.Plan{
 		Initial: 15 * time.Second, Multiplier: 2, Max: time.Hour,
 		SlowAfter: 24 * time.Hour, GiveUpAfter: 168 * time.Hour, NotFoundAfter: 2 * time.Hour,
 	}
-}
-
-// change is a deviation from the ordinary order: ten minutes old, open for another
-// twenty, due since now, never answered.
-type change func(*store.Order)
-
-func anOrder(changes ...change) store.Order {
-	o := store.Order{
-		ID: 7, MID: testMID, TID: testTID, InstMID: "MINIDEFAULT", MerOrderID: testMer,
-		OrderAmount: testAmount, Status: store.StatusUnknown, ClaimNo: 1, ClaimedAt: now, NextQueryAt: new(now),
-	}
-	aged(10 * time.Minute)(&o)
-	for _, c := range changes {
-		c(&o)
-	}
-	return o
-}
-
-func aged(age time.Duration) change {
-	return func(o *store.Order) {
-		o.CreatedAt = now.Add(-age)
-		o.ExpiresAt = o.CreatedAt.Add(30 * time.Minute)
-	}
-}
-
-func numbered(mer, target string) change {
-	return func(o *store.Order) { o.MerOrderID, o.TargetOrderID = mer, target }
-}
-
-func counted(n int) change         { return func(o *store.Order) { o.QueryCount = n } }
-func is(s store.Status) change     { return func(o *store.Order) { o.Status = s } }
-func due(at *time.Time) change     { return func(o *store.Order) { o.NextQueryAt = at } }
-func expiring(at time.Time) change { return func(o *store.Order) { o.ExpiresAt = at } }
-func reviewed(reason string) change {
-	return func(o *store.Order) { o.ReviewReason, o.NextQueryAt = reason, nil }
 }
 
 // answer is the body of a paid order's answer, changed: `key=value` replaces or
@@ -128,97 +85,6 @@ func answer(changes ...string) string {
 		members[i] = strconv.Quote(key) + ":" + value
 	}
 	return "{" + strings.Join(members, ",") + "}"
-}
-
-// coded is the short body of an answer that is only a code.
-func coded(code string) string {
-	return fmt.Sprintf(`{"errCode":%q,"errMsg":"sorry","mid":%q,"merOrderId":%q}`, code, testMID, testMer)
-}
-
-// asker turns an HTTP status and a body into what the client makes of them.
-type asker func(o store.Order, status int, body string) reply
-
-type canned struct {
-	status int
-	body   string
-}
-
-// newAsker serves any number of answers: each question finds its own by its msgId.
-func newAsker(t testing.TB) asker {
-	t.Helper()
-	var answers sync.Map
-	var last atomic.Int64
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var question struct{ MsgID string }
-		_ = json.NewDecoder(r.Body).Decode(&question)
-		c, _ := answers.Load(question.MsgID)
-		w.WriteHeader(c.(canned).status)
-		_, _ = w.Write([]byte(c.(canned).body))
-	}))
-	t.Cleanup(server.Close)
-	client, err := chinaums.New(chinaums.Options{
-		BaseURL: server.URL, Path: "/query", Credentials: credentials(), Timeout: 30 * time.Second, Concurrency: 4,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	return func(o store.Order, status int, body string) reply {
-		question := request(o)
-		question.MsgID = strconv.FormatInt(last.Add(1), 10)
-		answers.Store(question.MsgID, canned{status, body})
-		a, err := client.Query(context.WithoutCancel(t.Context()), question)
-		return reply{answer: a, trouble: err}
-	}
-}
-
-// told is an outcome in one line: decision, reason, status after, next question
-// from now, event. What must never be is spelled out behind it.
-func told(o store.Outcome) string {
-	next, event := "never", "-"
-	if o.NextQueryAt != nil {
-		next = "+" + o.NextQueryAt.Sub(now).String()
-	}
-	if o.Event != "" {
-		event = o.Event
-	}
-	line := fmt.Sprintf("%s %s %s %s %s", o.Decision, o.Reason, o.Status, next, event)
-	if o.Decision != store.Settled && o.Settlement != (store.Settlement{}) {
-		line += " AND BOOKED"
-	}
-	if o.ReviewReason != "" && (o.Decision != store.Review || o.ReviewReason != o.Reason) {
-		line += " AND REVIEW " + o.ReviewReason
-	}
-	if o.Decision == store.Review && (o.ReviewReason == "" || o.ReviewNote == "") {
-		line += " WITHOUT A NOTE"
-	}
-	return line
-}
-
-// decided is one row of the tables: what an answer makes of an order.
-type decided struct {
-	name   string
-	order  store.Order
-	status int // HTTP; 0 = 200
-	body   string
-	want   string // as told
-}
-
-func checkDecided(t *testing.T, tests []decided) {
-	t.Helper()
-	ask := newAsker(t)
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			if tt.status == 0 {
-				tt.status = http.StatusOK
-			}
-			out := testPlan().decide(tt.order, ask(tt.order, tt.status, tt.body), now)
-			if got := told(out); got != tt.want {
-				t.Errorf("got  %s\nwant %s\nbody %s", got, tt.want, tt.body)
-			}
-		})
-	}
 }
 
 // gatewayFunc is a Gateway of one function.

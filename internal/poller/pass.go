@@ -9,9 +9,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
+	"reconciler/internal/order"
 
-	"reconciler/internal/store"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -47,7 +47,7 @@ type pass struct {
 	summary Summary         // the writer's
 
 	// The claimer's.
-	using   *[]*account // of which the sources are
+	using   *[]*appState // of which the sources are
 	sources []*source
 	turn    int
 	crowd   crowd
@@ -57,7 +57,7 @@ type pass struct {
 type result struct {
 	claimed
 
-	outcome   store.Outcome
+	outcome   order.Outcome
 	givenBack bool          // not asked about: there is no outcome
 	through   chan struct{} // of a large answer: closed when the worker may go on
 }
@@ -94,7 +94,7 @@ func newLimiter(perSecond float64) *rate.Limiter {
 
 // Count is how many orders a run would be about now.
 func (p *Poller) Count(ctx context.Context, run Run) (int, error) {
-	sources, err := p.sources(ctx, run, (*p.accounts.Load())[:1])
+	sources, err := p.sources(ctx, run, (*p.apps.Load())[:1])
 	if err != nil {
 		return 0, err
 	}
@@ -161,16 +161,16 @@ func (x *pass) handle(asking, stopping context.Context, c claimed) result {
 		return giveBack
 	}
 	if c.UnrecordedClaims > poisonClaims && c.ReviewReason == "" {
-		return result{claimed: c, outcome: x.poison(c)}
+		return x.setAside(c, x.Rules.Poison(c.Order))
 	}
 	switch {
-	case c.account.Gateway != nil:
-	case !slices.Contains(*x.accounts.Load(), c.account): // the list that it is missing from is out of use
+	case c.app.Gateway != nil:
+	case !slices.Contains(*x.apps.Load(), c.app): // the list that it is missing from is out of use
 		return giveBack
 	default:
-		return result{claimed: c, outcome: x.noCredentials(c)}
+		return x.setAside(c, x.Rules.NoCredentials(c.Order))
 	}
-	leave, ok := c.account.gates.enter(c.MID)
+	leave, ok := c.app.gates.enter(c.MID)
 	if !ok {
 		return giveBack
 	}
@@ -181,22 +181,10 @@ func (x *pass) handle(asking, stopping context.Context, c claimed) result {
 	return result{claimed: c, outcome: out}
 }
 
-// poison sets an order aside that was claimed time and again without a record: its
-// worker may have died of it each time.
-func (x *pass) poison(c claimed) store.Outcome {
-	out := review(c.Order, reviewPoison, fmt.Sprintf("The order was claimed %d times in a row without a record: each time its process ended, or its answer could not be written. "+
-		"Nothing was asked or booked now. Look into the logs of those times; then set review_reason to null and next_query_at to now(), or ask again with run-once --review.", c.UnrecordedClaims-1))
-	out.Question = store.Question{At: c.now(), Worker: x.Worker}
-	return out
-}
-
-// noCredentials sets an order aside whose merchant is in nobody's list: it cannot be
-// asked about, and the next pass would not find it otherwise.
-func (x *pass) noCredentials(c claimed) store.Outcome {
-	out := review(c.Order, reviewNoCredentials, fmt.Sprintf("No app id of the credentials file lists the merchant %s. Nothing was asked or booked. "+
-		"Correct the order's mid, or add the merchant to the file and send the reconciler a SIGHUP; then set review_reason to null and next_query_at to now(), or ask with run-once --review --mid %s.", c.MID, c.MID))
-	out.Question = store.Question{At: c.now(), Worker: x.Worker}
-	return out
+// setAside is the outcome of an order that is not asked.
+func (x *pass) setAside(c claimed, out order.Outcome) result {
+	out.Question = order.Question{At: c.now(), Worker: x.Worker}
+	return result{claimed: c, outcome: out}
 }
 
 // linger is a context that ends some time after ctx does.

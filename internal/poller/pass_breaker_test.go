@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"reconciler/internal/chinaums/simulator"
-	"reconciler/internal/store"
+	"reconciler/internal/order"
 )
 
 // pauseOver lets the pauses of the breaker end now, without the half minute.
@@ -25,12 +25,12 @@ func TestBreakerOpensDuringABacklog(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		outage   simulator.Step
-		decision store.Decision
+		decision order.Decision
 		most     int // questions: those that open it, and those beside them in flight
 		trips    int // round trips a question
 	}{
-		{"failures", simulator.Step{HTTPStatus: http.StatusServiceUnavailable, Code: "SYSTEM_BUSY"}, store.NoAnswer, 5 + 3, 3},
-		{"credentials", simulator.Step{Code: "1000"}, store.Refused, 1 + 3, 1},
+		{"failures", simulator.Step{HTTPStatus: http.StatusServiceUnavailable, Code: "SYSTEM_BUSY"}, order.NoAnswer, 5 + 3, 3},
+		{"credentials", simulator.Step{Code: "1000"}, order.Refused, 1 + 3, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -117,8 +117,8 @@ func TestMerchantTroubleStaysWithItsMerchant(t *testing.T) {
 			}
 			logged := newRecords()
 			summary := sweep(t, w.poller(t, logging(logged)), Run{})
-			refused := summary.Decisions[store.Refused]
-			if summary.Decisions[store.Settled] != 20 || refused < 1 || refused > 4 || summary.BreakerOpen || summary.Complete() {
+			refused := summary.Decisions[order.Refused]
+			if summary.Decisions[order.Settled] != 20 || refused < 1 || refused > 4 || summary.BreakerOpen || summary.Complete() {
 				t.Errorf("%v, breaker open %t, complete %t", summary.Decisions, summary.BreakerOpen, summary.Complete())
 			}
 			if n := w.inFlight(t); n != 0 {
@@ -136,7 +136,7 @@ func TestMerchantTroubleStaysWithItsMerchant(t *testing.T) {
 			}
 			w.pauseOver(t)
 			w.exec(t, `UPDATE orders SET next_query_at = now() WHERE next_query_at IS NOT NULL`)
-			wantDecisions(t, sweep(t, w.poller(t, named("a third")), Run{}), map[store.Decision]int{store.Settled: 20})
+			wantDecisions(t, sweep(t, w.poller(t, named("a third")), Run{}), map[order.Decision]int{order.Settled: 20})
 		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"reconciler/internal/chinaums"
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
@@ -20,7 +21,7 @@ func TestPassDoesNotEndWhenTheBudgetFills(t *testing.T) {
 		for i := range orders {
 			w.add(t, i, isPaidStep)
 		}
-		s := &brokenStore{Store: w.Store, claimed: func(orders []store.Order) {
+		s := &brokenStore{Store: w.Store, claimed: func(orders []order.Order) {
 			if len(orders) > 0 {
 				return
 			}
@@ -28,7 +29,7 @@ func TestPassDoesNotEndWhenTheBudgetFills(t *testing.T) {
 			w.exec(t, `UPDATE gateway_budgets SET tokens = 1, refilled_at = clock_timestamp()`)
 		}}
 		summary := sweep(t, w.poller(t, into(s), at(40)), Run{Selection: selection})
-		wantDecisions(t, summary, map[store.Decision]int{store.Settled: orders})
+		wantDecisions(t, summary, map[order.Decision]int{order.Settled: orders})
 	}
 }
 
@@ -48,7 +49,7 @@ func TestPassDoesNotEndWithItsProbe(t *testing.T) {
 			<-first
 			return w.client.Query(ctx, r)
 		})
-		s := &brokenStore{Store: w.Store, claimed: func(orders []store.Order) {
+		s := &brokenStore{Store: w.Store, claimed: func(orders []order.Order) {
 			if len(orders) > 0 {
 				return
 			}
@@ -58,7 +59,7 @@ func TestPassDoesNotEndWithItsProbe(t *testing.T) {
 			})
 		}}
 		summary := sweep(t, w.poller(t, into(s), asking(g)), Run{})
-		wantDecisions(t, summary, map[store.Decision]int{store.Settled: 10})
+		wantDecisions(t, summary, map[order.Decision]int{order.Settled: 10})
 	}
 }
 
@@ -79,9 +80,9 @@ func TestPoison(t *testing.T) {
 	for range 3 {
 		lose()
 	}
-	wantDecisions(t, sweep(t, w.poller(t), Run{DryRun: true}), map[store.Decision]int{store.Settled: 1, store.Review: 1})
+	wantDecisions(t, sweep(t, w.poller(t), Run{DryRun: true}), map[order.Decision]int{order.Settled: 1, order.Review: 1})
 	asked := w.sim.Count(mer(0))
-	wantDecisions(t, sweep(t, w.poller(t), Run{}), map[store.Decision]int{store.Settled: 1, store.Review: 1})
+	wantDecisions(t, sweep(t, w.poller(t), Run{}), map[order.Decision]int{order.Settled: 1, order.Review: 1})
 	if n := w.sim.Count(mer(0)); n != asked || asked != 0 {
 		t.Errorf("%d round trips about it", n)
 	}
@@ -90,7 +91,7 @@ func TestPoison(t *testing.T) {
 	w.wantEvents(t, 0, "order.review")
 	w.wantState(t, 1, rowPaid)
 	// By hand it is asked about once more.
-	wantDecisions(t, sweep(t, w.poller(t), Run{Selection: &store.Selection{OnlyReview: true}}), map[store.Decision]int{store.Settled: 1})
+	wantDecisions(t, sweep(t, w.poller(t), Run{Selection: &store.Selection{OnlyReview: true}}), map[order.Decision]int{order.Settled: 1})
 	w.wantState(t, 0, rowPaid)
 }
 
@@ -103,12 +104,12 @@ func TestNoPoison(t *testing.T) {
 		w.add(t, 0, isPaidStep)
 		for range 6 {
 			ctx, stop := context.WithCancel(t.Context())
-			s := &brokenStore{Store: w.Store, claimed: func([]store.Order) { stop() }}
+			s := &brokenStore{Store: w.Store, claimed: func([]order.Order) { stop() }}
 			if _, err := w.poller(t, into(s)).RunOnce(ctx, Run{}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		wantDecisions(t, sweep(t, w.poller(t), Run{}), map[store.Decision]int{store.Settled: 1})
+		wantDecisions(t, sweep(t, w.poller(t), Run{}), map[order.Decision]int{order.Settled: 1})
 	})
 	t.Run("superseded", func(t *testing.T) {
 		t.Parallel()
@@ -122,7 +123,7 @@ func TestNoPoison(t *testing.T) {
 		for range 4 {
 			sweep(t, w.poller(t, asking(g)), Run{Selection: &store.Selection{}})
 		}
-		wantDecisions(t, sweep(t, w.poller(t), Run{}), map[store.Decision]int{store.Settled: 1})
+		wantDecisions(t, sweep(t, w.poller(t), Run{}), map[order.Decision]int{order.Settled: 1})
 	})
 	t.Run("panic", func(t *testing.T) {
 		t.Parallel()
@@ -132,6 +133,6 @@ func TestNoPoison(t *testing.T) {
 		for range 4 {
 			sweep(t, w.poller(t, asking(g)), Run{Selection: &store.Selection{}})
 		}
-		wantDecisions(t, sweep(t, w.poller(t), Run{Selection: &store.Selection{}}), map[store.Decision]int{store.Settled: 1})
+		wantDecisions(t, sweep(t, w.poller(t), Run{Selection: &store.Selection{}}), map[order.Decision]int{order.Settled: 1})
 	})
 }

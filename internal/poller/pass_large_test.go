@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"reconciler/internal/chinaums"
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
@@ -28,7 +29,7 @@ func (s *countingStore) answered() {
 	s.most = max(s.most, s.unwritten)
 }
 
-func (s *countingStore) Record(ctx context.Context, group []store.Outcome) ([]store.Outcome, error) {
+func (s *countingStore) Record(ctx context.Context, group []order.Outcome) ([]order.Outcome, error) {
 	written, err := s.Store.Record(ctx, group)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,7 +78,7 @@ func TestLargeAnswersAreBounded(t *testing.T) {
 		if err := other.Rollback(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		wantDecisions(t, p.wait(t), map[store.Decision]int{store.Settled: orders})
+		wantDecisions(t, p.wait(t), map[order.Decision]int{order.Settled: orders})
 		if s.most > concurrency+1 { // the one that is parked
 			t.Errorf("%d answers were in memory at once, with %d workers", s.most, concurrency)
 		}
@@ -113,5 +114,5 @@ func TestLargeAnswersOfOneMerchantLeaveAWorkerToOthers(t *testing.T) {
 		t.Error("the other merchant's order waits for the answers of this one to be written")
 	}
 	close(write)
-	wantDecisions(t, p.wait(t), map[store.Decision]int{store.Settled: 7})
+	wantDecisions(t, p.wait(t), map[order.Decision]int{order.Settled: 7})
 }

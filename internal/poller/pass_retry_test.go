@@ -9,6 +9,7 @@ import (
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
@@ -20,7 +21,7 @@ func TestRetriesWithinAQuestion(t *testing.T) {
 	w.add(t, 0, simulator.Step{Times: 2, Code: "9200"}, isPaidStep)
 	w.add(t, 1, simulator.Step{Times: 1, Fault: simulator.FaultReset}, isPaidStep)
 	w.add(t, 2, simulator.Step{Times: 1, Fault: simulator.FaultHTML502}, simulator.Step{Times: 1, Code: "SYSTEM_BUSY"}, says("WAIT_BUYER_PAY"))
-	wantDecisions(t, sweep(t, w.poller(t), Run{}), map[store.Decision]int{store.Settled: 2, store.Deferred: 1})
+	wantDecisions(t, sweep(t, w.poller(t), Run{}), map[order.Decision]int{order.Settled: 2, order.Deferred: 1})
 	w.wantState(t, 0, rowPaid)
 	w.wantLedger(t, 0, "settled trade_success 3")
 	w.wantEvents(t, 0, "order.paid")
@@ -65,16 +66,16 @@ func TestEveryFault(t *testing.T) {
 	for i, fault := range faults {
 		w.add(t, i, simulator.Step{Status: chinaums.StatusTradeSuccess, Fault: fault})
 		// Each under an app id of its own, so that one's breaker is not another's.
-		p := w.poller(t, func(o *Options) { o.Accounts[0].AppID = string(fault) })
+		p := w.poller(t, func(o *Options) { o.Apps[0].AppID = string(fault) })
 		passes[i] = start(t, p, Run{Once: true, Selection: &store.Selection{MerOrderIDs: []string{mer(i)}}})
 	}
 	for i, fault := range faults {
 		summary := passes[i].wait(t)
 		if fault == simulator.FaultContentType { // a label does not make an answer another
-			wantDecisions(t, summary, map[store.Decision]int{store.Settled: 1})
+			wantDecisions(t, summary, map[order.Decision]int{order.Settled: 1})
 			continue
 		}
-		wantDecisions(t, summary, map[store.Decision]int{store.NoAnswer: 1})
+		wantDecisions(t, summary, map[order.Decision]int{order.NoAnswer: 1})
 		w.wantState(t, i, rowWaiting)
 		w.wantLedger(t, i, "no_answer transient 3")
 		w.wantEvents(t, i)
@@ -143,7 +144,7 @@ func TestQuestionEndsWithItsLease(t *testing.T) {
 		}
 		return w.client.Query(ctx, r)
 	})
-	wantDecisions(t, sweep(t, w.poller(t, asking(g)), Run{}), map[store.Decision]int{store.Settled: 1})
+	wantDecisions(t, sweep(t, w.poller(t, asking(g)), Run{}), map[order.Decision]int{order.Settled: 1})
 }
 
 // The gateway's words and ours for the log and the row, without the key.

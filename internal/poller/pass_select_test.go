@@ -11,6 +11,7 @@ import (
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
@@ -157,7 +158,7 @@ func TestDryRunWritesNothing(t *testing.T) {
 	}
 	before := w.dump(t)
 	var observed int
-	p := w.poller(t, workers(1), func(o *Options) { o.Observe = func(store.Outcome) { observed++ } })
+	p := w.poller(t, workers(1), func(o *Options) { o.Observe = func(order.Outcome) { observed++ } })
 	summary := sweep(t, p, Run{DryRun: true})
 	if summary.Asked != 10 || observed != 10 {
 		t.Errorf("asked %d, observed %d, want 10", summary.Asked, observed)

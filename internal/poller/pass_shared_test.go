@@ -9,6 +9,7 @@ import (
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
@@ -85,12 +86,12 @@ func TestProbeGivenBack(t *testing.T) {
 		w.add(t, 0, isPaidStep)
 		w.halfOpen(t, scope, map[store.Scope]string{store.ScopeApp: credentials().AppID, store.ScopeMerchant: testMID}[scope])
 		ctx, stop := context.WithCancel(t.Context())
-		s := &brokenStore{Store: w.Store, claimed: func([]store.Order) { stop() }} // between the claim and the question
+		s := &brokenStore{Store: w.Store, claimed: func([]order.Order) { stop() }} // between the claim and the question
 		if summary, err := w.poller(t, into(s)).RunOnce(ctx, Run{}); err != nil || summary.Asked != 0 {
 			t.Fatalf("%s: asked %d, %v", scope, summary.Asked, err)
 		}
 		w.wantState(t, 0, rowUntouched)
-		wantDecisions(t, sweep(t, w.poller(t, named("another")), Run{}), map[store.Decision]int{store.Settled: 1})
+		wantDecisions(t, sweep(t, w.poller(t, named("another")), Run{}), map[order.Decision]int{order.Settled: 1})
 	}
 }
 
@@ -140,7 +141,7 @@ func TestOneProbeOfAllInstances(t *testing.T) {
 			if _, err := tx.Exec(t.Context(), `UPDATE gateway_controls SET probe_until = now() + interval '1 min'`); err != nil {
 				t.Fatal(err)
 			}
-			claimed := make(chan []store.Order, 1)
+			claimed := make(chan []order.Order, 1)
 			go func() {
 				orders, err := w.Claim(context.WithoutCancel(t.Context()), store.Claim{App: credentials().AppID, Worker: "second", Lease: time.Minute, Limit: 10})
 				if err != nil {
@@ -222,7 +223,7 @@ func TestSelectionAtALowRate(t *testing.T) {
 				w.add(t, i, isPaidStep)
 			}
 			summary := sweep(t, w.poller(t, at(40)), Run{Selection: &store.Selection{}, DryRun: dry})
-			wantDecisions(t, summary, map[store.Decision]int{store.Settled: 40})
+			wantDecisions(t, summary, map[order.Decision]int{order.Settled: 40})
 		})
 	}
 }
@@ -240,7 +241,7 @@ func TestSelectionBehindAProbe(t *testing.T) {
 			key := map[store.Scope]string{store.ScopeApp: credentials().AppID, store.ScopeMerchant: testMID}[scope]
 			w.halfOpen(t, scope, key)
 			summary := sweep(t, w.poller(t), Run{Selection: &store.Selection{}})
-			wantDecisions(t, summary, map[store.Decision]int{store.Settled: 20})
+			wantDecisions(t, summary, map[order.Decision]int{order.Settled: 20})
 		})
 	}
 }
@@ -255,7 +256,7 @@ func TestSelectionBehindOneMerchantsProbe(t *testing.T) {
 	}
 	w.halfOpen(t, store.ScopeMerchant, otherMID)
 	summary := sweep(t, w.poller(t), Run{Selection: &store.Selection{}})
-	wantDecisions(t, summary, map[store.Decision]int{store.Settled: 20})
+	wantDecisions(t, summary, map[order.Decision]int{order.Settled: 20})
 }
 
 // A dry run waits for its turn as a real run does.
@@ -266,7 +267,7 @@ func TestDryRunKeepsTheRate(t *testing.T) {
 		w.add(t, i, isPaidStep)
 	}
 	summary := sweep(t, w.poller(t, at(4)), Run{DryRun: true})
-	wantDecisions(t, summary, map[store.Decision]int{store.Settled: 4})
+	wantDecisions(t, summary, map[order.Decision]int{order.Settled: 4})
 	list := w.sim.Requests() // two at once, two more at four a second
 	if took := list[len(list)-1].Time.Sub(list[0].Time); took < 250*time.Millisecond {
 		t.Errorf("four round trips within %s", took)

@@ -9,6 +9,7 @@ import (
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
@@ -41,7 +42,7 @@ func TestStopInFlight(t *testing.T) {
 		}
 		pass.stop()
 		close(letGo)
-		wantDecisions(t, pass.wait(t), map[store.Decision]int{store.Settled: most})
+		wantDecisions(t, pass.wait(t), map[order.Decision]int{order.Settled: most})
 		if pass.summary.BreakerOpen {
 			t.Error("a stop looks like an open breaker")
 		}
@@ -76,7 +77,7 @@ func TestStopEndsRetries(t *testing.T) {
 	<-holding
 	pass.stop()
 	close(letGo)
-	wantDecisions(t, pass.wait(t), map[store.Decision]int{store.NoAnswer: 1})
+	wantDecisions(t, pass.wait(t), map[order.Decision]int{order.NoAnswer: 1})
 	w.wantLedger(t, 0, "no_answer transient 1")
 	w.wantState(t, 0, rowWaiting)
 }
@@ -110,7 +111,7 @@ func TestStopAwaitsOneRequestTimeout(t *testing.T) {
 	pass := start(t, p, Run{})
 	eventually(t, "the question", func() bool { return w.sim.Total() == 1 })
 	pass.stop()
-	wantDecisions(t, pass.wait(t), map[store.Decision]int{store.NoAnswer: 1})
+	wantDecisions(t, pass.wait(t), map[order.Decision]int{order.NoAnswer: 1})
 	w.wantState(t, 0, rowWaiting)
 }
 
@@ -148,7 +149,7 @@ func TestStopWhileTheDatabaseIsAway(t *testing.T) {
 	pass := start(t, w.poller(t, into(s)), Run{})
 	<-tried
 	pass.stop()
-	wantDecisions(t, pass.wait(t), map[store.Decision]int{store.Settled: 1})
+	wantDecisions(t, pass.wait(t), map[order.Decision]int{order.Settled: 1})
 	w.wantState(t, 0, rowPaid)
 }
 

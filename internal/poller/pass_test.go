@@ -14,6 +14,7 @@ import (
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
@@ -37,16 +38,16 @@ func TestPassSettlesAllThatIsDue(t *testing.T) {
 	for i := range each * len(fates) {
 		w.add(t, i, fates[i%len(fates)].step)
 	}
-	var observed []store.Outcome
-	p := w.poller(t, func(o *Options) { o.Observe = func(out store.Outcome) { observed = append(observed, out) } })
+	var observed []order.Outcome
+	p := w.poller(t, func(o *Options) { o.Observe = func(out order.Outcome) { observed = append(observed, out) } })
 	if n, err := p.Count(t.Context(), Run{}); err != nil || n != each*len(fates) {
 		t.Errorf("Count = %d, %v; want %d", n, err, each*len(fates))
 	}
 	summary := sweep(t, p, Run{})
-	wantDecisions(t, summary, map[store.Decision]int{store.Settled: 3 * each, store.Deferred: 2 * each, store.Review: each})
-	byStatus := map[store.Status]int{
-		store.StatusTradeSuccess: each, store.StatusTradeRefund: each, store.StatusTradeClosed: each,
-		store.StatusWaitBuyerPay: each, store.StatusUnknown: 2 * each,
+	wantDecisions(t, summary, map[order.Decision]int{order.Settled: 3 * each, order.Deferred: 2 * each, order.Review: each})
+	byStatus := map[order.Status]int{
+		order.StatusTradeSuccess: each, order.StatusTradeRefund: each, order.StatusTradeClosed: each,
+		order.StatusWaitBuyerPay: each, order.StatusUnknown: 2 * each,
 	}
 	if diff := cmp.Diff(byStatus, summary.ByStatus); diff != "" {
 		t.Errorf("by status (-want +got):\n%s", diff)
@@ -94,7 +95,7 @@ func TestExpiredLeaseIsDueAgain(t *testing.T) {
 	w := newWorld(t)
 	w.add(t, 0, isPaidStep)
 	w.exec(t, `UPDATE orders SET lease_until = now() - interval '1 s', claimed_by = 'crashed', claim_no = 41`)
-	wantDecisions(t, sweep(t, w.poller(t), Run{}), map[store.Decision]int{store.Settled: 1})
+	wantDecisions(t, sweep(t, w.poller(t), Run{}), map[order.Decision]int{order.Settled: 1})
 	w.wantState(t, 0, rowPaid)
 	if got := one[int64](t, w, `SELECT claim_no FROM order_queries`); got != 42 {
 		t.Errorf("claim number %d, want 42", got)
@@ -104,14 +105,14 @@ func TestExpiredLeaseIsDueAgain(t *testing.T) {
 // A plan so short that every order is due again at once: run-once still asks once.
 func TestRunOnceAsksNoOrderTwice(t *testing.T) {
 	t.Parallel()
-	hurried := func(o *Options) { o.Plan.Initial, o.Plan.Max = 1, 1 }
+	hurried := func(o *Options) { o.Rules.Plan.Initial, o.Rules.Plan.Max = 1, 1 }
 	t.Run("deferred", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		for i := range 30 {
 			w.add(t, i, says("WAIT_BUYER_PAY"))
 		}
-		wantDecisions(t, sweep(t, w.poller(t, hurried), Run{Once: true}), map[store.Decision]int{store.Deferred: 30})
+		wantDecisions(t, sweep(t, w.poller(t, hurried), Run{Once: true}), map[order.Decision]int{order.Deferred: 30})
 		if w.sim.Total() != 30 {
 			t.Errorf("%d round trips for 30 orders", w.sim.Total())
 		}
@@ -120,7 +121,7 @@ func TestRunOnceAsksNoOrderTwice(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		w.add(t, 0, codes("TIMEOUT"))
-		wantDecisions(t, sweep(t, w.poller(t, hurried), Run{Once: true}), map[store.Decision]int{store.NoAnswer: 1})
+		wantDecisions(t, sweep(t, w.poller(t, hurried), Run{Once: true}), map[order.Decision]int{order.NoAnswer: 1})
 	})
 	// The order changed while it was asked about, but is as due as before. A second one
 	// keeps the run going until the first is written, and due for all to see.
@@ -201,7 +202,7 @@ func TestConcurrency(t *testing.T) {
 		}
 		return w.client.Query(ctx, r)
 	})
-	wantDecisions(t, sweep(t, w.poller(t, workers(most), asking(g)), Run{}), map[store.Decision]int{store.Settled: 4 * most})
+	wantDecisions(t, sweep(t, w.poller(t, workers(most), asking(g)), Run{}), map[order.Decision]int{order.Settled: 4 * most})
 	if peak != most {
 		t.Errorf("%d questions at once, want %d", peak, most)
 	}
@@ -249,7 +250,7 @@ func TestPanicStaysInItsOrder(t *testing.T) {
 	})
 	logged := newRecords()
 	summary := sweep(t, w.poller(t, asking(g), logging(logged)), Run{})
-	wantDecisions(t, summary, map[store.Decision]int{store.Settled: 20, store.NoAnswer: 10})
+	wantDecisions(t, summary, map[order.Decision]int{order.Settled: 20, order.NoAnswer: 10})
 	if summary.BreakerOpen || summary.Complete() {
 		t.Errorf("breaker open %t, complete %t; want neither", summary.BreakerOpen, summary.Complete())
 	}

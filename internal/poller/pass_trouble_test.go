@@ -9,6 +9,7 @@ import (
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
@@ -56,14 +57,14 @@ func (s awayStore) Trip(ctx context.Context, scope store.Scope, key, reason stri
 	return s.Store.Trip(ctx, scope, key, reason, pause)
 }
 
-func (s awayStore) Release(ctx context.Context, orders []store.Order) error {
+func (s awayStore) Release(ctx context.Context, orders []order.Order) error {
 	if err := s.err("Release"); err != nil {
 		return err
 	}
 	return s.Store.Release(ctx, orders)
 }
 
-func (s awayStore) NotFoundEvidence(ctx context.Context, o store.Order, since time.Time) (store.Evidence, error) {
+func (s awayStore) NotFoundEvidence(ctx context.Context, o order.Order, since time.Time) (order.Evidence, error) {
 	e, err := s.Store.NotFoundEvidence(ctx, o, since)
 	return e, errors.Join(s.err("NotFoundEvidence"), err)
 }
@@ -87,7 +88,7 @@ func TestStandingUnreadable(t *testing.T) {
 	w := newWorld(t)
 	w.add(t, 0, isPaidStep)
 	summary, err := w.poller(t, into(awayStore{w.Store, "Standing"})).RunOnce(t.Context(), Run{})
-	if !errors.Is(err, errAway) || summary.Decisions[store.Settled] != 1 {
+	if !errors.Is(err, errAway) || summary.Decisions[order.Settled] != 1 {
 		t.Errorf("%v, %v; want one settled and the failure", summary.Decisions, err)
 	}
 	w.wantState(t, 0, rowPaid)
@@ -149,12 +150,12 @@ func TestReleaseFails(t *testing.T) {
 	}
 	pass.stop()
 	close(letGo)
-	wantDecisions(t, pass.wait(t), map[store.Decision]int{store.Settled: 4})
+	wantDecisions(t, pass.wait(t), map[order.Decision]int{order.Settled: 4})
 	if !logged.find("WARN", "given back", errAway.Error()) {
 		t.Error("no word of it in the log")
 	}
 	w.exec(t, `UPDATE orders SET lease_until = now() - interval '1 s' WHERE lease_until IS NOT NULL`)
-	wantDecisions(t, sweep(t, w.poller(t), Run{}), map[store.Decision]int{store.Settled: 16})
+	wantDecisions(t, sweep(t, w.poller(t), Run{}), map[order.Decision]int{order.Settled: 16})
 }
 
 // An order whose lease is too short for another question, since it waited behind slow
@@ -164,7 +165,7 @@ func TestShortLeaseIsGivenBack(t *testing.T) {
 	w := newWorld(t)
 	w.add(t, 0, isPaidStep)
 	first := true
-	s := &brokenStore{Store: w.Store, claimed: func(orders []store.Order) {
+	s := &brokenStore{Store: w.Store, claimed: func(orders []order.Order) {
 		if first && len(orders) > 0 {
 			*orders[0].LeaseUntil = orders[0].ClaimedAt.Add(writeMargin + 9*time.Second)
 			first = false

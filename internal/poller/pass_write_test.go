@@ -9,6 +9,7 @@ import (
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
@@ -72,7 +73,7 @@ func TestOrderDeletedInFlight(t *testing.T) {
 	w := newWorld(t)
 	w.add(t, 0, isPaidStep)
 	g := w.meanwhile(func(chinaums.Request) { w.exec(t, `DELETE FROM orders`) })
-	wantDecisions(t, sweep(t, w.poller(t, asking(g)), Run{}), map[store.Decision]int{store.Superseded: 1})
+	wantDecisions(t, sweep(t, w.poller(t, asking(g)), Run{}), map[order.Decision]int{order.Superseded: 1})
 	if got := one[string](t, w, `SELECT decision || ' ' || trade_status FROM order_queries`); got != "superseded TRADE_SUCCESS" {
 		t.Errorf("the ledger holds %q", got)
 	}
@@ -156,7 +157,7 @@ func TestUnwritableAnswer(t *testing.T) {
 			})
 			logged := newRecords()
 			summary := sweep(t, w.poller(t, workers(orders), asking(g), logging(logged)), Run{})
-			wantDecisions(t, summary, map[store.Decision]int{store.Settled: orders - 1, store.Review: 1})
+			wantDecisions(t, summary, map[order.Decision]int{order.Settled: orders - 1, order.Review: 1})
 			if !summary.Complete() {
 				t.Error("not complete, though each order was asked about and written")
 			}
@@ -234,7 +235,7 @@ func TestConnectionLostAtTheWrite(t *testing.T) {
 			}
 			s := &brokenStore{Store: w.Store, record: tt.record, committed: tt.committed}
 			summary := sweep(t, w.poller(t, into(s)), Run{})
-			wantDecisions(t, summary, map[store.Decision]int{store.Settled: 10})
+			wantDecisions(t, summary, map[order.Decision]int{order.Settled: 10})
 			if summary.Unwritten != 0 || w.sim.Total() != 10 {
 				t.Errorf("unwritten %d, round trips %d", summary.Unwritten, w.sim.Total())
 			}
@@ -287,7 +288,7 @@ func TestWriteRefused(t *testing.T) {
 		WHEN (new.mer_order_id = '`+mer(2)+`' AND new.status <> old.status) EXECUTE FUNCTION refuse()`)
 	logged := newRecords()
 	summary := sweep(t, w.poller(t, logging(logged)), Run{})
-	wantDecisions(t, summary, map[store.Decision]int{store.Settled: 4})
+	wantDecisions(t, summary, map[order.Decision]int{order.Settled: 4})
 	if summary.Unwritten != 1 || summary.Complete() {
 		t.Errorf("unwritten %d, complete %t; want 1, false", summary.Unwritten, summary.Complete())
 	}

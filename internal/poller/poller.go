@@ -19,7 +19,7 @@
 //
 // # What decides
 //
-// [Plan.decide] is a pure function of the order, the reply and the time. An
+// [policy.Rules.Decide] is a pure function of the order, the reply and the time. An
 // error never becomes a settlement: only a reply without trouble reaches the code
 // that reads the trade status.
 //
@@ -39,6 +39,8 @@ import (
 	"time"
 
 	"reconciler/internal/chinaums"
+	"reconciler/internal/order"
+	"reconciler/internal/policy"
 	"reconciler/internal/store"
 )
 
@@ -50,13 +52,13 @@ type Gateway interface {
 // Store keeps the orders. A [*store.Store] is one.
 type Store interface {
 	Now(ctx context.Context) (time.Time, error)
-	Claim(ctx context.Context, c store.Claim) ([]store.Order, error)
-	Peek(ctx context.Context, c store.Claim) ([]store.Order, error)
+	Claim(ctx context.Context, c store.Claim) ([]order.Order, error)
+	Peek(ctx context.Context, c store.Claim) ([]order.Order, error)
 	Count(ctx context.Context, c store.Claim) (int, error)
-	Release(ctx context.Context, orders []store.Order) error
-	Forgive(ctx context.Context, orders []store.Order) error
-	Record(ctx context.Context, group []store.Outcome) ([]store.Outcome, error)
-	RecordUnwritable(ctx context.Context, o store.Outcome, cause error) (store.Outcome, error)
+	Release(ctx context.Context, orders []order.Order) error
+	Forgive(ctx context.Context, orders []order.Order) error
+	Record(ctx context.Context, group []order.Outcome) ([]order.Outcome, error)
+	RecordUnwritable(ctx context.Context, o order.Outcome, cause error) (order.Outcome, error)
 	Standing(ctx context.Context, app string, rate float64) (store.Standing, error)
 	OpenBudget(ctx context.Context, app string, rate float64) error
 	Reserve(ctx context.Context, app string, rate float64) (time.Duration, error)
@@ -64,7 +66,7 @@ type Store interface {
 	Heal(ctx context.Context, scope store.Scope, key string) error
 	EndProbe(ctx context.Context, scope store.Scope, key string) error
 	Crowd(ctx context.Context) (store.Crowd, error)
-	NotFoundEvidence(ctx context.Context, o store.Order, since time.Time) (store.Evidence, error)
+	NotFoundEvidence(ctx context.Context, o order.Order, since time.Time) (order.Evidence, error)
 }
 
 const (
@@ -78,9 +80,9 @@ const (
 	retryJitter  = 0.5
 )
 
-// LeastLease is the shortest lease under which a question can use all of its
+// MinLease is the shortest lease under which a question can use all of its
 // round trips, wait between them at the longest, and be written.
-func LeastLease(requestTimeout time.Duration) time.Duration {
+func MinLease(requestTimeout time.Duration) time.Duration {
 	waits, next := time.Duration(0), retryInitial
 	for range roundTrips - 1 {
 		waits += next + time.Duration(float64(next)*retryJitter)
@@ -91,20 +93,20 @@ func LeastLease(requestTimeout time.Duration) time.Duration {
 
 // Options configure a [Poller]. All of them but Observe are required.
 type Options struct {
-	Store    Store
-	Accounts []Account // that the poller begins with; see [Poller.Use]
-	Logger   *slog.Logger
+	Store  Store
+	Apps   []App // that the poller begins with; see [Poller.Use]
+	Logger *slog.Logger
 
 	Worker         string        // this instance's name in claimed_by and the ledger
 	Concurrency    int           // questions in flight
 	Rate           float64       // round trips a second with one app id, of all instances together; 0 = no limit
 	RequestTimeout time.Duration // of the gateway's round trips, as the client has it
 	Lease          time.Duration // of a claim
-	Plan           Plan
+	Rules          policy.Rules
 
 	// Observe, if set, is told of every outcome once it is written (or, in a dry
 	// run, decided), by one goroutine at a time.
-	Observe func(store.Outcome)
+	Observe func(order.Outcome)
 }
 
 // Validate names everything that is wrong with the settings, which leaves out
@@ -119,19 +121,19 @@ func (o Options) Validate() error {
 	}
 	if o.RequestTimeout <= 0 || o.RequestTimeout > time.Hour {
 		errs = append(errs, fmt.Errorf("request-timeout must be more than 0 and at most 1h, not %s", o.RequestTimeout))
-	} else if least := LeastLease(o.RequestTimeout); o.Lease < least {
+	} else if least := MinLease(o.RequestTimeout); o.Lease < least {
 		errs = append(errs, fmt.Errorf("lease must be at least %s with a request-timeout of %s "+
 			"(%d round trips, the waits between them and %s for the write), not %s", least, o.RequestTimeout, roundTrips, writeMargin, o.Lease))
 	}
-	return errors.Join(append(errs, o.Plan.Validate())...)
+	return errors.Join(append(errs, o.Rules.Plan.Validate())...)
 }
 
 // Poller asks about orders. One pass runs at a time.
 type Poller struct {
 	Options
 
-	accounts atomic.Pointer[[]*account]
-	health   health
+	apps   atomic.Pointer[[]*appState]
+	health health
 	// severalUntil is how long there is to be room for more than one merchant; the claimer's.
 	severalUntil time.Time
 }
@@ -145,8 +147,8 @@ func New(o Options) (*Poller, error) {
 		return nil, errors.New("poller: store, logger and worker are required")
 	}
 	if o.Observe == nil {
-		o.Observe = func(store.Outcome) {}
+		o.Observe = func(order.Outcome) {}
 	}
 	p := &Poller{Options: o}
-	return p, p.Use(o.Accounts)
+	return p, p.Use(o.Apps)
 }

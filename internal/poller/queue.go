@@ -12,17 +12,17 @@ type queue struct {
 	mu      sync.Mutex
 	news    *sync.Cond // an order to ask about, perhaps
 	waiting []claimed
-	asking  map[string]int   // by mid: with a worker
-	held    map[string]int   // by mid: with a worker or waiting for one
-	shares  map[*account]int // the same by account
-	inHand  int              // the same of all
-	under   int              // under way: claimed, and not yet written, parked or given back
-	most    int              // workers that a merchant may have
+	asking  map[string]int    // by mid: with a worker
+	held    map[string]int    // by mid: with a worker or waiting for one
+	shares  map[*appState]int // the same by account
+	inHand  int               // the same of all
+	under   int               // under way: claimed, and not yet written, parked or given back
+	most    int               // workers that a merchant may have
 	closed  bool
 }
 
 func newQueue(workers int) *queue {
-	q := &queue{asking: make(map[string]int), held: make(map[string]int), shares: make(map[*account]int), most: workers}
+	q := &queue{asking: make(map[string]int), held: make(map[string]int), shares: make(map[*appState]int), most: workers}
 	q.news = sync.NewCond(&q.mu)
 	return q
 }
@@ -34,7 +34,7 @@ func (q *queue) push(orders []claimed) {
 	q.waiting = append(q.waiting, orders...)
 	for _, c := range orders {
 		q.held[c.MID]++
-		q.shares[c.account]++
+		q.shares[c.app]++
 	}
 	q.inHand += len(orders)
 	q.under += len(orders)
@@ -74,7 +74,7 @@ func (q *queue) asked(c claimed) {
 	defer q.mu.Unlock()
 	less(q.asking, c.MID)
 	less(q.held, c.MID)
-	less(q.shares, c.account)
+	less(q.shares, c.app)
 	q.inHand--
 	if len(q.waiting) > 0 {
 		q.news.Signal()
@@ -112,7 +112,7 @@ func (q *queue) counts() (inHand, under int) {
 }
 
 // of is how many orders of an account are held.
-func (q *queue) of(a *account) int {
+func (q *queue) of(a *appState) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.shares[a]

@@ -8,13 +8,13 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"reconciler/internal/store"
+	"reconciler/internal/order"
 )
 
 func claims(mids ...string) []claimed {
 	list := make([]claimed, len(mids))
 	for i, mid := range mids {
-		list[i] = claimed{Order: store.Order{ID: int64(i + 1), MID: mid}}
+		list[i] = claimed{Order: order.Order{ID: int64(i + 1), MID: mid}}
 	}
 	return list
 }
@@ -105,22 +105,22 @@ func TestUseRefusesAccountsAtOdds(t *testing.T) {
 	t.Parallel()
 	g := gatewayFunc(nil)
 	for _, tt := range []struct {
-		name     string
-		accounts []Account
-		want     string
+		name string
+		apps []App
+		want string
 	}{
 		{"none", nil, "an account is needed"},
-		{"without a gateway", []Account{{AppID: "a"}}, "a gateway"},
-		{"two, one of all merchants", []Account{{"a", g, nil}, {"b", g, []string{testMID}}}, "a has no merchants"},
-		{"a merchant of two", []Account{{"a", g, []string{testMID}}, {"b", g, []string{otherMID, testMID}}}, testMID + " has two accounts"},
+		{"without a gateway", []App{{AppID: "a"}}, "a gateway"},
+		{"two, one of all merchants", []App{{"a", g, nil}, {"b", g, []string{testMID}}}, "a has no merchants"},
+		{"a merchant of two", []App{{"a", g, []string{testMID}}, {"b", g, []string{otherMID, testMID}}}, testMID + " has two accounts"},
 	} {
 		p := newScheduled(t, slog.New(slog.DiscardHandler), nil)
-		before := p.accounts.Load()
-		err := p.Use(tt.accounts)
+		before := p.apps.Load()
+		err := p.Use(tt.apps)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
 		}
-		if p.accounts.Load() != before {
+		if p.apps.Load() != before {
 			t.Errorf("%s: the accounts in use have changed", tt.name)
 		}
 	}

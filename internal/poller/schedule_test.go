@@ -14,6 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/robfig/cron/v3"
 
+	"reconciler/internal/order"
+	"reconciler/internal/policy"
 	"reconciler/internal/store"
 )
 
@@ -77,11 +79,11 @@ func TestParseScheduleRefuses(t *testing.T) {
 type dueStore struct {
 	Store
 
-	due       func(ctx context.Context) ([]store.Order, error)
+	due       func(ctx context.Context) ([]order.Order, error)
 	standings int
 }
 
-func (s *dueStore) Claim(ctx context.Context, _ store.Claim) ([]store.Order, error) {
+func (s *dueStore) Claim(ctx context.Context, _ store.Claim) ([]order.Order, error) {
 	if s.standings%2 == 1 { // a pass that found nothing makes sure of it
 		return nil, nil
 	}
@@ -95,11 +97,11 @@ func (s *dueStore) Standing(context.Context, string, float64) (store.Standing, e
 	return store.Standing{}, nil
 }
 
-func newScheduled(t *testing.T, logger *slog.Logger, due func(context.Context) ([]store.Order, error)) *Poller {
+func newScheduled(t *testing.T, logger *slog.Logger, due func(context.Context) ([]order.Order, error)) *Poller {
 	t.Helper()
 	p, err := New(Options{
-		Store: &dueStore{due: due}, Accounts: anAccount(gatewayFunc(nil)), Logger: logger, Worker: "test",
-		Concurrency: 2, RequestTimeout: 10 * time.Second, Lease: time.Minute, Plan: testPlan(),
+		Store: &dueStore{due: due}, Apps: anAccount(gatewayFunc(nil)), Logger: logger, Worker: "test",
+		Concurrency: 2, RequestTimeout: 10 * time.Second, Lease: time.Minute, Rules: policy.Rules{Plan: testPlan()},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +125,7 @@ func passes(t *testing.T, schedule string, lasts time.Duration, do func(ctx cont
 	var began []time.Duration
 	start := time.Now()
 	var running atomic.Int32
-	p := newScheduled(t, slog.New(slog.DiscardHandler), func(ctx context.Context) ([]store.Order, error) {
+	p := newScheduled(t, slog.New(slog.DiscardHandler), func(ctx context.Context) ([]order.Order, error) {
 		if running.Add(1) > 1 {
 			t.Error("two passes at once")
 		}
@@ -215,7 +217,7 @@ func TestRunStoppedBefore(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	p := newScheduled(t, slog.New(slog.DiscardHandler), func(context.Context) ([]store.Order, error) {
+	p := newScheduled(t, slog.New(slog.DiscardHandler), func(context.Context) ([]order.Order, error) {
 		t.Error("a pass began")
 		return nil, nil
 	})
@@ -266,7 +268,7 @@ func TestRunLogsWhatFailed(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			logged := newRecords()
-			p := newScheduled(t, slog.New(logged), func(context.Context) ([]store.Order, error) { return nil, tt.do() })
+			p := newScheduled(t, slog.New(logged), func(context.Context) ([]order.Order, error) { return nil, tt.do() })
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			p.Run(ctx, every(t, "@every 5s"))
@@ -293,7 +295,7 @@ func TestReady(t *testing.T) {
 		}
 		var passes atomic.Value
 		passes.Store(next{})
-		p := newScheduled(t, slog.New(slog.DiscardHandler), func(context.Context) ([]store.Order, error) {
+		p := newScheduled(t, slog.New(slog.DiscardHandler), func(context.Context) ([]order.Order, error) {
 			n := passes.Load().(next)
 			time.Sleep(n.hold)
 			return nil, n.trouble
@@ -324,7 +326,7 @@ func TestReady(t *testing.T) {
 		<-done
 	})
 	synctest.Test(t, func(t *testing.T) {
-		p := newScheduled(t, slog.New(slog.DiscardHandler), func(context.Context) ([]store.Order, error) { return nil, nil })
+		p := newScheduled(t, slog.New(slog.DiscardHandler), func(context.Context) ([]order.Order, error) { return nil, nil })
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		p.Run(ctx, every(t, "@every 5s")) // nobody begins the pass of second 5

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"log/slog"
 
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
 // share tells the other instances, through the store, what a question has shown
 // of the app and of the merchant: a pause that begins, or whose probe has come
 // back. A failure to tell is logged and no more: the pauses end by themselves.
-func (x *pass) share(ctx context.Context, c claimed, out store.Outcome, opened bool) {
+func (x *pass) share(ctx context.Context, c claimed, out order.Outcome, opened bool) {
 	if x.dryRun {
 		return
 	}
@@ -20,11 +21,11 @@ func (x *pass) share(ctx context.Context, c claimed, out store.Outcome, opened b
 	var err error
 	switch {
 	case opened || (c.AppProbe && failed):
-		err = x.Store.Trip(ctx, store.ScopeApp, c.account.AppID, out.LastError, pause)
+		err = x.Store.Trip(ctx, store.ScopeApp, c.app.AppID, out.LastError, pause)
 	case c.AppProbe && errors.Is(trouble, errExcluded):
-		err = x.Store.EndProbe(ctx, store.ScopeApp, c.account.AppID)
+		err = x.Store.EndProbe(ctx, store.ScopeApp, c.app.AppID)
 	case c.AppProbe:
-		err = x.Store.Heal(ctx, store.ScopeApp, c.account.AppID)
+		err = x.Store.Heal(ctx, store.ScopeApp, c.app.AppID)
 	}
 	switch {
 	case errors.Is(trouble, errMerchant):
@@ -44,7 +45,7 @@ func (x *pass) endProbes(ctx context.Context, orders []claimed) error {
 	var errs []error
 	for _, c := range orders {
 		if c.AppProbe {
-			errs = append(errs, x.Store.EndProbe(ctx, store.ScopeApp, c.account.AppID))
+			errs = append(errs, x.Store.EndProbe(ctx, store.ScopeApp, c.app.AppID))
 		}
 		if c.MerchantProbe {
 			errs = append(errs, x.Store.EndProbe(ctx, store.ScopeMerchant, c.MID))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
@@ -27,13 +28,13 @@ func (r Run) patience() time.Duration {
 
 // source hands out an account's orders of a run, a page at a time.
 type source struct {
-	poller  *Poller
-	run     Run
-	account *account
-	claim   store.Claim
-	paged   bool      // the cursor has left the beginning
-	ended   bool      // nothing can come any more
-	whole   time.Time // of the last claim that began at the beginning
+	poller *Poller
+	run    Run
+	app    *appState
+	claim  store.Claim
+	paged  bool      // the cursor has left the beginning
+	ended  bool      // nothing can come any more
+	whole  time.Time // of the last claim that began at the beginning
 
 	verdict verdict   // of the last claim
 	again   time.Time // when another is worth it without news
@@ -41,7 +42,7 @@ type source struct {
 }
 
 // sources are those of all accounts.
-func (p *Poller) sources(ctx context.Context, run Run, accounts []*account) ([]*source, error) {
+func (p *Poller) sources(ctx context.Context, run Run, accounts []*appState) ([]*source, error) {
 	var asked *time.Time
 	if run.Once || run.Selection != nil {
 		now, err := p.Store.Now(ctx)
@@ -52,7 +53,7 @@ func (p *Poller) sources(ctx context.Context, run Run, accounts []*account) ([]*
 	}
 	var list []*source
 	for _, a := range accounts {
-		s := &source{poller: p, run: run, account: a, claim: store.Claim{
+		s := &source{poller: p, run: run, app: a, claim: store.Claim{
 			App: a.AppID, MIDs: a.MIDs, ExceptMIDs: a.except, Worker: p.Worker, Lease: p.Lease,
 			Selection: run.Selection, AskedBefore: asked, Lanes: !run.Once && run.Limit == 0,
 		}}
@@ -70,12 +71,12 @@ func (p *Poller) sources(ctx context.Context, run Run, accounts []*account) ([]*
 }
 
 // page takes at most want orders; none means that nothing is there now.
-func (s *source) page(ctx context.Context, allowed allotment, want int) ([]store.Order, error) {
+func (s *source) page(ctx context.Context, allowed allotment, want int) ([]order.Order, error) {
 	if s.ended || want <= 0 {
 		return nil, nil
 	}
 	s.claim.Limit = want
-	s.claim.PausedMIDs = append(s.account.gates.paused(), allowed.shut...)
+	s.claim.PausedMIDs = append(s.app.gates.paused(), allowed.shut...)
 	s.claim.Merchants, s.claim.MerchantMost, s.claim.Held = allowed.merchants, allowed.most, allowed.held
 	take := s.poller.Store.Claim
 	if s.run.DryRun {
@@ -93,7 +94,7 @@ func (s *source) page(ctx context.Context, allowed allotment, want int) ([]store
 }
 
 // peek reads what a claim would take, but for its traces.
-func (s *source) peek(ctx context.Context, c store.Claim) ([]store.Order, error) {
+func (s *source) peek(ctx context.Context, c store.Claim) ([]order.Order, error) {
 	standing, err := s.poller.Store.Standing(ctx, c.App, c.Rate)
 	if err != nil || standing.Blocked != nil {
 		return nil, err
@@ -110,7 +111,7 @@ func (s *source) peek(ctx context.Context, c store.Claim) ([]store.Order, error)
 // longer due; only a selection and a dry run would come upon it again. A claim need
 // not pass what is left in the index of those before it: it begins where the last
 // began, and once in a while at the beginning, for what was given back.
-func (s *source) advance(orders []store.Order) {
+func (s *source) advance(orders []order.Order) {
 	switch {
 	case len(orders) == 0:
 	case s.run.Selection == nil && !s.run.DryRun:

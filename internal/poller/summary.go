@@ -6,14 +6,14 @@ import (
 	"slices"
 	"time"
 
-	"reconciler/internal/store"
+	"reconciler/internal/order"
 )
 
 // Summary counts what a pass did.
 type Summary struct {
 	Asked     int // orders that were asked about
-	Decisions map[store.Decision]int
-	ByStatus  map[store.Status]int // status after, of the orders asked about
+	Decisions map[order.Decision]int
+	ByStatus  map[order.Status]int // status after, of the orders asked about
 	Unasked   int                  // orders of a dry run that could not be asked about
 	Unwritten int                  // answers that could not be written; asked again after their lease
 	Duration  time.Duration
@@ -22,10 +22,10 @@ type Summary struct {
 }
 
 func newSummary() Summary {
-	return Summary{Decisions: make(map[store.Decision]int), ByStatus: make(map[store.Status]int)}
+	return Summary{Decisions: make(map[order.Decision]int), ByStatus: make(map[order.Status]int)}
 }
 
-func (s *Summary) add(out store.Outcome) {
+func (s *Summary) add(out order.Outcome) {
 	s.Asked++
 	s.Decisions[out.Decision]++
 	s.ByStatus[out.Status]++
@@ -33,7 +33,7 @@ func (s *Summary) add(out store.Outcome) {
 
 // Complete reports whether every order could be asked about and written.
 func (s Summary) Complete() bool {
-	return s.Decisions[store.NoAnswer] == 0 && s.Decisions[store.Refused] == 0 && s.Unwritten == 0 && s.Unasked == 0 && !s.BreakerOpen
+	return s.Decisions[order.NoAnswer] == 0 && s.Decisions[order.Refused] == 0 && s.Unwritten == 0 && s.Unasked == 0 && !s.BreakerOpen
 }
 
 // attrs are the summary for a log line.

@@ -17,6 +17,8 @@ import (
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
+	"reconciler/internal/order"
+	"reconciler/internal/policy"
 	"reconciler/internal/postgres/postgrestest"
 	"reconciler/internal/store"
 )
@@ -72,8 +74,8 @@ func newWorldWith(t *testing.T, timeout time.Duration) *world {
 func (w *world) poller(t *testing.T, changes ...func(*Options)) *Poller {
 	t.Helper()
 	o := Options{
-		Store: w.Store, Accounts: anAccount(w.client), Logger: slog.New(slog.DiscardHandler), Worker: "test",
-		Concurrency: 4, RequestTimeout: 10 * time.Second, Lease: time.Minute, Plan: testPlan(),
+		Store: w.Store, Apps: anAccount(w.client), Logger: slog.New(slog.DiscardHandler), Worker: "test",
+		Concurrency: 4, RequestTimeout: 10 * time.Second, Lease: time.Minute, Rules: policy.Rules{Plan: testPlan()},
 	}
 	for _, c := range changes {
 		c(&o)
@@ -86,7 +88,7 @@ func (w *world) poller(t *testing.T, changes ...func(*Options)) *Poller {
 }
 
 func workers(n int) func(*Options)       { return func(o *Options) { o.Concurrency = n } }
-func asking(g Gateway) func(*Options)    { return func(o *Options) { o.Accounts[0].Gateway = g } }
+func asking(g Gateway) func(*Options)    { return func(o *Options) { o.Apps[0].Gateway = g } }
 func into(s Store) func(*Options)        { return func(o *Options) { o.Store = s } }
 func named(worker string) func(*Options) { return func(o *Options) { o.Worker = worker } }
 func at(rate float64) func(*Options)     { return func(o *Options) { o.Rate = rate } }
@@ -216,7 +218,7 @@ func sweep(t *testing.T, p *Poller, run Run) Summary {
 	return summary
 }
 
-func wantDecisions(t *testing.T, s Summary, want map[store.Decision]int) {
+func wantDecisions(t *testing.T, s Summary, want map[order.Decision]int) {
 	t.Helper()
 	if diff := cmp.Diff(want, s.Decisions); diff != "" {
 		t.Errorf("decisions (-want +got):\n%s", diff)
@@ -299,7 +301,7 @@ type brokenStore struct {
 	mu                       sync.Mutex
 	claims, records          int
 	claim, record, committed func(n int) error
-	claimed                  func([]store.Order) // behind each claim
+	claimed                  func([]order.Order) // behind each claim
 }
 
 func (s *brokenStore) call(count *int, trouble func(int) error) (n int, err error) {
@@ -312,7 +314,7 @@ func (s *brokenStore) call(count *int, trouble func(int) error) (n int, err erro
 	return *count, err
 }
 
-func (s *brokenStore) Claim(ctx context.Context, c store.Claim) ([]store.Order, error) {
+func (s *brokenStore) Claim(ctx context.Context, c store.Claim) ([]order.Order, error) {
 	if _, err := s.call(&s.claims, s.claim); err != nil {
 		return nil, err
 	}
@@ -323,7 +325,7 @@ func (s *brokenStore) Claim(ctx context.Context, c store.Claim) ([]store.Order, 
 	return orders, err
 }
 
-func (s *brokenStore) Record(ctx context.Context, group []store.Outcome) ([]store.Outcome, error) {
+func (s *brokenStore) Record(ctx context.Context, group []order.Outcome) ([]order.Outcome, error) {
 	n, err := s.call(&s.records, s.record)
 	if err != nil {
 		return nil, err

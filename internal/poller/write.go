@@ -8,6 +8,7 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
@@ -31,7 +32,7 @@ const (
 
 // parked is an outcome whose row somebody else holds locked.
 type parked struct {
-	store.Outcome
+	order.Outcome
 
 	until time.Time // when its lease is over: others will ask
 }
@@ -54,7 +55,7 @@ func (x *pass) write(ctx context.Context) {
 
 // batch is what has arrived from the workers.
 type batch struct {
-	outcomes []store.Outcome
+	outcomes []order.Outcome
 	returned []claimed       // not asked about
 	held     []chan struct{} // of the workers that wait
 	bytes    int             // of all answers
@@ -150,17 +151,17 @@ func (x *pass) letGo(held []chan struct{}) {
 	x.held = nil
 }
 
-func isLarge(o store.Outcome) bool { return len(o.Question.Response) > largeAnswer }
+func isLarge(o order.Outcome) bool { return len(o.Question.Response) > largeAnswer }
 
 // unpark returns the parked outcomes that may still be written.
-func (x *pass) unpark(ctx context.Context) []store.Outcome {
-	var outcomes []store.Outcome
+func (x *pass) unpark(ctx context.Context) []order.Outcome {
+	var outcomes []order.Outcome
 	for _, p := range x.parked {
 		if time.Now().Before(p.until) && ctx.Err() == nil {
 			outcomes = append(outcomes, p.Outcome)
 			continue
 		}
-		x.unwritten(ctx, []store.Outcome{p.Outcome}, errors.New("its row stayed locked by another session, or there was no room for it"))
+		x.unwritten(ctx, []order.Outcome{p.Outcome}, errors.New("its row stayed locked by another session, or there was no room for it"))
 	}
 	if len(outcomes) == 0 {
 		x.parked = nil
@@ -169,7 +170,7 @@ func (x *pass) unpark(ctx context.Context) []store.Outcome {
 }
 
 // settle records outcomes and tells of those that were written.
-func (x *pass) settle(ctx context.Context, outcomes []store.Outcome) {
+func (x *pass) settle(ctx context.Context, outcomes []order.Outcome) {
 	written := x.record(ctx, outcomes)
 	until := make(map[int64]time.Time, len(x.parked))
 	for _, p := range x.parked {
@@ -209,7 +210,7 @@ func (x *pass) giveBack(ctx context.Context, returned []claimed) {
 		x.summary.Unasked += len(returned)
 		return
 	}
-	orders := make([]store.Order, len(returned))
+	orders := make([]order.Order, len(returned))
 	for i, c := range returned {
 		orders[i] = c.Order
 	}
@@ -225,7 +226,7 @@ func (x *pass) giveBack(ctx context.Context, returned []claimed) {
 // record writes a group and returns what was written, and what was locked. Where
 // the group is refused because of one of its values, each outcome is written
 // alone, so that only the culprit suffers.
-func (x *pass) record(ctx context.Context, group []store.Outcome) (written []store.Outcome) {
+func (x *pass) record(ctx context.Context, group []order.Outcome) (written []order.Outcome) {
 	if x.dryRun || len(group) == 0 {
 		return group
 	}
@@ -243,7 +244,7 @@ func (x *pass) record(ctx context.Context, group []store.Outcome) (written []sto
 		return nil
 	}
 	for _, out := range group {
-		written = append(written, x.record(ctx, []store.Outcome{out})...)
+		written = append(written, x.record(ctx, []order.Outcome{out})...)
 	}
 	return written
 }
@@ -251,7 +252,7 @@ func (x *pass) record(ctx context.Context, group []store.Outcome) (written []sto
 // recordGroup writes a group, for the length of a lease while the database cannot
 // be reached; after that, others will ask. A single outcome whose values are
 // refused goes to a person.
-func (x *pass) recordGroup(ctx context.Context, group []store.Outcome, written *[]store.Outcome) (err error) {
+func (x *pass) recordGroup(ctx context.Context, group []order.Outcome, written *[]order.Outcome) (err error) {
 	defer recovered(&err)
 	err = persist(ctx, x.Lease, func(ctx context.Context) (err error) {
 		*written, err = x.Store.Record(ctx, group)
@@ -264,16 +265,16 @@ func (x *pass) recordGroup(ctx context.Context, group []store.Outcome, written *
 		return err
 	}
 	out, err := x.Store.RecordUnwritable(ctx, group[0], err)
-	*written = []store.Outcome{out}
+	*written = []order.Outcome{out}
 	return err
 }
 
 // unwritten tells, once, of answers that are lost.
-func (x *pass) unwritten(ctx context.Context, group []store.Outcome, err error) {
+func (x *pass) unwritten(ctx context.Context, group []order.Outcome, err error) {
 	x.summary.Unwritten += len(group)
 	x.health.wrote(err)
 	if errors.Is(err, store.ErrUnwritable) || store.IsTransient(err) {
-		orders := make([]store.Order, len(group))
+		orders := make([]order.Order, len(group))
 		for i, out := range group {
 			orders[i] = out.Order
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"reconciler/internal/chinaums/simulator"
+	"reconciler/internal/order"
 	"reconciler/internal/poller"
 	"reconciler/internal/store"
 )
@@ -104,13 +105,13 @@ func (w *world) someID() int64 { return 1 + w.rand.Int64N(int64(len(w.scripts)))
 // order in any state, as often as not against what the gateway says.
 func (w *world) applicationSettles() {
 	exec(w.t, w.db.application, `UPDATE orders SET status = $2 WHERE id = $1`, w.someID(),
-		pick(w.rand, store.StatusTradeSuccess, store.StatusTradeRefund, store.StatusTradeClosed))
+		pick(w.rand, order.StatusTradeSuccess, order.StatusTradeRefund, order.StatusTradeClosed))
 }
 
 // applicationNudges moves an order that is not settled between open states.
 func (w *world) applicationNudges() {
 	exec(w.t, w.db.application, `UPDATE orders SET status = $2 WHERE id = $1 AND status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY')`, w.someID(),
-		pick(w.rand, store.StatusUnknown, store.StatusNewOrder, store.StatusWaitBuyerPay))
+		pick(w.rand, order.StatusUnknown, order.StatusNewOrder, order.StatusWaitBuyerPay))
 }
 
 // applicationLocks holds an order in a slow transaction, with an update or without.

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"reconciler/internal/order"
 	"reconciler/internal/postgres/postgrestest"
 	"reconciler/internal/store"
 )
@@ -23,9 +24,9 @@ func TestRecordAgainOfDeletedOrder(t *testing.T) {
 	if err != nil || len(orders) != 1 {
 		t.Fatal(orders, err)
 	}
-	group := []store.Outcome{{
-		Order: orders[0], Decision: store.Settled, Reason: "trade_closed", Status: store.StatusTradeClosed, Event: store.EventClosed,
-		Question: store.Question{At: time.Now(), Worker: "test", TradeStatus: "TRADE_CLOSED", RoundTrips: 1},
+	group := []order.Outcome{{
+		Order: orders[0], Decision: order.Settled, Reason: "trade_closed", Status: order.StatusTradeClosed, Event: order.EventClosed,
+		Question: order.Question{At: time.Now(), Worker: "test", TradeStatus: "TRADE_CLOSED", RoundTrips: 1},
 	}}
 	for range 2 {
 		if _, err := s.Record(t.Context(), group); err != nil {

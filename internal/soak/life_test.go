@@ -12,6 +12,8 @@ import (
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
+	"reconciler/internal/order"
+	"reconciler/internal/policy"
 	"reconciler/internal/poller"
 	"reconciler/internal/store"
 )
@@ -26,8 +28,8 @@ func credentials() chinaums.Credentials {
 }
 
 // plan is compressed where it can be; the clock jumps over the rest.
-func plan() poller.Plan {
-	return poller.Plan{
+func plan() policy.Plan {
+	return policy.Plan{
 		Initial: 10 * time.Millisecond, Multiplier: 2, Max: 100 * time.Millisecond, Jitter: 0.1,
 		SlowAfter: 24 * time.Hour, GiveUpAfter: 168 * time.Hour, NotFoundAfter: 2 * time.Hour,
 	}
@@ -85,8 +87,8 @@ func (w *world) newLife(role string, workers int, errorRate, deathRate float64) 
 		panic(err)
 	}
 	l.poller, err = poller.New(poller.Options{
-		Store: l, Accounts: []poller.Account{{AppID: appID, Gateway: l}}, Logger: slog.New(slog.DiscardHandler), Worker: l.name, Concurrency: workers, Rate: w.rate,
-		RequestTimeout: requestTimeout, Lease: poller.LeastLease(requestTimeout), Plan: plan(),
+		Store: l, Apps: []poller.App{{AppID: appID, Gateway: l}}, Logger: slog.New(slog.DiscardHandler), Worker: l.name, Concurrency: workers, Rate: w.rate,
+		RequestTimeout: requestTimeout, Lease: poller.MinLease(requestTimeout), Rules: policy.Rules{Plan: plan()},
 	})
 	if err != nil {
 		panic(err)
@@ -170,20 +172,20 @@ func try(ctx context.Context, l *life, step func(context.Context) error) error {
 }
 
 // Claim and the other methods of the store go through life.
-func (l *life) Claim(ctx context.Context, c store.Claim) ([]store.Order, error) {
-	return through(ctx, l, func(ctx context.Context) ([]store.Order, error) { return l.Store.Claim(ctx, c) })
+func (l *life) Claim(ctx context.Context, c store.Claim) ([]order.Order, error) {
+	return through(ctx, l, func(ctx context.Context) ([]order.Order, error) { return l.Store.Claim(ctx, c) })
 }
 
-func (l *life) Release(ctx context.Context, orders []store.Order) error {
+func (l *life) Release(ctx context.Context, orders []order.Order) error {
 	return try(ctx, l, func(ctx context.Context) error { return l.Store.Release(ctx, orders) })
 }
 
-func (l *life) Record(ctx context.Context, group []store.Outcome) ([]store.Outcome, error) {
-	return through(ctx, l, func(ctx context.Context) ([]store.Outcome, error) { return l.Store.Record(ctx, group) })
+func (l *life) Record(ctx context.Context, group []order.Outcome) ([]order.Outcome, error) {
+	return through(ctx, l, func(ctx context.Context) ([]order.Outcome, error) { return l.Store.Record(ctx, group) })
 }
 
-func (l *life) RecordUnwritable(ctx context.Context, o store.Outcome, cause error) (store.Outcome, error) {
-	return through(ctx, l, func(ctx context.Context) (store.Outcome, error) { return l.Store.RecordUnwritable(ctx, o, cause) })
+func (l *life) RecordUnwritable(ctx context.Context, o order.Outcome, cause error) (order.Outcome, error) {
+	return through(ctx, l, func(ctx context.Context) (order.Outcome, error) { return l.Store.RecordUnwritable(ctx, o, cause) })
 }
 
 func (l *life) Standing(ctx context.Context, app string, rate float64) (store.Standing, error) {
@@ -206,8 +208,8 @@ func (l *life) EndProbe(ctx context.Context, scope store.Scope, key string) erro
 	return try(ctx, l, func(ctx context.Context) error { return l.Store.EndProbe(ctx, scope, key) })
 }
 
-func (l *life) NotFoundEvidence(ctx context.Context, o store.Order, since time.Time) (store.Evidence, error) {
-	return through(ctx, l, func(ctx context.Context) (store.Evidence, error) { return l.Store.NotFoundEvidence(ctx, o, since) })
+func (l *life) NotFoundEvidence(ctx context.Context, o order.Order, since time.Time) (order.Evidence, error) {
+	return through(ctx, l, func(ctx context.Context) (order.Evidence, error) { return l.Store.NotFoundEvidence(ctx, o, since) })
 }
 
 // Query is a round trip, noted from its beginning to its end.

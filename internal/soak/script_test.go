@@ -7,7 +7,7 @@ import (
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
-	"reconciler/internal/store"
+	"reconciler/internal/order"
 )
 
 // script is an order: what its row holds, what the gateway says of it one time
@@ -25,7 +25,7 @@ type script struct {
 type act struct {
 	simulator.Step
 
-	status store.Status // "": settles nothing
+	status order.Status // "": settles nothing
 	review string       // "": no review
 	word   word
 }
@@ -149,13 +149,13 @@ func (s *script) settling(r *rand.Rand) act {
 	a := act{}
 	switch r.IntN(8) {
 	case 0, 1:
-		a.status = store.StatusTradeClosed
+		a.status = order.StatusTradeClosed
 	case 2:
-		a.status, a.RefundAmount = store.StatusTradeRefund, &[]int64{r.Int64N(s.amount) + 1}[0]
+		a.status, a.RefundAmount = order.StatusTradeRefund, &[]int64{r.Int64N(s.amount) + 1}[0]
 	case 3:
-		a.status, a.RefundAmount = store.StatusTradeClosed, &s.amount
+		a.status, a.RefundAmount = order.StatusTradeClosed, &s.amount
 	default:
-		a.status = store.StatusTradeSuccess
+		a.status = order.StatusTradeSuccess
 	}
 	a.Status = chinaums.Status(a.status)
 	for _, any := range [][]simulator.Mutation{

@@ -5,6 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"reconciler/internal/order"
 	"reconciler/internal/poller"
 	"reconciler/internal/store"
 )
@@ -12,12 +13,12 @@ import (
 // end is where an order has ended.
 type end struct {
 	Key         string
-	Status      store.Status
+	Status      order.Status
 	Review      string
 	Total       *int64
 	InFlight    bool
 	Coming      bool
-	Application *store.Status // the status that the application last settled it with
+	Application *order.Status // the status that the application last settled it with
 	Conflict    bool          // the ledger has an answer that contradicts the status
 }
 
@@ -78,7 +79,7 @@ func deserved(s *script, e end) string {
 	case e.Status.Settled():
 		return settledRightly(s, e)
 	case e.Review == "":
-		ok = e.Status == store.StatusNotFound && !e.Coming && says(func(a act) bool { return a.word == noOrder })
+		ok = e.Status == order.StatusNotFound && !e.Coming && says(func(a act) bool { return a.word == noOrder })
 	case e.Review == "poison":
 		ok = true
 	case e.Review == "query_window_over":

@@ -5,17 +5,19 @@ import (
 	"fmt"
 	"time"
 
+	"reconciler/internal/order"
+
 	"github.com/jackc/pgx/v5"
 )
 
 // Backlog is the work that was accepted and is not done. It is counted from the
 // orders themselves, so that it shows money that stands still whatever the reason.
 type Backlog struct {
-	Unresolved map[Status]Pile // by [UnresolvedStatuses], those under review included
-	Review     map[string]Pile // by review reason: a person is needed
-	Overdue    int             // orders that are due and nobody is asking about
-	OverdueBy  time.Duration   // of the one that is longest due; 0 = none
-	Pauses     []Control       // in force
+	Unresolved map[order.Status]Pile // by [UnresolvedStatuses], those under review included
+	Review     map[string]Pile       // by review reason: a person is needed
+	Overdue    int                   // orders that are due and nobody is asking about
+	OverdueBy  time.Duration         // of the one that is longest due; 0 = none
+	Pauses     []Control             // in force
 }
 
 // Pile is a number of orders.
@@ -23,11 +25,6 @@ type Pile struct {
 	Orders int
 	Amount int64         // fen
 	Oldest time.Duration // since created_at, of the oldest
-}
-
-// UnresolvedStatuses are those of an order whose outcome is unknown.
-func UnresolvedStatuses() []Status {
-	return []Status{StatusUnknown, StatusNewOrder, StatusWaitBuyerPay}
 }
 
 // backlogTimeout ends the statement on the server as well: of a client that has
@@ -63,7 +60,7 @@ const isOverdue = `o.next_query_at <= now() AND (o.lease_until IS NULL OR o.leas
 
 // pileRow is a row of backlogSQL; ages are in seconds.
 type pileRow struct {
-	Status       Status
+	Status       order.Status
 	ReviewReason string
 	Orders       int
 	Overdue      int
@@ -93,8 +90,8 @@ func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 }
 
 func newBacklog(piles []pileRow) Backlog {
-	b := Backlog{Unresolved: make(map[Status]Pile), Review: make(map[string]Pile)}
-	for _, status := range UnresolvedStatuses() {
+	b := Backlog{Unresolved: make(map[order.Status]Pile), Review: make(map[string]Pile)}
+	for _, status := range order.UnresolvedStatuses() {
 		b.Unresolved[status] = Pile{}
 	}
 	for _, row := range piles {

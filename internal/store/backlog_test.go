@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
@@ -23,8 +24,8 @@ func (d database) backlog(t *testing.T) store.Backlog {
 }
 
 // piles are the unresolved ones without their ages.
-func piles(b store.Backlog) map[store.Status]store.Pile {
-	bare := make(map[store.Status]store.Pile)
+func piles(b store.Backlog) map[order.Status]store.Pile {
+	bare := make(map[order.Status]store.Pile)
 	for status, pile := range b.Unresolved {
 		bare[status] = store.Pile{Orders: pile.Orders, Amount: pile.Amount}
 	}
@@ -39,7 +40,7 @@ func TestBacklogOfNothing(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	want := store.Backlog{
-		Unresolved: map[store.Status]store.Pile{store.StatusUnknown: {}, store.StatusNewOrder: {}, store.StatusWaitBuyerPay: {}},
+		Unresolved: map[order.Status]store.Pile{order.StatusUnknown: {}, order.StatusNewOrder: {}, order.StatusWaitBuyerPay: {}},
 		Review:     map[string]store.Pile{},
 		Pauses:     []store.Control{},
 	}
@@ -74,16 +75,16 @@ func TestBacklog(t *testing.T) {
 		}
 	}
 	b := d.backlog(t)
-	want := map[store.Status]store.Pile{
-		store.StatusUnknown:      {Orders: 4, Amount: 457},
-		store.StatusNewOrder:     {Orders: 2, Amount: 200},
-		store.StatusWaitBuyerPay: {Orders: 2, Amount: 200},
+	want := map[order.Status]store.Pile{
+		order.StatusUnknown:      {Orders: 4, Amount: 457},
+		order.StatusNewOrder:     {Orders: 2, Amount: 200},
+		order.StatusWaitBuyerPay: {Orders: 2, Amount: 200},
 	}
 	if diff := cmp.Diff(want, piles(b)); diff != "" {
 		t.Errorf("unresolved (-want +got):\n%s", diff)
 	}
-	for status, age := range map[store.Status]time.Duration{
-		store.StatusUnknown: 5 * time.Hour, store.StatusNewOrder: 30 * time.Hour, store.StatusWaitBuyerPay: 3 * time.Hour,
+	for status, age := range map[order.Status]time.Duration{
+		order.StatusUnknown: 5 * time.Hour, order.StatusNewOrder: 30 * time.Hour, order.StatusWaitBuyerPay: 3 * time.Hour,
 	} {
 		if got := b.Unresolved[status].Oldest; !near(got, age) {
 			t.Errorf("the oldest %s is %s old, want %s", status, got, age)
@@ -125,17 +126,17 @@ func TestBacklogBearsStrangeRows(t *testing.T) {
 	d.exec(t, `UPDATE orders SET created_at = 'infinity', next_query_at = 'infinity', status = 'NEW_ORDER' WHERE id = 2`)
 	d.exec(t, `UPDATE orders SET review_reason = 'a person''s own', next_query_at = NULL WHERE id = 3`)
 	b := d.backlog(t)
-	want := map[store.Status]store.Pile{
-		store.StatusUnknown: {Orders: 5, Amount: 2 << 53}, store.StatusNewOrder: {Orders: 1, Amount: 1 << 53}, store.StatusWaitBuyerPay: {},
+	want := map[order.Status]store.Pile{
+		order.StatusUnknown: {Orders: 5, Amount: 2 << 53}, order.StatusNewOrder: {Orders: 1, Amount: 1 << 53}, order.StatusWaitBuyerPay: {},
 	}
 	if diff := cmp.Diff(want, piles(b)); diff != "" {
 		t.Errorf("unresolved (-want +got):\n%s", diff)
 	}
 	const century = 100 * 365 * 24 * time.Hour
-	if old := b.Unresolved[store.StatusUnknown].Oldest; old < century || b.OverdueBy < century {
+	if old := b.Unresolved[order.StatusUnknown].Oldest; old < century || b.OverdueBy < century {
 		t.Errorf("the oldest is %s old, overdue by %s", old, b.OverdueBy)
 	}
-	if young := b.Unresolved[store.StatusNewOrder].Oldest; young != 0 {
+	if young := b.Unresolved[order.StatusNewOrder].Oldest; young != 0 {
 		t.Errorf("an order of the future is %s old", young)
 	}
 	if b.Review["a person's own"].Orders != 1 || b.Overdue != 4 {
@@ -181,7 +182,7 @@ func TestBacklogEndsWithItsContext(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), `UPDATE orders SET order_amount = 5`); err != nil {
 		t.Fatal(err)
 	}
-	if b := d.backlog(t); b.Unresolved[store.StatusUnknown].Amount != 300 {
+	if b := d.backlog(t); b.Unresolved[order.StatusUnknown].Amount != 300 {
 		t.Errorf("beside locked rows: %+v", b.Unresolved)
 	}
 	if _, err := tx.Exec(t.Context(), `LOCK orders`); err != nil {
@@ -195,7 +196,7 @@ func TestBacklogEndsWithItsContext(t *testing.T) {
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if b := d.backlog(t); b.Unresolved[store.StatusUnknown].Orders != 3 {
+	if b := d.backlog(t); b.Unresolved[order.StatusUnknown].Orders != 3 {
 		t.Errorf("after it: %+v", b.Unresolved)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
@@ -46,7 +47,7 @@ func drain(b *testing.B, d database, size int) (claiming, recording time.Duratio
 			return claiming, recording
 		}
 		claim.From = store.At(orders[0])
-		group := make([]store.Outcome, len(orders))
+		group := make([]order.Outcome, len(orders))
 		for i, o := range orders {
 			group[i] = paid(o)
 		}
@@ -59,7 +60,7 @@ func drain(b *testing.B, d database, size int) (claiming, recording time.Duratio
 }
 
 // paid is a settlement as long as the gateway's answers are.
-func paid(o store.Order) store.Outcome {
+func paid(o order.Order) order.Outcome {
 	out := settled(o)
 	out.Question.Response = []byte(`{"activityIds":"","bankCardNo":"****","bankInfo":"OTHERS","billFunds":"现金:100","billFundsDesc":"现金支付1.00元。",` +
 		`"buyerId":"otdJ_uMOXIl1fAuOHBxbDFUTTXNQ","buyerPayAmount":100,"cardAttr":"BALANCE","connectSys":"UNIONPAY","couponAmount":0,` +
@@ -68,7 +69,7 @@ func paid(o store.Order) store.Outcome {
 		`"settleDate":"2026-11-23","settleRefId":"31694587492N","srcReserve":"","status":"TRADE_SUCCESS","subBuyerId":"oV5xPvy9rgiQ1qZJf3CgL0nQ",` +
 		`"targetMid":"400012345678","targetOrderId":"4200001234202611231234567890","targetStatus":"SUCCESS|SUCCESS","targetSys":"WXPay",` +
 		`"tid":"88880001","totalAmount":100,"yxlmAmount":0,"msgId":"","responseTimestamp":"2026-11-23 18:24:31","sign":"C3A1B0D2E4F5A6978812"}`)
-	out.Settlement = store.Settlement{
+	out.Booking = order.Booking{
 		TargetOrderID: new("4200001234202611231234567890"),
 		TotalAmount:   new(int64(100)), BuyerPayAmount: new(int64(100)), ReceiptAmount: new(int64(100)), InvoiceAmount: new(int64(100)),
 		CouponAmount: new(int64(0)), YxlmAmount: new(int64(0)),

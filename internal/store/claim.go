@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"reconciler/internal/order"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 )
@@ -51,10 +53,10 @@ type Cursor struct {
 }
 
 // Next is the cursor behind the last of page, which must not be empty.
-func Next(page []Order) Cursor { return At(page[len(page)-1]) }
+func Next(page []order.Order) Cursor { return At(page[len(page)-1]) }
 
 // At is the cursor at an order.
-func At(o Order) Cursor {
+func At(o order.Order) Cursor {
 	cursor := Cursor{ID: o.ID}
 	if o.NextQueryAt != nil {
 		cursor.NextQueryAt = *o.NextQueryAt
@@ -77,7 +79,7 @@ type Selection struct {
 // Claim takes at most c.Limit orders: they are leased to c.Worker until the
 // lease ends or their outcome is recorded. Fewer than c.Limit, or none, means
 // that there are no more.
-func (s *Store) Claim(ctx context.Context, c Claim) ([]Order, error) {
+func (s *Store) Claim(ctx context.Context, c Claim) ([]order.Order, error) {
 	sql, args := c.statement()
 	orders, err := s.readOrders(ctx, sql, args)
 	if err != nil {
@@ -137,7 +139,7 @@ func (c Claim) held() (mids []string, counts []int) {
 }
 
 // Peek reads the page that [Store.Claim] would take, and takes nothing.
-func (s *Store) Peek(ctx context.Context, c Claim) ([]Order, error) {
+func (s *Store) Peek(ctx context.Context, c Claim) ([]order.Order, error) {
 	page, args := c.page()
 	orders, err := s.readOrders(ctx, "WITH "+controls+") SELECT "+orderColumns+", false AS app_probe, false AS merchant_probe"+page, args)
 	if err != nil {
@@ -159,7 +161,7 @@ func (s *Store) Count(ctx context.Context, c Claim) (int, error) {
 
 // Release gives claims back that were not used: the orders are due as before.
 // A claim that has been overtaken is left alone.
-func (s *Store) Release(ctx context.Context, orders []Order) error {
+func (s *Store) Release(ctx context.Context, orders []order.Order) error {
 	if err := s.unclaim(ctx, orders, "lease_until = NULL, claimed_by = NULL,"); err != nil {
 		return fmt.Errorf("release claims: %w", err)
 	}
@@ -168,7 +170,7 @@ func (s *Store) Release(ctx context.Context, orders []Order) error {
 
 // Forgive takes claims off the orders' counts of unrecorded ones, whose answers
 // came and could not be written for no fault of theirs. Their leases go on.
-func (s *Store) Forgive(ctx context.Context, orders []Order) error {
+func (s *Store) Forgive(ctx context.Context, orders []order.Order) error {
 	if err := s.unclaim(ctx, orders, ""); err != nil {
 		return fmt.Errorf("forgive claims: %w", err)
 	}
@@ -177,7 +179,7 @@ func (s *Store) Forgive(ctx context.Context, orders []Order) error {
 
 // unclaim takes the claims that are still ours off their orders' counts, and sets
 // what else is given.
-func (s *Store) unclaim(ctx context.Context, orders []Order, set string) error {
+func (s *Store) unclaim(ctx context.Context, orders []order.Order, set string) error {
 	ids, claims := make([]int64, len(orders)), make([]int64, len(orders))
 	for i, o := range orders {
 		ids[i], claims[i] = o.ID, o.ClaimNo
@@ -190,12 +192,12 @@ func (s *Store) unclaim(ctx context.Context, orders []Order, set string) error {
 	return err
 }
 
-func (s *Store) readOrders(ctx context.Context, sql string, args pgx.StrictNamedArgs) ([]Order, error) {
+func (s *Store) readOrders(ctx context.Context, sql string, args pgx.StrictNamedArgs) ([]order.Order, error) {
 	rows, err := s.pool.Query(ctx, sql, args)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByName[Order])
+	return pgx.CollectRows(rows, pgx.RowToStructByName[order.Order])
 }
 
 // newest is the share of the lane of new orders. A claim of a few orders has none.
@@ -234,7 +236,7 @@ func (c Claim) page() (string, pgx.StrictNamedArgs) {
 	return selectedPage, args
 }
 
-func (c Claim) before(a, b Order) int {
+func (c Claim) before(a, b order.Order) int {
 	if c.Selection == nil && a.NextQueryAt != nil && b.NextQueryAt != nil {
 		if d := a.NextQueryAt.Compare(*b.NextQueryAt); d != 0 {
 			return d

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
@@ -22,7 +23,7 @@ func spread(t *testing.T, d database, merchants int) {
 }
 
 // byMerchant counts orders.
-func byMerchant(orders []store.Order) map[string]int {
+func byMerchant(orders []order.Order) map[string]int {
 	counts := make(map[string]int)
 	for _, o := range orders {
 		counts[o.MID]++
@@ -79,7 +80,7 @@ func TestClaimKeepsMerchantsToTheirMost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	young := slices.DeleteFunc(slices.Clone(first), func(o store.Order) bool { return o.ID <= 90 })
+	young := slices.DeleteFunc(slices.Clone(first), func(o order.Order) bool { return o.ID <= 90 })
 	if got := byMerchant(first); got[merchant(1)] != 20 || len(young) < 4 {
 		t.Errorf("took %v, %d of them new; want 20 of the merchant that has 4 of 24, at least 4 of them new", got, len(young))
 	}

@@ -10,10 +10,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
-func ids(orders []store.Order) []int64 {
+func ids(orders []order.Order) []int64 {
 	list := make([]int64, len(orders))
 	for i, o := range orders {
 		list[i] = o.ID
@@ -289,7 +290,7 @@ func TestClaimLeavesRoomForNewOrders(t *testing.T) {
 	if len(first) != 64 || young != 10 {
 		t.Errorf("the first claim took %d orders, %d of them new; want 64 and all 10", len(first), young)
 	}
-	if !slices.IsSortedFunc(first, func(a, b store.Order) int { return a.NextQueryAt.Compare(*b.NextQueryAt) }) {
+	if !slices.IsSortedFunc(first, func(a, b order.Order) int { return a.NextQueryAt.Compare(*b.NextQueryAt) }) {
 		t.Error("the claim is not in the order of the due times")
 	}
 	for _, o := range d.claim(t, 2) { // too small for two lanes
@@ -312,7 +313,7 @@ func TestClaimCountsWhatWasNotRecorded(t *testing.T) {
 		d.exec(t, `UPDATE orders SET lease_until = now() - interval '1 second'`)
 	}
 	o := d.claimOne(t)
-	if err := d.Release(t.Context(), []store.Order{o}); err != nil {
+	if err := d.Release(t.Context(), []order.Order{o}); err != nil {
 		t.Fatal(err)
 	}
 	o = d.claimOne(t)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
@@ -15,7 +16,7 @@ const (
 	otherMID = "898340149000099"
 )
 
-func (d database) claimAs(t *testing.T, limit int, rate float64) []store.Order {
+func (d database) claimAs(t *testing.T, limit int, rate float64) []order.Order {
 	t.Helper()
 	orders, err := d.Claim(t.Context(), store.Claim{App: app, Rate: rate, Worker: "test", Lease: time.Minute, Limit: limit})
 	if err != nil {
@@ -63,7 +64,7 @@ func TestOneProbeForAllInstances(t *testing.T) {
 	must(t, d.Trip(t.Context(), store.ScopeApp, app, "the gateway failed", time.Minute))
 	d.over(t)
 	var mu sync.Mutex
-	var probes []store.Order
+	var probes []order.Order
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {

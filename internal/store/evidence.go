@@ -7,23 +7,16 @@ import (
 	"sync"
 	"time"
 
+	"reconciler/internal/order"
+
 	"github.com/jackc/pgx/v5"
 )
-
-// Evidence is what the ledger says that bears on a not-found answer.
-type Evidence struct {
-	// NoOrders is how many NO_ORDER answers the order has had before.
-	NoOrders int
-	// MerchantFound is whether the merchant has had an answer with a trade status
-	// since the given time: its number and settings work.
-	MerchantFound bool
-}
 
 // NotFoundEvidence reads the ledger for order o. Answers that carried another
 // order's numbers, those that contradict themselves, and those that were no proper
 // answers do not count.
-func (s *Store) NotFoundEvidence(ctx context.Context, o Order, since time.Time) (Evidence, error) {
-	var e Evidence
+func (s *Store) NotFoundEvidence(ctx context.Context, o order.Order, since time.Time) (order.Evidence, error) {
+	var e order.Evidence
 	err := s.pool.QueryRow(ctx, `
 		SELECT count(*) FROM order_queries
 		WHERE order_id = $1 AND err_code = 'NO_ORDER'
@@ -32,7 +25,7 @@ func (s *Store) NotFoundEvidence(ctx context.Context, o Order, since time.Time) 
 		e.MerchantFound, err = s.found.since(ctx, s.pool, o.MID, since)
 	}
 	if err != nil {
-		return Evidence{}, fmt.Errorf("read the ledger of order %d: %w", o.ID, err)
+		return order.Evidence{}, fmt.Errorf("read the ledger of order %d: %w", o.ID, err)
 	}
 	return e, nil
 }

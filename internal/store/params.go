@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"reconciler/internal/order"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -42,12 +44,12 @@ func bigint() kind[int64] {
 	return kind[int64]{wire{"bigint", pgtype.Int8OID, pgtype.Int8ArrayOID}, appendInt}
 }
 
-func text() kind[string] { return kind[string]{asText(), appendText[string]} }
+func text() kind[string] { return kind[string]{textWire(), appendText[string]} }
 
 // raw is text as well.
-func raw() kind[[]byte] { return kind[[]byte]{asText(), appendText[[]byte]} }
+func raw() kind[[]byte] { return kind[[]byte]{textWire(), appendText[[]byte]} }
 
-func asText() wire { return wire{"text", pgtype.TextOID, pgtype.TextArrayOID} }
+func textWire() wire { return wire{"text", pgtype.TextOID, pgtype.TextArrayOID} }
 
 func boolean() kind[bool] {
 	return kind[bool]{wire{"boolean", pgtype.BoolOID, pgtype.BoolArrayOID}, appendBool}
@@ -113,7 +115,7 @@ func appendArrayHeader(buf []byte, element uint32, length int) []byte {
 }
 
 // add appends a group's arrays, one a column.
-func (p *params) add(columns []column, group []Outcome) {
+func (p *params) add(columns []column, group []order.Outcome) {
 	for _, c := range columns {
 		begin := len(p.buffer)
 		p.buffer = appendArrayHeader(p.buffer, c.sent.oid, len(group))

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"reconciler/internal/store"
+	"reconciler/internal/order"
 )
 
 // TestRecordInEveryQueryMode writes under each way in which the driver may be told to run statements: prepared, which is
@@ -19,8 +19,8 @@ func TestRecordInEveryQueryMode(t *testing.T) {
 			orders := d.claim(t, 3)
 			d.exec(t, `UPDATE orders SET status = 'TRADE_CLOSED', lease_until = NULL WHERE id = $1`, orders[2].ID)
 			written := d.record(t, settled(orders[0]), deferred(orders[1]), settled(orders[2]))
-			if got := written[2].Decision; got != store.Review {
-				t.Errorf("the answer that contradicts the application was %s, want %s", got, store.Review)
+			if got := written[2].Decision; got != order.Review {
+				t.Errorf("the answer that contradicts the application was %s, want %s", got, order.Review)
 			}
 			d.record(t, written...) // also a prepared statement that is there
 
@@ -51,7 +51,7 @@ func TestRecordKeepsEveryTime(t *testing.T) {
 	} {
 		d.insert(t, 1)
 		out := settled(d.claimOne(t))
-		out.Settlement.PayTime = &want
+		out.Booking.PayTime = &want
 		d.record(t, out)
 		if got := scan[time.Time](t, d, `DELETE FROM orders RETURNING pay_time`); !got.Equal(want) {
 			t.Errorf("pay_time %v, want %v", got, want)
@@ -65,7 +65,7 @@ func TestRecordTellsNullFromEmpty(t *testing.T) {
 	d := open(t)
 	d.exec(t, `INSERT INTO orders (mid, tid, target_order_id, order_amount) VALUES ($1, $2, '4200000000000000000000000001', 100)`, mid, tid)
 	out := settled(d.claimOne(t))
-	out.Settlement.BankInfo, out.Settlement.CardAttr = new(""), nil
+	out.Booking.BankInfo, out.Booking.CardAttr = new(""), nil
 	out.Question.Response, out.Question.HTTPStatus = nil, 0
 	d.record(t, out)
 	if got := scan[bool](t, d, `SELECT o.bank_info = '' AND o.card_attr IS NULL AND o.mer_order_id IS NULL AND o.review_note IS NULL
@@ -85,7 +85,7 @@ func TestRecordPreparesAgain(t *testing.T) {
 	if err := d.Exec(t.Context(), "DEALLOCATE ALL"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Record(t.Context(), []store.Outcome{settled(orders[1])}); err == nil {
+	if _, err := d.Record(t.Context(), []order.Outcome{settled(orders[1])}); err == nil {
 		t.Fatal("the server still has the statement")
 	}
 	d.record(t, settled(orders[1]))

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"reconciler/internal/order"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -25,7 +27,7 @@ var ErrUnwritable = errors.New("the answer has a value that cannot be written")
 // rows somebody else holds locked come back as Locked, to be written later, and
 // nobody waits for them. Writing a group again is safe: an outcome whose row is in
 // the ledger already is left out.
-func (s *Store) Record(ctx context.Context, group []Outcome) ([]Outcome, error) {
+func (s *Store) Record(ctx context.Context, group []order.Outcome) ([]order.Outcome, error) {
 	written := slices.Clone(group)
 	for i := range written {
 		written[i].Locked = false
@@ -34,9 +36,9 @@ func (s *Store) Record(ctx context.Context, group []Outcome) ([]Outcome, error) 
 	if err != nil {
 		return nil, wrapRecord(err)
 	}
-	var late []*Outcome
+	var late []*order.Outcome
 	for i := range written {
-		if !held[written[i].claim()] {
+		if !held[claimOf(&written[i])] {
 			late = append(late, &written[i])
 		}
 	}
@@ -63,10 +65,10 @@ func wrapRecord(err error) error {
 // claim and a newer one.
 type claimKey struct{ ID, ClaimNo int64 }
 
-func (o *Outcome) claim() claimKey { return claimKey{o.Order.ID, o.Order.ClaimNo} }
+func claimOf(o *order.Outcome) claimKey { return claimKey{o.Order.ID, o.Order.ClaimNo} }
 
 // recordHeld writes what holds and returns the claims that did.
-func (s *Store) recordHeld(ctx context.Context, group []Outcome) (map[claimKey]bool, error) {
+func (s *Store) recordHeld(ctx context.Context, group []order.Outcome) (map[claimKey]bool, error) {
 	p := s.params.Get().(*params)
 	defer s.params.Put(p)
 	p.reset()
@@ -89,8 +91,8 @@ func (s *Store) recordHeld(ctx context.Context, group []Outcome) (map[claimKey]b
 }
 
 // withEvents are those of a group that have an event: in a backlog of paid orders, all.
-func withEvents(group []Outcome) []Outcome {
-	silent := func(o Outcome) bool { return o.Event == "" }
+func withEvents(group []order.Outcome) []order.Outcome {
+	silent := func(o order.Outcome) bool { return o.Event == "" }
 	if !slices.ContainsFunc(group, silent) {
 		return group
 	}
@@ -171,11 +173,11 @@ RETURNING r.id, r.claim_no`
 
 // RecordUnwritable writes an outcome whose values were refused: nothing of the
 // answer but its evidence, and a review. Why it was refused goes into the note.
-func (s *Store) RecordUnwritable(ctx context.Context, o Outcome, cause error) (Outcome, error) {
-	o = o.unwritable(cause)
-	written, err := s.Record(ctx, []Outcome{o})
+func (s *Store) RecordUnwritable(ctx context.Context, o order.Outcome, cause error) (order.Outcome, error) {
+	o = unwritable(o, cause)
+	written, err := s.Record(ctx, []order.Outcome{o})
 	if errors.Is(err, ErrUnwritable) {
-		written, err = s.Record(ctx, []Outcome{o.asText()})
+		written, err = s.Record(ctx, []order.Outcome{asText(o)})
 	}
 	if err != nil {
 		return o, err
@@ -183,23 +185,23 @@ func (s *Store) RecordUnwritable(ctx context.Context, o Outcome, cause error) (O
 	return written[0], nil
 }
 
-func (o Outcome) unwritable(cause error) Outcome {
-	o.Settlement = Settlement{}
-	o.Decision, o.Reason, o.ReviewReason = Review, ReviewUnwritable, ReviewUnwritable
+func unwritable(o order.Outcome, cause error) order.Outcome {
+	o.Booking = order.Booking{}
+	o.Decision, o.Reason, o.ReviewReason = order.Review, order.ReviewUnwritable, order.ReviewUnwritable
 	o.Status, o.NextQueryAt, o.LastError = o.Order.Status, nil, ""
 	o.ReviewNote = fmt.Sprintf("The gateway answered %s, but the answer cannot be written: %s. "+
 		"Nothing was booked. The answer is in the ledger (order_queries); settle the order by hand.",
 		orNone(o.Question.TradeStatus), plain(cause))
 	o.Event = ""
-	if o.Order.ReviewReason != ReviewUnwritable {
-		o.Event = EventReview
+	if o.Order.ReviewReason != order.ReviewUnwritable {
+		o.Event = order.EventReview
 	}
 	return o
 }
 
 // asText keeps the answer as a JSON string, in case that the document itself is
 // what was refused.
-func (o Outcome) asText() Outcome {
+func asText(o order.Outcome) order.Outcome {
 	if text, err := json.Marshal(string(o.Question.Response)); err == nil && o.Question.Response != nil {
 		o.Question.Response = text
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/jackc/pgx/v5"
 
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
@@ -27,7 +28,7 @@ func TestRecordSettlesEveryColumn(t *testing.T) {
 	amount := func() *int64 { n++; return new(n) }
 	out := settled(o)
 	out.LastError = "settled, but chnlCost cannot be read"
-	out.Settlement = store.Settlement{
+	out.Booking = order.Booking{
 		TargetOrderID: new("4200000000000000000000000001"),
 		TotalAmount:   amount(), BuyerPayAmount: amount(), ReceiptAmount: amount(), InvoiceAmount: amount(),
 		CouponAmount: amount(), YxlmAmount: amount(), CouponMerchantContribute: amount(), CouponOtherContribute: amount(),
@@ -125,20 +126,20 @@ func TestRecordKeepsTheEvidenceOfWhoCameLate(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
 		meanwhile    string
-		outcome      func(store.Order) store.Outcome
-		wantDecision store.Decision
+		outcome      func(order.Order) order.Outcome
+		wantDecision order.Decision
 		wantRow      string // status, review_reason
 		wantEvents   int
 	}{
-		{"the application settled it alike", `UPDATE orders SET status = 'TRADE_SUCCESS'`, settled, store.Superseded, "TRADE_SUCCESS", 0},
-		{"paid and refunded do not contradict", `UPDATE orders SET status = 'TRADE_REFUND'`, settled, store.Superseded, "TRADE_REFUND", 0},
-		{"the application closed what is paid", `UPDATE orders SET status = 'TRADE_CLOSED'`, settled, store.Review, "TRADE_CLOSED conflict", 1},
-		{"the application settled, the answer is open", `UPDATE orders SET status = 'TRADE_CLOSED'`, deferred, store.Superseded, "TRADE_CLOSED", 0},
-		{"another claim", `UPDATE orders SET claim_no = claim_no + 1`, settled, store.Superseded, "UNKNOWN", 0},
-		{"another status", `UPDATE orders SET status = 'WAIT_BUYER_PAY'`, settled, store.Superseded, "WAIT_BUYER_PAY", 0},
-		{"not found by another", `UPDATE orders SET status = 'NOT_FOUND'`, settled, store.Superseded, "NOT_FOUND", 0},
-		{"the claim was given back", `UPDATE orders SET lease_until = NULL`, settled, store.Superseded, "UNKNOWN", 0},
-		{"the row is gone", `DELETE FROM orders`, settled, store.Superseded, "", 0},
+		{"the application settled it alike", `UPDATE orders SET status = 'TRADE_SUCCESS'`, settled, order.Superseded, "TRADE_SUCCESS", 0},
+		{"paid and refunded do not contradict", `UPDATE orders SET status = 'TRADE_REFUND'`, settled, order.Superseded, "TRADE_REFUND", 0},
+		{"the application closed what is paid", `UPDATE orders SET status = 'TRADE_CLOSED'`, settled, order.Review, "TRADE_CLOSED conflict", 1},
+		{"the application settled, the answer is open", `UPDATE orders SET status = 'TRADE_CLOSED'`, deferred, order.Superseded, "TRADE_CLOSED", 0},
+		{"another claim", `UPDATE orders SET claim_no = claim_no + 1`, settled, order.Superseded, "UNKNOWN", 0},
+		{"another status", `UPDATE orders SET status = 'WAIT_BUYER_PAY'`, settled, order.Superseded, "WAIT_BUYER_PAY", 0},
+		{"not found by another", `UPDATE orders SET status = 'NOT_FOUND'`, settled, order.Superseded, "NOT_FOUND", 0},
+		{"the claim was given back", `UPDATE orders SET lease_until = NULL`, settled, order.Superseded, "UNKNOWN", 0},
+		{"the row is gone", `DELETE FROM orders`, settled, order.Superseded, "", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -204,7 +205,7 @@ func TestRecordTwoClaimsOfAnOrderInOneGroup(t *testing.T) {
 	d.exec(t, `UPDATE orders SET lease_until = now() - interval '1 second'`)
 	newer := settled(d.claimOne(t))
 	written := d.record(t, old, newer)
-	if written[0].Decision != store.Superseded || written[1].Decision != store.Settled {
+	if written[0].Decision != order.Superseded || written[1].Decision != order.Settled {
 		t.Errorf("decisions %s, %s; want superseded, settled", written[0].Decision, written[1].Decision)
 	}
 	if n := scan[int](t, d, `SELECT count(*) FROM order_events`); n != 1 {
@@ -217,7 +218,7 @@ func TestRecordReviews(t *testing.T) {
 	d := open(t)
 	d.insert(t, 1)
 	d.exec(t, `UPDATE orders SET review_reason = 'amount_missing', review_note = 'a note'`)
-	claim := func() store.Order {
+	claim := func() order.Order {
 		orders, err := d.Claim(t.Context(), store.Claim{Worker: "test", Lease: time.Minute, Limit: 1, Selection: &store.Selection{OnlyReview: true}})
 		if err != nil || len(orders) != 1 {
 			t.Fatalf("claimed %v, %v", orders, err)
@@ -235,7 +236,7 @@ func TestRecordReviews(t *testing.T) {
 		t.Errorf("after a deferred answer: %q", got)
 	}
 	other := deferred(claim())
-	other.Decision, other.NextQueryAt, other.ReviewReason, other.ReviewNote = store.Review, nil, "amount_mismatch", "another"
+	other.Decision, other.NextQueryAt, other.ReviewReason, other.ReviewNote = order.Review, nil, "amount_mismatch", "another"
 	d.record(t, other)
 	if got := review(); got != "amount_mismatch: another" {
 		t.Errorf("after another review: %q", got)
@@ -248,10 +249,10 @@ func TestRecordReviews(t *testing.T) {
 
 func TestRecordRefusesAGroupWithAValueThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
-	for name, spoil := range map[string]func(*store.Outcome){
-		"a NUL character":  func(o *store.Outcome) { o.Settlement.BankInfo = new("a\x00b") },
-		"a short number":   func(o *store.Outcome) { o.Settlement.TargetOrderID = new("123") },
-		"a number too big": func(o *store.Outcome) { o.Settlement.TotalAmount = new(int64(-1)) },
+	for name, spoil := range map[string]func(*order.Outcome){
+		"a NUL character":  func(o *order.Outcome) { o.Booking.BankInfo = new("a\x00b") },
+		"a short number":   func(o *order.Outcome) { o.Booking.TargetOrderID = new("123") },
+		"a number too big": func(o *order.Outcome) { o.Booking.TotalAmount = new(int64(-1)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -260,7 +261,7 @@ func TestRecordRefusesAGroupWithAValueThatCannotBeWritten(t *testing.T) {
 			orders := d.claim(t, 2)
 			good, bad := settled(orders[0]), settled(orders[1])
 			spoil(&bad)
-			_, err := d.Record(t.Context(), []store.Outcome{good, bad})
+			_, err := d.Record(t.Context(), []order.Outcome{good, bad})
 			if !errors.Is(err, store.ErrUnwritable) || store.IsTransient(err) {
 				t.Fatalf("error %v, want ErrUnwritable", err)
 			}
@@ -269,7 +270,7 @@ func TestRecordRefusesAGroupWithAValueThatCannotBeWritten(t *testing.T) {
 			}
 			d.record(t, good)
 			written, err := d.RecordUnwritable(t.Context(), bad, err)
-			if err != nil || written.Decision != store.Review {
+			if err != nil || written.Decision != order.Review {
 				t.Fatalf("RecordUnwritable = %s, %v", written.Decision, err)
 			}
 			if got := scan[string](t, d, `SELECT concat_ws(' ', status, review_reason, total_amount) FROM orders WHERE id = 2`); got != "UNKNOWN unwritable" {
@@ -309,9 +310,9 @@ func TestRecordOfStaleAndFreshClaimsByManyWriters(t *testing.T) {
 	d := open(t)
 	const orders = 60
 	d.insert(t, orders)
-	var groups [][]store.Outcome
+	var groups [][]order.Outcome
 	for range 4 { // four claims of each order, of which only the last may count
-		var group []store.Outcome
+		var group []order.Outcome
 		for _, o := range d.claim(t, orders) {
 			group = append(group, settled(o))
 		}
@@ -354,14 +355,14 @@ func TestRecordDoesNotWaitForALockedRow(t *testing.T) {
 	d.exec(t, `BEGIN`)
 	d.exec(t, `UPDATE orders SET status = 'TRADE_CLOSED' WHERE id = 1`)
 	written := d.record(t, settled(orders[0]), settled(orders[1]))
-	if !written[0].Locked || written[1].Locked || written[1].Decision != store.Settled {
+	if !written[0].Locked || written[1].Locked || written[1].Decision != order.Settled {
 		t.Errorf("written %+v", written)
 	}
 	d.exec(t, `ROLLBACK`)
 	if n := scan[int](t, d, `SELECT count(*) FROM order_queries`); n != 1 {
 		t.Errorf("%d ledger rows, want 1", n)
 	}
-	if again := d.record(t, written[0]); again[0].Locked || again[0].Decision != store.Settled {
+	if again := d.record(t, written[0]); again[0].Locked || again[0].Decision != order.Settled {
 		t.Errorf("written again %+v", again)
 	}
 }
@@ -380,7 +381,7 @@ func TestRecordLeavesAReviewThatWasLifted(t *testing.T) {
 	d.exec(t, `UPDATE orders SET review_reason = NULL, next_query_at = now()`)
 	out := deferred(orders[0])
 	out.NextQueryAt = nil
-	if written := d.record(t, out); written[0].Decision != store.Superseded {
+	if written := d.record(t, out); written[0].Decision != order.Superseded {
 		t.Errorf("decision %s, want superseded", written[0].Decision)
 	}
 	if n := scan[int](t, d, `SELECT count(*) FROM orders WHERE review_reason IS NULL AND next_query_at IS NOT NULL AND lease_until IS NULL`); n != 1 {
@@ -396,21 +397,21 @@ func TestNotFoundEvidence(t *testing.T) {
 	d.exec(t, `INSERT INTO order_queries (order_id, claim_no, decision, err_code) VALUES
 		(1, 1, 'deferred', 'NO_ORDER'), (1, 2, 'deferred', 'NO_ORDER'), (1, 3, 'no_answer', '9200'), (2, 1, 'deferred', 'NO_ORDER')`)
 	since := time.Now().Add(-24 * time.Hour)
-	order := store.Order{ID: 1, MID: mid}
-	check := func(want store.Evidence) {
+	first := order.Order{ID: 1, MID: mid}
+	check := func(want order.Evidence) {
 		t.Helper()
-		got, err := d.NotFoundEvidence(t.Context(), order, since)
+		got, err := d.NotFoundEvidence(t.Context(), first, since)
 		if err != nil || got != want {
 			t.Errorf("evidence %+v, %v; want %+v", got, err, want)
 		}
 	}
-	check(store.Evidence{NoOrders: 2})
+	check(order.Evidence{NoOrders: 2})
 	d.exec(t, `INSERT INTO order_queries (order_id, claim_no, decision, trade_status, reason, queried_at) VALUES
 		(3, 1, 'settled', 'TRADE_SUCCESS', NULL, now()),                      -- another merchant
 		(2, 2, 'review', 'TRADE_SUCCESS', 'identity_mismatch', now()),        -- another order's answer
 		(2, 3, 'no_answer', 'TRADE_SUCCESS', 'transient', now()),             -- an error page
 		(2, 4, 'deferred', 'NEW_ORDER', 'unresolved', now() - interval '25 hours')`)
-	check(store.Evidence{NoOrders: 2})
+	check(order.Evidence{NoOrders: 2})
 	d.exec(t, `INSERT INTO order_queries (order_id, claim_no, decision, trade_status) VALUES (2, 5, 'deferred', 'NEW_ORDER')`)
-	check(store.Evidence{NoOrders: 2, MerchantFound: true})
+	check(order.Evidence{NoOrders: 2, MerchantFound: true})
 }

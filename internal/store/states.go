@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"reconciler/internal/order"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -34,7 +36,7 @@ func (s *Store) Insert(ctx context.Context, orders []NewOrder) error {
 // State is where an order stands.
 type State struct {
 	MerOrderID   string
-	Status       Status
+	Status       order.Status
 	ReviewReason string // "": none
 	TotalAmount  *int64 // fen
 	Queries      int    // rows in the ledger

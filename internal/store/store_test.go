@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"reconciler/internal/order"
 	"reconciler/internal/postgres/postgrestest"
 	"reconciler/internal/store"
 )
@@ -105,7 +106,7 @@ func (d database) insert(t testing.TB, n int) {
 		FROM generate_series(1, $3) i`, mid, tid, n)
 }
 
-func (d database) claim(t *testing.T, limit int) []store.Order {
+func (d database) claim(t *testing.T, limit int) []order.Order {
 	t.Helper()
 	orders, err := d.Claim(t.Context(), store.Claim{Worker: "test", Lease: time.Minute, Limit: limit})
 	if err != nil {
@@ -114,7 +115,7 @@ func (d database) claim(t *testing.T, limit int) []store.Order {
 	return orders
 }
 
-func (d database) claimOne(t *testing.T) store.Order {
+func (d database) claimOne(t *testing.T) order.Order {
 	t.Helper()
 	orders := d.claim(t, 1)
 	if len(orders) != 1 {
@@ -123,7 +124,7 @@ func (d database) claimOne(t *testing.T) store.Order {
 	return orders[0]
 }
 
-func (d database) record(t *testing.T, group ...store.Outcome) []store.Outcome {
+func (d database) record(t *testing.T, group ...order.Outcome) []order.Outcome {
 	t.Helper()
 	written, err := d.Record(t.Context(), group)
 	if err != nil {
@@ -133,25 +134,25 @@ func (d database) record(t *testing.T, group ...store.Outcome) []store.Outcome {
 }
 
 // settled is an answer that pays the order.
-func settled(o store.Order) store.Outcome {
-	return store.Outcome{
-		Order: o, Decision: store.Settled, Reason: "trade_success", Status: store.StatusTradeSuccess,
-		Event:      store.EventPaid,
-		Settlement: store.Settlement{TotalAmount: new(int64(100)), SeqID: new("12345678901N")},
-		Question:   question(o),
+func settled(o order.Order) order.Outcome {
+	return order.Outcome{
+		Order: o, Decision: order.Settled, Reason: "trade_success", Status: order.StatusTradeSuccess,
+		Event:    order.EventPaid,
+		Booking:  order.Booking{TotalAmount: new(int64(100)), SeqID: new("12345678901N")},
+		Question: question(o),
 	}
 }
 
 // deferred is an answer that leaves the order open.
-func deferred(o store.Order) store.Outcome {
-	return store.Outcome{
-		Order: o, Decision: store.Deferred, Reason: "unresolved", Status: store.StatusNewOrder,
+func deferred(o order.Order) order.Outcome {
+	return order.Outcome{
+		Order: o, Decision: order.Deferred, Reason: "unresolved", Status: order.StatusNewOrder,
 		NextQueryAt: new(o.ClaimedAt.Add(15 * time.Second)), Question: question(o),
 	}
 }
 
-func question(o store.Order) store.Question {
-	return store.Question{
+func question(o order.Order) order.Question {
+	return order.Question{
 		At: o.ClaimedAt, Duration: 20 * time.Millisecond, RoundTrips: 1, Worker: "test",
 		HTTPStatus: 200, ErrCode: "SUCCESS", TradeStatus: "TRADE_SUCCESS", Response: []byte(`{"status":"TRADE_SUCCESS"}`),
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"reconciler/internal/order"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -14,7 +16,7 @@ import (
 type current struct {
 	ID           int64
 	ClaimNo      int64 // of the outcome
-	Status       Status
+	Status       order.Status
 	NextQueryAt  *time.Time
 	ReviewReason *string
 	Recorded     bool // the ledger has this very question already
@@ -23,15 +25,15 @@ type current struct {
 
 // supersede turns outcomes that came too late into what is written instead, and
 // writes it; those that had been written before are left out.
-func supersede(ctx context.Context, tx pgx.Tx, late []*Outcome) error {
+func supersede(ctx context.Context, tx pgx.Tx, late []*order.Outcome) error {
 	rows, err := readCurrent(ctx, tx, late)
 	if err != nil {
 		return err
 	}
-	var fresh []Outcome
+	var fresh []order.Outcome
 	reasons := make(map[int64]string) // of orders that this group has set
 	for _, o := range late {
-		row, found := rows[o.claim()]
+		row, found := rows[claimOf(o)]
 		switch {
 		case found && row.Recorded:
 			continue
@@ -39,7 +41,7 @@ func supersede(ctx context.Context, tx pgx.Tx, late []*Outcome) error {
 			o.Locked = true // it was, a moment ago
 			continue
 		case !found:
-			locked, recorded, err := unseen(ctx, tx, o.claim())
+			locked, recorded, err := unseen(ctx, tx, claimOf(o))
 			if err != nil {
 				return err
 			}
@@ -50,7 +52,7 @@ func supersede(ctx context.Context, tx pgx.Tx, late []*Outcome) error {
 		if reason, set := reasons[row.ID]; set {
 			row.ReviewReason = &reason // two claims of one order are one conflict
 		}
-		o.supersededBy(row, found)
+		supersededBy(o, row, found)
 		if o.ReviewReason != "" {
 			reasons[row.ID] = o.ReviewReason
 		}
@@ -62,7 +64,7 @@ func supersede(ctx context.Context, tx pgx.Tx, late []*Outcome) error {
 	return insertEvidence(ctx, tx, fresh)
 }
 
-func readCurrent(ctx context.Context, tx pgx.Tx, late []*Outcome) (map[claimKey]current, error) {
+func readCurrent(ctx context.Context, tx pgx.Tx, late []*order.Outcome) (map[claimKey]current, error) {
 	ids, claims := make([]int64, len(late)), make([]int64, len(late))
 	statuses, reviews := make([]string, len(late)), make([]*string, len(late))
 	for i, o := range late {
@@ -104,11 +106,11 @@ func unseen(ctx context.Context, tx pgx.Tx, c claimKey) (locked, recorded bool, 
 
 // supersededBy keeps the evidence and drops the effect. Two settlements of which
 // one says paid and the other not need a person.
-func (o *Outcome) supersededBy(row current, found bool) {
-	settles := o.Decision == Settled
+func supersededBy(o *order.Outcome, row current, found bool) {
+	settles := o.Decision == order.Settled
 	answered := o.Status
 	o.Reason = "superseded after: " + o.Reason
-	o.Decision, o.Status, o.NextQueryAt, o.Event = Superseded, row.Status, row.NextQueryAt, ""
+	o.Decision, o.Status, o.NextQueryAt, o.Event = order.Superseded, row.Status, row.NextQueryAt, ""
 	o.ReviewReason, o.ReviewNote, o.LastError = "", "", ""
 	if !found {
 		o.Status = o.Order.Status
@@ -117,17 +119,17 @@ func (o *Outcome) supersededBy(row current, found bool) {
 	if !settles || !row.Status.Settled() || row.Status.Paid() == answered.Paid() {
 		return
 	}
-	o.Decision, o.Reason, o.ReviewReason = Review, ReviewConflict, ReviewConflict
+	o.Decision, o.Reason, o.ReviewReason = order.Review, order.ReviewConflict, order.ReviewConflict
 	o.ReviewNote = fmt.Sprintf("The order was settled as %s while the gateway was asked, and the gateway answered %s. "+
 		"Nothing was changed. Compare both with the merchant platform and correct the order by hand.", row.Status, answered)
-	if row.ReviewReason == nil || *row.ReviewReason != ReviewConflict {
-		o.Event = EventReview
+	if row.ReviewReason == nil || *row.ReviewReason != order.ReviewConflict {
+		o.Event = order.EventReview
 	}
 }
 
 // updateSuperseded notes that the order was asked about, sets a conflict's review
 // and frees the row of our lease where it is still ours.
-func updateSuperseded(ctx context.Context, tx pgx.Tx, o Outcome) error {
+func updateSuperseded(ctx context.Context, tx pgx.Tx, o order.Outcome) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE orders AS o
 		SET review_reason = coalesce($3, o.review_reason),
@@ -143,7 +145,7 @@ func updateSuperseded(ctx context.Context, tx pgx.Tx, o Outcome) error {
 }
 
 // insertEvidence writes the ledger and the events, and tells whoever listens.
-func insertEvidence(ctx context.Context, tx pgx.Tx, group []Outcome) error {
+func insertEvidence(ctx context.Context, tx pgx.Tx, group []order.Outcome) error {
 	if len(group) == 0 {
 		return nil
 	}
@@ -157,7 +159,7 @@ func insertEvidence(ctx context.Context, tx pgx.Tx, group []Outcome) error {
 }
 
 // queue adds the statement that writes the rows which columns make of a group.
-func queue(batch *pgconn.Batch, sql string, columns []column, group []Outcome) {
+func queue(batch *pgconn.Batch, sql string, columns []column, group []order.Outcome) {
 	var p params
 	p.add(columns, group)
 	batch.ExecParams(sql, p.values, p.oids, []int16{pgtype.BinaryFormatCode}, nil)

@@ -1,37 +1,40 @@
-package poller
+package policy
 
 import (
 	"errors"
 	"fmt"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
+	"reconciler/internal/order"
 
-	"reconciler/internal/store"
+	"github.com/cenkalti/backoff/v4"
 )
 
 const (
 	// slowWait is the wait between questions about an old order.
 	slowWait = 24 * time.Hour
-	// noAnswerMost bounds the wait after a question that brought no answer: the
-	// outage may be over long before the plan's present wait is.
-	noAnswerMost = 5 * time.Minute
-	// processingLeast is the wait that the gateway asks for while another
-	// operation holds the order (ORDER_PROCESSING).
-	processingLeast = time.Minute
-	// expiryMargin is how long after an order's expiry it is asked about at the
-	// latest: by then the gateway has closed it or has the payment.
+	// maxNoAnswerWait bounds the wait after a question that brought no answer: the outage may end long
+	// before the plan's present wait.
+	maxNoAnswerWait = 5 * time.Minute
+	// minProcessingWait is the wait that the gateway asks for while another operation holds the order
+	// (ORDER_PROCESSING).
+	minProcessingWait = time.Minute
+	// expiryMargin is the longest time from an order's expiry to its next question: by then the gateway
+	// has closed it or has the payment.
 	expiryMargin = time.Minute
 	// lateCheckAfter is when a NOT_FOUND order is asked about one last time.
 	lateCheckAfter = 24 * time.Hour
 	// foundWithin is how fresh a merchant's found answer must be for NOT_FOUND.
 	foundWithin = 24 * time.Hour
-	// noOrdersNeeded is how many NO_ORDER answers NOT_FOUND takes.
-	noOrdersNeeded = 3
+	// minNoOrders is how many NO_ORDER answers NOT_FOUND takes.
+	minNoOrders = 3
+	// maxPayTimeLead and maxClockDifference bound a plausible payTime.
+	maxPayTimeLead     = 24 * time.Hour
+	maxClockDifference = time.Minute
 )
 
-// Plan says when an order is asked about again. All of it is a pure function of
-// the order and the time, so that it can be printed.
+// Plan says when an order is asked again. It depends on the order and the time alone, so that it can
+// be printed.
 type Plan struct {
 	Initial    time.Duration // the first wait
 	Multiplier float64       // of each further wait, at least 1
@@ -62,16 +65,16 @@ func (p Plan) Validate() error {
 }
 
 // Wait is the time from now to the order's next question, jitter included.
-func (p Plan) Wait(o store.Order, now time.Time) time.Duration {
-	wait := p.curve(o.QueryCount)
+func (p Plan) Wait(o order.Order, now time.Time) time.Duration {
+	wait := p.Curve(o.QueryCount)
 	if age(o, now) > p.SlowAfter {
 		wait = slowWait
 	}
 	return wait + time.Duration(float64(wait)*p.Jitter*spread(o.ID))
 }
 
-// curve is wait n, counted from 0, without jitter.
-func (p Plan) curve(n int) time.Duration {
+// Curve is wait n, counted from 0, without jitter.
+func (p Plan) Curve(n int) time.Duration {
 	b := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(p.Initial),
 		backoff.WithMultiplier(p.Multiplier),
@@ -100,6 +103,6 @@ func spread(id int64) float64 {
 	return float64(z>>11)/(1<<52) - 1
 }
 
-func age(o store.Order, now time.Time) time.Duration { return now.Sub(o.CreatedAt) }
+func age(o order.Order, now time.Time) time.Duration { return now.Sub(o.CreatedAt) }
 
-func expired(o store.Order, now time.Time) bool { return now.After(o.ExpiresAt) }
+func isExpired(o order.Order, now time.Time) bool { return now.After(o.ExpiresAt) }

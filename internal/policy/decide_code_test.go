@@ -1,4 +1,4 @@
-package poller
+package policy
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"reconciler/internal/chinaums"
-	"reconciler/internal/store"
+	"reconciler/internal/order"
 )
 
 func TestEveryCode(t *testing.T) {
@@ -88,9 +88,9 @@ func TestNoAnswer(t *testing.T) {
 		{"old order", anOrder(aged(25 * time.Hour)), 503, "", "no_answer transient UNKNOWN +5m0s -"},
 		{"refused, sixth wait", anOrder(counted(5)), 0, coded("1001"), "refused credentials UNKNOWN +5m0s -"},
 		{"merchant refused, sixth wait", anOrder(counted(5)), 0, coded("NO_MERCHANT"), "refused merchant UNKNOWN +5m0s -"},
-		{"the status stays", anOrder(is(store.StatusWaitBuyerPay)), 503, "", "no_answer transient WAIT_BUYER_PAY +15s -"},
-		{"under review", anOrder(reviewed(reviewAmount)), 503, "", "no_answer transient UNKNOWN never -"},
-		{"refused, under review", anOrder(reviewed(reviewAmount)), 0, coded("1000"), "refused credentials UNKNOWN never -"},
+		{"the status stays", anOrder(is(order.StatusWaitBuyerPay)), 503, "", "no_answer transient WAIT_BUYER_PAY +15s -"},
+		{"under review", anOrder(reviewed(order.ReviewAmountMismatch)), 503, "", "no_answer transient UNKNOWN never -"},
+		{"refused, under review", anOrder(reviewed(order.ReviewAmountMismatch)), 0, coded("1000"), "refused credentials UNKNOWN never -"},
 	})
 }
 
@@ -102,7 +102,7 @@ func TestOrderProcessing(t *testing.T) {
 		{"third wait is a minute", anOrder(counted(2)), 0, busy, "deferred order_processing UNKNOWN +1m0s -"},
 		{"fourth wait is longer", anOrder(counted(3)), 0, busy, "deferred order_processing UNKNOWN +2m0s -"},
 		{"never sooner, also at expiry", anOrder(expiring(now.Add(time.Second))), 0, busy, "deferred order_processing UNKNOWN +1m0s -"},
-		{"under review", anOrder(reviewed(reviewAmount)), 0, busy, "deferred order_processing UNKNOWN never -"},
+		{"under review", anOrder(reviewed(order.ReviewAmountMismatch)), 0, busy, "deferred order_processing UNKNOWN never -"},
 		{"with a trade status that looks final", anOrder(), 0, answer(`errCode="ORDER_PROCESSING"`), "deferred order_processing UNKNOWN +1m0s -"},
 	})
 }
@@ -119,9 +119,9 @@ func TestForeignTrouble(t *testing.T) {
 		&chinaums.Error{},
 		&chinaums.Error{Class: "a class of the future"},
 	} {
-		r := reply{answer: paid.answer, trouble: trouble}
-		out := testPlan().decide(o, r, now)
-		if out.Decision != store.NoAnswer || out.NextQueryAt == nil || out.LastError == "" {
+		r := Reply{Answer: paid.Answer, Trouble: trouble}
+		out := testRules().Decide(o, r, now)
+		if out.Decision != order.NoAnswer || out.NextQueryAt == nil || out.LastError == "" {
 			t.Errorf("%v: %s, last error %q; want no_answer with a due time and the trouble", trouble, told(out), out.LastError)
 		}
 	}
@@ -131,12 +131,12 @@ func TestBadRequestNoteSaysWhy(t *testing.T) {
 	t.Parallel()
 	ask := newAsker(t)
 	o := anOrder()
-	out := testPlan().decide(o, ask(o, http.StatusOK, `{"errCode":"BAD_REQUEST","errMsg":"参数不合法: tid"}`), now)
+	out := testRules().Decide(o, ask(o, http.StatusOK, `{"errCode":"BAD_REQUEST","errMsg":"参数不合法: tid"}`), now)
 	if !strings.Contains(out.ReviewNote, "参数不合法: tid") {
 		t.Errorf("note %q lacks the gateway's words", out.ReviewNote)
 	}
-	o = anOrder(reviewed(reviewBadRequest))
-	if out := testPlan().decide(o, ask(o, http.StatusOK, coded("BAD_REQUEST")), now); out.Event != "" {
+	o = anOrder(reviewed(order.ReviewBadRequest))
+	if out := testRules().Decide(o, ask(o, http.StatusOK, coded("BAD_REQUEST")), now); out.Event != "" {
 		t.Errorf("event %s for a review that stands already", out.Event)
 	}
 }

@@ -6,18 +6,17 @@ import (
 	"slices"
 )
 
-// Account is an app id at the gateway, and the merchants that are asked for with its
-// credentials.
-type Account struct {
+// App is an app id at the gateway, and the merchants that are asked for with its credentials.
+type App struct {
 	AppID   string // whose pauses and budget the questions are under
 	Gateway Gateway
 	MIDs    []string // nil: all merchants, which only a single account can have
 }
 
-// account is an Account at work. The one without a gateway is of all the orders whose
+// appState is an App at work. The one without a gateway is of all the orders whose
 // merchants are in no other's list.
-type account struct {
-	Account
+type appState struct {
+	App
 
 	except []string // merchants that are not its own
 	gates  *gates
@@ -25,27 +24,27 @@ type account struct {
 
 // Use replaces the accounts, from the next claim on. Questions under way end with the
 // accounts that they began with; what is known of an app id's trouble is kept.
-func (p *Poller) Use(accounts []Account) error {
+func (p *Poller) Use(accounts []App) error {
 	if err := checkAccounts(accounts); err != nil {
 		return err
 	}
-	var before, list []*account
-	if using := p.accounts.Load(); using != nil {
+	var before, list []*appState
+	if using := p.apps.Load(); using != nil {
 		before = *using
 	}
 	var listed []string
 	for _, a := range accounts {
-		list = append(list, &account{Account: a, gates: gatesOf(before, a.AppID)})
+		list = append(list, &appState{App: a, gates: gatesOf(before, a.AppID)})
 		listed = append(listed, a.MIDs...)
 	}
 	if listed != nil {
-		list = append(list, &account{except: listed, gates: newGates()})
+		list = append(list, &appState{except: listed, gates: newGates()})
 	}
-	p.accounts.Store(&list)
+	p.apps.Store(&list)
 	return nil
 }
 
-func checkAccounts(accounts []Account) error {
+func checkAccounts(accounts []App) error {
 	var errs []error
 	owners := make(map[string]string)
 	for _, a := range accounts {
@@ -69,8 +68,8 @@ func checkAccounts(accounts []Account) error {
 }
 
 // gatesOf are those of an app id that is in use already, or new ones.
-func gatesOf(accounts []*account, app string) *gates {
-	i := slices.IndexFunc(accounts, func(a *account) bool { return a.Gateway != nil && a.AppID == app })
+func gatesOf(accounts []*appState, app string) *gates {
+	i := slices.IndexFunc(accounts, func(a *appState) bool { return a.Gateway != nil && a.AppID == app })
 	if i < 0 {
 		return newGates()
 	}

@@ -1,11 +1,11 @@
-package poller
+package policy
 
 import (
 	"net/http"
 	"testing"
 	"time"
 
-	"reconciler/internal/store"
+	"reconciler/internal/order"
 )
 
 const (
@@ -15,8 +15,8 @@ const (
 )
 
 // evidence of so many NO_ORDER answers before this one.
-func evidence(noOrders int, merchantFound bool) *store.Evidence {
-	return &store.Evidence{NoOrders: noOrders, MerchantFound: merchantFound}
+func evidence(noOrders int, merchantFound bool) *order.Evidence {
+	return &order.Evidence{NoOrders: noOrders, MerchantFound: merchantFound}
 }
 
 // NOT_FOUND takes age, expiry, three answers and a merchant that is known to work; a
@@ -27,8 +27,8 @@ func TestNoOrder(t *testing.T) {
 	const hour = time.Hour
 	for _, tt := range []struct {
 		name     string
-		order    store.Order
-		evidence *store.Evidence
+		order    order.Order
+		evidence *order.Evidence
 		want     string
 	}{
 		{"young", anOrder(aged(hour)), evidence(9, true), waitsForNoOrder},
@@ -55,26 +55,26 @@ func TestNoOrder(t *testing.T) {
 		{"give-up, merchant found, first answer", anOrder(aged(169 * hour)), evidence(0, true), "deferred no_order UNKNOWN +24h0m0s -"},
 		{"give-up, ledger unreadable", anOrder(aged(169 * hour)), nil, "deferred no_order UNKNOWN +24h0m0s -"},
 
-		{"the status stays while it waits", anOrder(aged(hour), is(store.StatusNewOrder)), nil, "deferred no_order NEW_ORDER +15s -"},
-		{"whatever it was before", anOrder(aged(3*hour), is(store.StatusWaitBuyerPay)), evidence(2, true), isNotFound},
-		{"give-up, the status stays", anOrder(aged(169*hour), is(store.StatusWaitBuyerPay)), evidence(2, false), "review not_found_unconfirmed WAIT_BUYER_PAY never order.review"},
+		{"the status stays while it waits", anOrder(aged(hour), is(order.StatusNewOrder)), nil, "deferred no_order NEW_ORDER +15s -"},
+		{"whatever it was before", anOrder(aged(3*hour), is(order.StatusWaitBuyerPay)), evidence(2, true), isNotFound},
+		{"give-up, the status stays", anOrder(aged(169*hour), is(order.StatusWaitBuyerPay)), evidence(2, false), "review not_found_unconfirmed WAIT_BUYER_PAY never order.review"},
 		{"no_answer cap is not for answers", anOrder(aged(time.Minute), counted(7)), nil, "deferred no_order UNKNOWN +32m0s -"},
 
-		{"under review as unconfirmed, now confirmed", anOrder(aged(170*hour), reviewed(reviewUnconfirmed)), evidence(9, true), isNotFound},
-		{"under review as unconfirmed, still", anOrder(aged(170*hour), reviewed(reviewUnconfirmed)), evidence(9, false), "review not_found_unconfirmed UNKNOWN never -"},
-		{"under review for something else", anOrder(aged(170*hour), reviewed(reviewAmount)), evidence(9, true), "deferred no_order UNKNOWN never -"},
-		{"under review for something else, unconfirmed", anOrder(aged(170*hour), reviewed(reviewAmount)), evidence(9, false), "deferred no_order UNKNOWN never -"},
+		{"under review as unconfirmed, now confirmed", anOrder(aged(170*hour), reviewed(order.ReviewNotFoundUnconfirmed)), evidence(9, true), isNotFound},
+		{"under review as unconfirmed, still", anOrder(aged(170*hour), reviewed(order.ReviewNotFoundUnconfirmed)), evidence(9, false), "review not_found_unconfirmed UNKNOWN never -"},
+		{"under review for something else", anOrder(aged(170*hour), reviewed(order.ReviewAmountMismatch)), evidence(9, true), "deferred no_order UNKNOWN never -"},
+		{"under review for something else, unconfirmed", anOrder(aged(170*hour), reviewed(order.ReviewAmountMismatch)), evidence(9, false), "deferred no_order UNKNOWN never -"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			r := noOrder
-			r.evidence = tt.evidence
-			if got := told(testPlan().decide(tt.order, r, now)); got != tt.want {
+			r.Evidence = tt.evidence
+			if got := told(testRules().Decide(tt.order, r, now)); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 			// What the ledger says is read where it can make a difference.
 			without := noOrder
-			if got := told(testPlan().decide(tt.order, without, now)); got != tt.want && !testPlan().needsEvidence(tt.order, noOrder.trouble, now) {
+			if got := told(testRules().Decide(tt.order, without, now)); got != tt.want && !testRules().NeedsEvidence(tt.order, noOrder.Trouble, now) {
 				t.Errorf("the ledger is not read for it, but without evidence it is %s", got)
 			}
 		})
@@ -89,8 +89,8 @@ func TestNoOrderWithATradeStatusIsNotBelieved(t *testing.T) {
 	for _, status := range []string{"TRADE_SUCCESS", "TRADE_REFUND", "WAIT_BUYER_PAY", "TRADE_FINISHED"} {
 		o := anOrder(aged(3 * time.Hour))
 		r := ask(o, http.StatusOK, answer(`errCode="NO_ORDER"`, `status="`+status+`"`))
-		r.evidence = evidence(9, true)
-		if out := testPlan().decide(o, r, now); out.Decision == store.NotFound || out.Decision == store.Settled || out.LastError == "" {
+		r.Evidence = evidence(9, true)
+		if out := testRules().Decide(o, r, now); out.Decision == order.NotFound || out.Decision == order.Settled || out.LastError == "" {
 			t.Errorf("NO_ORDER with %s: %s, want the order kept open or a person called, and the trouble", status, told(out))
 		}
 	}
@@ -99,8 +99,8 @@ func TestNoOrderWithATradeStatusIsNotBelieved(t *testing.T) {
 func TestLateCheck(t *testing.T) {
 	t.Parallel()
 	old, soon := now.Add(-time.Minute), now.Add(time.Hour)
-	lost := func(at *time.Time, changes ...change) store.Order {
-		o := anOrder(append([]change{aged(30 * time.Hour), is(store.StatusNotFound), due(at)}, changes...)...)
+	lost := func(at *time.Time, changes ...change) order.Order {
+		o := anOrder(append([]change{aged(30 * time.Hour), is(order.StatusNotFound), due(at)}, changes...)...)
 		return o
 	}
 	const stillNever, stillDue = "not_found still_not_found NOT_FOUND never -", "not_found still_not_found NOT_FOUND +1h0m0s -"
@@ -131,8 +131,8 @@ func TestLateCheck(t *testing.T) {
 		{"due: merchant refused", lost(&old), 0, coded("NO_MERCHANT"), "refused merchant NOT_FOUND +5m0s -"},
 		{"by hand: no answer", lost(&soon), 503, "", "no_answer transient NOT_FOUND +1h0m0s -"},
 		{"after it was done: no answer", lost(nil), 503, "", "no_answer transient NOT_FOUND never -"},
-		{"by hand: not understood", lost(&soon), 0, coded("TARGET_FAIL"), "deferred unknown_code NOT_FOUND +1h0m0s -"},
-		{"after it was done: not understood", lost(nil), 0, coded("TARGET_FAIL"), "deferred unknown_code NOT_FOUND never -"},
+		{"by hand: not understood", lost(&soon), 0, coded("TARGET_FAIL"), "not_found unknown_code NOT_FOUND +1h0m0s -"},
+		{"after it was done: not understood", lost(nil), 0, coded("TARGET_FAIL"), "not_found unknown_code NOT_FOUND never -"},
 		{"by hand: busy", lost(&soon), 0, coded("ORDER_PROCESSING"), "deferred order_processing NOT_FOUND +1h0m0s -"},
 	})
 }
@@ -145,11 +145,11 @@ func TestLateCheckEnds(t *testing.T) {
 	for _, body := range []string{
 		coded("TARGET_FAIL"), answer(`-status`), answer(`-errCode`), answer(`status="TRADE_FINISHED"`), coded("ORDER_PROCESSING"), answer(`errCode="NO_ORDER"`),
 	} {
-		o := anOrder(aged(30*time.Hour), is(store.StatusNotFound))
+		o := anOrder(aged(30*time.Hour), is(order.StatusNotFound))
 		asked, at := 0, now
-		var out store.Outcome
+		var out order.Outcome
 		for ; o.NextQueryAt != nil && asked < 50; asked++ {
-			out = testPlan().decide(o, ask(o, http.StatusOK, body), at)
+			out = testRules().Decide(o, ask(o, http.StatusOK, body), at)
 			o.Status, o.NextQueryAt, o.ReviewReason, o.QueryCount = out.Status, out.NextQueryAt, out.ReviewReason, o.QueryCount+1
 			if out.NextQueryAt != nil {
 				at = *out.NextQueryAt

@@ -1,9 +1,6 @@
-package poller
+package policy
 
 import (
-	"fmt"
-	"io"
-	"log/slog"
 	"math"
 	"strings"
 	"testing"
@@ -11,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"reconciler/internal/store"
+	"reconciler/internal/order"
 )
 
 // The default plan, as an operator would write it down.
@@ -35,7 +32,7 @@ func TestCurve(t *testing.T) {
 			t.Parallel()
 			var got []time.Duration
 			for n := range tt.want {
-				got = append(got, tt.plan.curve(n))
+				got = append(got, tt.plan.Curve(n))
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
@@ -48,14 +45,14 @@ func TestCurve(t *testing.T) {
 func TestCurveOfAHugeCount(t *testing.T) {
 	t.Parallel()
 	plan := testPlan()
-	if got := plan.curve(math.MaxInt32); got != time.Hour {
+	if got := plan.Curve(math.MaxInt32); got != time.Hour {
 		t.Errorf("got %s, want the maximum", got)
 	}
 	plan.Multiplier = 1
-	if got := plan.curve(math.MaxInt32); got != plan.Initial {
+	if got := plan.Curve(math.MaxInt32); got != plan.Initial {
 		t.Errorf("got %s, want the first wait", got)
 	}
-	if got := plan.curve(-1); got != plan.Initial {
+	if got := plan.Curve(-1); got != plan.Initial {
 		t.Errorf("a negative count: got %s, want the first wait", got)
 	}
 }
@@ -65,7 +62,7 @@ func TestWait(t *testing.T) {
 	plan := testPlan()
 	for _, tt := range []struct {
 		name  string
-		order store.Order
+		order order.Order
 		want  time.Duration
 	}{
 		{"first", anOrder(), 15 * time.Second},
@@ -149,7 +146,7 @@ func TestNoAnswerCapWithJitter(t *testing.T) {
 	for id := range int64(100) {
 		o := anOrder(counted(5))
 		o.ID = id
-		if out := plan.unasked(o, store.NoAnswer, reasonTransient, "x", now); out.NextQueryAt.Sub(now) > 5*time.Minute || !out.NextQueryAt.After(now) {
+		if out := (Rules{Plan: plan}).NotAnswered(o, order.ReasonTransient, "x", now); out.NextQueryAt.Sub(now) > 5*time.Minute || !out.NextQueryAt.After(now) {
 			t.Fatalf("order %d: %s", id, told(out))
 		}
 	}
@@ -188,60 +185,6 @@ func TestPlanValidate(t *testing.T) {
 	for _, name := range []string{"plan-initial", "plan-multiplier", "plan-max", "plan-jitter", "slow-after", "not-found-after", "give-up-after"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("all at once: %v lacks %s", err, name)
-		}
-	}
-}
-
-// A lease outlasts three round trips, two waits at their longest (375 and 750 ms) and
-// five seconds for the write.
-func TestLeastLease(t *testing.T) {
-	t.Parallel()
-	for timeout, want := range map[time.Duration]time.Duration{
-		10 * time.Second: 36125 * time.Millisecond,
-		time.Second:      9125 * time.Millisecond,
-	} {
-		if got := LeastLease(timeout); got != want {
-			t.Errorf("LeastLease(%s) = %s, want %s", timeout, got, want)
-		}
-	}
-}
-
-func TestOptionsValidate(t *testing.T) {
-	t.Parallel()
-	good := func() Options {
-		return Options{
-			Store: &store.Store{}, Accounts: anAccount(gatewayFunc(nil)), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Worker: "test",
-			Concurrency: 32, Rate: 50, RequestTimeout: 10 * time.Second, Lease: time.Minute, Plan: testPlan(),
-		}
-	}
-	if err := good().Validate(); err != nil {
-		t.Errorf("the defaults: %v", err)
-	}
-	for _, tt := range []struct {
-		name   string
-		change func(*Options)
-		want   string // "": it is good
-	}{
-		{"no store", func(o *Options) { o.Store = nil }, "store"},
-		{"no gateway", func(o *Options) { o.Accounts[0].Gateway = nil }, "gateway"},
-		{"no logger", func(o *Options) { o.Logger = nil }, "logger"},
-		{"no worker", func(o *Options) { o.Worker = "" }, "worker"},
-		{"no concurrency", func(o *Options) { o.Concurrency = 0 }, "concurrency"},
-		{"no rate limit", func(o *Options) { o.Rate = 0 }, ""},
-		{"negative rate", func(o *Options) { o.Rate = -1 }, "rate"},
-		{"hardly a rate", func(o *Options) { o.Rate = 0.001 }, "rate"},
-		{"rate no number", func(o *Options) { o.Rate = math.NaN() }, "rate"},
-		{"rate endless", func(o *Options) { o.Rate = math.Inf(1) }, "rate"},
-		{"no timeout", func(o *Options) { o.RequestTimeout = 0 }, "request-timeout"},
-		{"least lease", func(o *Options) { o.Lease = LeastLease(o.RequestTimeout) }, ""},
-		{"shorter lease", func(o *Options) { o.Lease = LeastLease(o.RequestTimeout) - 1 }, "lease"},
-		{"the plan's too", func(o *Options) { o.Plan.Jitter = 2 }, "plan-jitter"},
-	} {
-		o := good()
-		tt.change(&o)
-		_, err := New(o)
-		if (err == nil) != (tt.want == "") || !strings.Contains(fmt.Sprint(err), tt.want) {
-			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
 		}
 	}
 }

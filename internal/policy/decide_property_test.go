@@ -1,4 +1,4 @@
-package poller
+package policy
 
 import (
 	"context"
@@ -11,24 +11,24 @@ import (
 	"pgregory.net/rapid"
 
 	"reconciler/internal/chinaums"
-	"reconciler/internal/store"
+	"reconciler/internal/order"
 )
 
 // genOrder draws an order of any age, state and history that the claim may hand out.
-func genOrder(t *rapid.T) store.Order {
+func genOrder(t *rapid.T) order.Order {
 	minutes := rapid.IntRange(0, 400*60).Draw(t, "age in minutes")
 	o := anOrder(aged(time.Duration(minutes) * time.Minute))
 	o.ID = rapid.Int64Min(1).Draw(t, "id")
 	o.QueryCount = rapid.IntRange(0, 40).Draw(t, "count")
-	o.Status = rapid.SampledFrom([]store.Status{
-		store.StatusUnknown, store.StatusNewOrder, store.StatusWaitBuyerPay, store.StatusNotFound,
+	o.Status = rapid.SampledFrom([]order.Status{
+		order.StatusUnknown, order.StatusNewOrder, order.StatusWaitBuyerPay, order.StatusNotFound,
 	}).Draw(t, "status")
 	held := rapid.SampledFrom([][2]string{{testMer, ""}, {"", testTarget}, {testMer, testTarget}}).Draw(t, "numbers")
 	o.MerOrderID, o.TargetOrderID = held[0], held[1]
 	o.ExpiresAt = o.CreatedAt.Add(time.Duration(rapid.IntRange(1, 24*60).Draw(t, "life in minutes")) * time.Minute)
 	if rapid.Bool().Draw(t, "under review") {
 		reviewed(rapid.SampledFrom([]string{
-			reviewAmount, reviewNoAmount, reviewIdentity, reviewBadRequest, reviewUnconfirmed, reviewWindowOver, store.ReviewUnwritable,
+			order.ReviewAmountMismatch, order.ReviewAmountMissing, order.ReviewIdentityMismatch, order.ReviewBadRequest, order.ReviewNotFoundUnconfirmed, order.ReviewWindowOver, order.ReviewUnwritable,
 		}).Draw(t, "review"))(&o)
 	}
 	return o
@@ -59,14 +59,16 @@ func genHTTP(t *rapid.T) int {
 	return rapid.SampledFrom([]int{200, 200, 200, 201, 404, 412, 429, 500, 503}).Draw(t, "http")
 }
 
-func genEvidence(t *rapid.T) *store.Evidence {
+func genEvidence(t *rapid.T) *order.Evidence {
 	if rapid.Bool().Draw(t, "ledger unreadable") {
 		return nil
 	}
 	return evidence(rapid.IntRange(0, 4).Draw(t, "NO_ORDER before"), rapid.Bool().Draw(t, "merchant found"))
 }
 
-func jittered() Plan {
+func jitteredRules() Rules { return Rules{Plan: jitteredPlan()} }
+
+func jitteredPlan() Plan {
 	p := testPlan()
 	p.Jitter = 0.1
 	return p
@@ -80,11 +82,11 @@ func TestPropertySettled(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := genOrder(t)
 		r := ask(o, genHTTP(t), genBody(t))
-		r.evidence = genEvidence(t)
-		out := jittered().decide(o, r, now)
-		a := r.answer
-		if out.Decision != store.Settled {
-			if out.Settlement != (store.Settlement{}) || out.Status.Settled() {
+		r.Evidence = genEvidence(t)
+		out := jitteredRules().Decide(o, r, now)
+		a := r.Answer
+		if out.Decision != order.Settled {
+			if out.Booking != (order.Booking{}) || out.Status.Settled() {
 				t.Fatalf("not settled, but %s", told(out))
 			}
 			return
@@ -105,8 +107,8 @@ func TestPropertySettled(t *testing.T) {
 			}
 		}
 		switch {
-		case r.trouble != nil || a.HTTPStatus != 200 || a.Code != "SUCCESS":
-			t.Fatalf("settled by HTTP %d, %q, %v", a.HTTPStatus, a.Code, r.trouble)
+		case r.Trouble != nil || a.HTTPStatus != 200 || a.Code != "SUCCESS":
+			t.Fatalf("settled by HTTP %d, %q, %v", a.HTTPStatus, a.Code, r.Trouble)
 		case a.Trade.MID.Value != o.MID || equal == 0:
 			t.Fatalf("settled by an answer about merchant %q with %d numbers equal", a.Trade.MID.Value, equal)
 		case string(out.Status) != string(a.Trade.Status.Value) || !out.Status.Settled():
@@ -124,8 +126,8 @@ func TestPropertyTroubleNeverSettles(t *testing.T) {
 	t.Parallel()
 	ask := newAsker(t)
 	paid := ask(anOrder(), 200, answer())
-	if paid.trouble != nil {
-		t.Fatal(paid.trouble)
+	if paid.Trouble != nil {
+		t.Fatal(paid.Trouble)
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		o := genOrder(t)
@@ -141,8 +143,8 @@ func TestPropertyTroubleNeverSettles(t *testing.T) {
 			}),
 			rapid.SampledFrom([]error{io.EOF, context.Canceled, context.DeadlineExceeded, errors.New("SUCCESS"), fmt.Errorf("%w", io.ErrUnexpectedEOF)}),
 		).Draw(t, "trouble")
-		out := jittered().decide(o, reply{answer: paid.answer, trouble: trouble, evidence: genEvidence(t)}, now)
-		if out.Decision == store.Settled || out.Status.Settled() || out.Settlement != (store.Settlement{}) {
+		out := jitteredRules().Decide(o, Reply{Answer: paid.Answer, Trouble: trouble, Evidence: genEvidence(t)}, now)
+		if out.Decision == order.Settled || out.Status.Settled() || out.Booking != (order.Booking{}) {
 			t.Fatalf("%v: %s", trouble, told(out))
 		}
 	})
@@ -156,13 +158,13 @@ func TestPropertyNeverSilent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := genOrder(t)
 		r := ask(o, genHTTP(t), genBody(t))
-		r.evidence = genEvidence(t)
-		out := jittered().decide(o, r, now)
+		r.Evidence = genEvidence(t)
+		out := jitteredRules().Decide(o, r, now)
 		review := o.ReviewReason
-		if out.ReviewReason != "" || out.Decision == store.Settled || out.Decision == store.NotFound {
+		if out.ReviewReason != "" || out.Decision == order.Settled || out.Decision == order.NotFound {
 			review = out.ReviewReason
 		}
-		unresolved := !out.Status.Settled() && out.Status != store.StatusNotFound
+		unresolved := !out.Status.Settled() && out.Status != order.StatusNotFound
 		switch {
 		case review != "" && out.NextQueryAt != nil:
 			t.Fatalf("under review as %s and due: %s", review, told(out))
@@ -184,27 +186,27 @@ func TestPropertyLife(t *testing.T) {
 	ask := newAsker(t)
 	rapid.Check(t, func(t *rapid.T) {
 		o, at := genOrder(t), now
-		o.ReviewReason, o.Status = "", store.StatusUnknown
+		o.ReviewReason, o.Status = "", order.StatusUnknown
 		for range rapid.IntRange(1, 12).Draw(t, "questions") {
 			o.NextQueryAt = new(at)
 			r := ask(o, genHTTP(t), genBody(t))
-			r.evidence = genEvidence(t)
-			out := jittered().decide(o, r, at)
+			r.Evidence = genEvidence(t)
+			out := jitteredRules().Decide(o, r, at)
 			same := out.Status == o.Status && (out.ReviewReason == "" || out.ReviewReason == o.ReviewReason)
 			if same && out.Event != "" {
 				t.Fatalf("told of nothing new: %s, before %s under %q", told(out), o.Status, o.ReviewReason)
 			}
-			if out.Decision == store.Settled {
+			if out.Decision == order.Settled {
 				return
 			}
-			if o.Status != store.StatusNotFound && out.Status == store.StatusNotFound && (out.NextQueryAt == nil || out.Event != store.EventNotFound) {
+			if o.Status != order.StatusNotFound && out.Status == order.StatusNotFound && (out.NextQueryAt == nil || out.Event != order.EventNotFound) {
 				t.Fatalf("no late check: %s", told(out))
 			}
-			if out.Decision == store.NotFound || out.ReviewReason != "" {
+			if out.Decision == order.NotFound || out.ReviewReason != "" {
 				o.ReviewReason = out.ReviewReason
 			}
 			o.Status = out.Status
-			if out.Decision == store.Deferred {
+			if out.Decision == order.Deferred {
 				o.QueryCount++
 			}
 			at = at.Add(time.Minute) // by hand, where it has no time of its own

@@ -1,13 +1,14 @@
-package poller
+package policy
 
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"reconciler/internal/store"
+	"reconciler/internal/order"
 )
 
 func TestTradeStatus(t *testing.T) {
@@ -18,9 +19,9 @@ func TestTradeStatus(t *testing.T) {
 		{"TRADE_CLOSED", anOrder(), 0, answer(`status="TRADE_CLOSED"`), "settled trade_closed TRADE_CLOSED never order.closed"},
 		{"NEW_ORDER", anOrder(), 0, answer(`status="NEW_ORDER"`), "deferred unresolved NEW_ORDER +15s -"},
 		{"WAIT_BUYER_PAY", anOrder(), 0, answer(`status="WAIT_BUYER_PAY"`), "deferred unresolved WAIT_BUYER_PAY +15s -"},
-		{"UNKNOWN", anOrder(is(store.StatusNewOrder)), 0, answer(`status="UNKNOWN"`), "deferred unresolved UNKNOWN +15s -"},
+		{"UNKNOWN", anOrder(is(order.StatusNewOrder)), 0, answer(`status="UNKNOWN"`), "deferred unresolved UNKNOWN +15s -"},
 
-		{"empty", anOrder(is(store.StatusNewOrder)), 0, answer(`status=""`), "deferred no_status NEW_ORDER +15s -"},
+		{"empty", anOrder(is(order.StatusNewOrder)), 0, answer(`status=""`), "deferred no_status NEW_ORDER +15s -"},
 		{"missing", anOrder(), 0, answer(`-status`), "deferred no_status UNKNOWN +15s -"},
 		{"null", anOrder(), 0, answer(`status=null`), "deferred no_status UNKNOWN +15s -"},
 		{"number", anOrder(), 0, answer(`status=1`), "deferred unreadable_status UNKNOWN +15s -"},
@@ -29,7 +30,7 @@ func TestTradeStatus(t *testing.T) {
 		{"twice, paid last", anOrder(), 0, answer(`status="TRADE_CLOSED"`, `+status="TRADE_SUCCESS"`), "deferred unreadable_status UNKNOWN +15s -"},
 		{"twice, paid first", anOrder(), 0, answer(`+status="TRADE_CLOSED"`), "deferred unreadable_status UNKNOWN +15s -"},
 		{"twice, one empty", anOrder(), 0, answer(`+status=""`), "deferred unreadable_status UNKNOWN +15s -"},
-		{"not known", anOrder(is(store.StatusWaitBuyerPay)), 0, answer(`status="TRADE_FINISHED"`), "deferred unknown_status WAIT_BUYER_PAY +15s -"},
+		{"not known", anOrder(is(order.StatusWaitBuyerPay)), 0, answer(`status="TRADE_FINISHED"`), "deferred unknown_status WAIT_BUYER_PAY +15s -"},
 		{"lower case", anOrder(), 0, answer(`status="trade_success"`), "deferred unknown_status UNKNOWN +15s -"},
 		{"with a space", anOrder(), 0, answer(`status="TRADE_SUCCESS "`), "deferred unknown_status UNKNOWN +15s -"},
 		{"the envelope's word", anOrder(), 0, answer(`status="SUCCESS"`), "deferred unknown_status UNKNOWN +15s -"},
@@ -47,9 +48,9 @@ func TestUnresolvedBooksNothing(t *testing.T) {
 	ask := newAsker(t)
 	for _, status := range []string{"NEW_ORDER", "WAIT_BUYER_PAY", "UNKNOWN"} {
 		o := anOrder(numbered(testMer, ""))
-		out := testPlan().decide(o, ask(o, http.StatusOK, answer(`status="`+status+`"`)), now)
-		if out.Settlement != (store.Settlement{}) || out.LastError != "" {
-			t.Errorf("%s: settlement %+v, last error %q, want none", status, out.Settlement, out.LastError)
+		out := testRules().Decide(o, ask(o, http.StatusOK, answer(`status="`+status+`"`)), now)
+		if out.Booking != (order.Booking{}) || out.LastError != "" {
+			t.Errorf("%s: settlement %+v, last error %q, want none", status, out.Booking, out.LastError)
 		}
 	}
 }
@@ -74,12 +75,12 @@ func TestNotUnderstoodIsSaid(t *testing.T) {
 		{answer(), "", false},
 	} {
 		o := anOrder()
-		out := testPlan().decide(o, ask(o, http.StatusOK, tt.body), now)
+		out := testRules().Decide(o, ask(o, http.StatusOK, tt.body), now)
 		if !strings.Contains(out.LastError, tt.says) || (tt.says == "") != (out.LastError == "") {
 			t.Errorf("%s: last error %q, want %q in it", told(out), out.LastError, tt.says)
 		}
-		if got := Unexpected(out); got != tt.unexpected {
-			t.Errorf("%s: Unexpected = %t, want %t", told(out), got, tt.unexpected)
+		if got := slices.Contains(order.UnexpectedReasons(), out.Reason); got != tt.unexpected {
+			t.Errorf("%s: unexpected = %t, want %t", told(out), got, tt.unexpected)
 		}
 	}
 }
@@ -105,7 +106,7 @@ func TestExpiryBringsTheQuestionForward(t *testing.T) {
 		{"NO_ORDER", anOrder(counted(far)), 0, coded("NO_ORDER"), "deferred no_order UNKNOWN +1h0m0s -"},
 		{"unknown code", anOrder(counted(far)), 0, coded("TARGET_FAIL"), "deferred unknown_code UNKNOWN +1h0m0s -"},
 		{"ORDER_PROCESSING", anOrder(counted(far)), 0, coded("ORDER_PROCESSING"), "deferred order_processing UNKNOWN +1h0m0s -"},
-		{"under review", anOrder(counted(far), reviewed(reviewAmount)), 0, wait, "deferred unresolved WAIT_BUYER_PAY never -"},
+		{"under review", anOrder(counted(far), reviewed(order.ReviewAmountMismatch)), 0, wait, "deferred unresolved WAIT_BUYER_PAY never -"},
 	})
 }
 
@@ -141,7 +142,7 @@ func TestGiveUp(t *testing.T) {
 		{"older, our credentials refused", over, http.StatusPreconditionFailed, coded("1000"), "refused credentials UNKNOWN +5m0s -"},
 		{"older, merchant refused", over, 0, coded("NO_MERCHANT"), "refused merchant UNKNOWN +5m0s -"},
 
-		{"already under review", anOrder(aged(200*time.Hour), reviewed(reviewWindowOver)), 0, wait, "deferred unresolved WAIT_BUYER_PAY never -"},
+		{"already under review", anOrder(aged(200*time.Hour), reviewed(order.ReviewWindowOver)), 0, wait, "deferred unresolved WAIT_BUYER_PAY never -"},
 	})
 }
 

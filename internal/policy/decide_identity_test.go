@@ -1,12 +1,13 @@
-package poller
+package policy
 
 import (
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
-	"reconciler/internal/store"
+	"reconciler/internal/order"
 )
 
 const (
@@ -104,9 +105,9 @@ func TestIdentityUnderReview(t *testing.T) {
 	t.Parallel()
 	stranger := answer(`mid="` + otherMID + `"`)
 	checkDecided(t, []decided{
-		{"for the same reason", anOrder(reviewed(reviewIdentity)), 0, stranger, "review identity_mismatch UNKNOWN never -"},
-		{"for another reason", anOrder(reviewed(reviewAmount)), 0, stranger, wrongIdentity},
-		{"in its late check", anOrder(is(store.StatusNotFound)), 0, stranger, "review identity_mismatch NOT_FOUND never order.review"},
+		{"for the same reason", anOrder(reviewed(order.ReviewIdentityMismatch)), 0, stranger, "review identity_mismatch UNKNOWN never -"},
+		{"for another reason", anOrder(reviewed(order.ReviewAmountMismatch)), 0, stranger, wrongIdentity},
+		{"in its late check", anOrder(is(order.StatusNotFound)), 0, stranger, "review identity_mismatch NOT_FOUND never order.review"},
 	})
 }
 
@@ -124,11 +125,61 @@ func TestIdentityNoteNamesBothSides(t *testing.T) {
 		{answer(`-merOrderId`), []string{"neither"}},
 	} {
 		o := anOrder()
-		out := testPlan().decide(o, ask(o, http.StatusOK, tt.body), now)
+		out := testRules().Decide(o, ask(o, http.StatusOK, tt.body), now)
 		for _, want := range tt.wants {
 			if !strings.Contains(out.ReviewNote, want) {
 				t.Errorf("note %q lacks %q", out.ReviewNote, want)
 			}
 		}
+	}
+}
+
+// An answer that contradicts nothing and merely lacks the proof is no reason to call a person, unless
+// it would settle the order. Its status is not written.
+func TestUnprovenIdentity(t *testing.T) {
+	t.Parallel()
+	const deferred = "deferred identity_unproven UNKNOWN +15s -"
+	checkDecided(t, []decided{
+		{"no merchant", anOrder(), 0, answer("-mid", `status="WAIT_BUYER_PAY"`), deferred},
+		{"no number", anOrder(), 0, answer("-merOrderId", "-targetOrderId", `status="NEW_ORDER"`), deferred},
+		{"only a number that the row lacks", anOrder(), 0, answer("-merOrderId", `status="UNKNOWN"`), deferred},
+		{"a status that nobody knows", anOrder(), 0, answer("-mid", `status="TRADE_FINISHED"`), deferred},
+		{"another merchant", anOrder(), 0, answer(`mid="`+otherMID+`"`, `status="WAIT_BUYER_PAY"`), wrongIdentity},
+		{"another number and no merchant", anOrder(), 0, answer("-mid", `merOrderId="319400000000"`, `status="NEW_ORDER"`), wrongIdentity},
+		{"no merchant, closed", anOrder(), 0, answer("-mid", `status="TRADE_CLOSED"`), wrongIdentity},
+		{"no number, paid", anOrder(), 0, answer("-merOrderId", "-targetOrderId"), wrongIdentity},
+		{"too old", anOrder(aged(200 * time.Hour)), 0, answer("-mid", `status="NEW_ORDER"`), "review query_window_over UNKNOWN never order.review"},
+	})
+}
+
+// Trouble is the order's own where others of its app were answered since its last question.
+func TestUnusableAnswer(t *testing.T) {
+	t.Parallel()
+	asked := now.Add(-time.Minute)
+	for _, tt := range []struct {
+		name         string
+		lastQueried  *time.Time
+		othersAnswer time.Time
+		want         string
+	}{
+		{"first question", nil, now, "no_answer transient UNKNOWN +15s -"},
+		{"nobody was answered", &asked, time.Time{}, "no_answer transient UNKNOWN +15s -"},
+		{"others were answered before", &asked, asked.Add(-time.Second), "no_answer transient UNKNOWN +15s -"},
+		{"others were answered since", &asked, asked.Add(time.Second), "deferred unusable_answer UNKNOWN +15s -"},
+	} {
+		o := anOrder()
+		o.LastQueriedAt = tt.lastQueried
+		reply := newAsker(t)(o, http.StatusServiceUnavailable, "busy")
+		reply.OthersAnsweredAt = tt.othersAnswer
+		if got := told(testRules().Decide(o, reply, now)); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+	}
+	o := anOrder(aged(200 * time.Hour))
+	o.LastQueriedAt = &asked
+	reply := newAsker(t)(o, http.StatusServiceUnavailable, "busy")
+	reply.OthersAnsweredAt = now
+	if got := told(testRules().Decide(o, reply, now)); got != "review query_window_over UNKNOWN never order.review" {
+		t.Errorf("at the give-up age: %s", got)
 	}
 }

@@ -1,4 +1,4 @@
-package poller
+package policy
 
 import (
 	"net/http"
@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"reconciler/internal/chinaums"
-	"reconciler/internal/store"
+	"reconciler/internal/order"
 )
 
 func TestTotalAmount(t *testing.T) {
@@ -95,12 +95,12 @@ func TestAmountNote(t *testing.T) {
 	}{
 		{answer(`totalAmount=900`), []string{"1000", "900", "-100", "buyer paid 850", "coupon 100", "merchant 40", "others 60", "alliance discount 50", "received 950"}, "(none)"},
 		{answer(`totalAmount=1100`, `-buyerPayAmount`, `couponAmount="x"`), []string{"+100", "alliance discount 50"}, "coupon 0"},
-		{answer(`-totalAmount`), []string{"TRADE_SUCCESS", "missing"}, "buyer paid"},
+		{answer(`-totalAmount`), []string{"TRADE_SUCCESS", "missing", "buyer paid 850"}, "(none)"},
 		{answer(`totalAmount=1.5`), []string{"cannot be read"}, "missing"},
 		{answer(`+totalAmount=1`), []string{"cannot be read", "twice"}, "missing"},
 	} {
 		o := anOrder()
-		out := testPlan().decide(o, ask(o, http.StatusOK, tt.body), now)
+		out := testRules().Decide(o, ask(o, http.StatusOK, tt.body), now)
 		for _, want := range tt.wants {
 			if !strings.Contains(out.ReviewNote, want) {
 				t.Errorf("note %q lacks %q", out.ReviewNote, want)
@@ -113,8 +113,8 @@ func TestAmountNote(t *testing.T) {
 }
 
 // references is what answer gives beside money.
-func references() store.Settlement {
-	return store.Settlement{
+func references() order.Booking {
+	return order.Booking{
 		TargetOrderID: new(testTarget),
 		SeqID:         new("01234567890N"), RefID: new("123456789012"), SettleRefID: new("01234567891N"), TargetSys: new("WXPay"),
 		TargetStatus: new("SUCCESS"), TargetMID: new("1900000109"), BuyerID: new("oUpF8u"), SubBuyerID: new("oSub8u"),
@@ -122,7 +122,7 @@ func references() store.Settlement {
 	}
 }
 
-func everything() store.Settlement {
+func everything() order.Booking {
 	s := references()
 	s.TotalAmount, s.BuyerPayAmount, s.ReceiptAmount, s.InvoiceAmount = new(int64(1000)), new(int64(850)), new(int64(950)), new(int64(860))
 	s.CouponAmount, s.CouponMerchantContribute, s.CouponOtherContribute = new(int64(100)), new(int64(40)), new(int64(60))
@@ -134,42 +134,45 @@ func everything() store.Settlement {
 
 func TestBooked(t *testing.T) {
 	t.Parallel()
-	with := func(change func(*store.Settlement)) store.Settlement {
+	with := func(change func(*order.Booking)) order.Booking {
 		s := everything()
 		change(&s)
 		return s
 	}
-	closedMoney := with(func(s *store.Settlement) { s.RefundAmount = new(int64(1000)) })
+	closedMoney := with(func(s *order.Booking) { s.RefundAmount = new(int64(1000)) })
 	const closed = `status="TRADE_CLOSED"`
 	anything := []string{""} // whether a closed order's unreadable refund is to be told is open
 	for _, tt := range []struct {
 		name  string
-		order store.Order
+		order order.Order
 		body  string
-		want  store.Settlement
+		want  order.Booking
 		says  []string // in last_error; none: it is empty
 	}{
 		{"paid", anOrder(), answer(), everything(), nil},
-		{"refunded in part", anOrder(), answer(`status="TRADE_REFUND"`, `refundAmount=1`), with(func(s *store.Settlement) { s.RefundAmount = new(int64(1)) }), nil},
-		{"only the total", anOrder(), `{"errCode":"SUCCESS","status":"TRADE_SUCCESS","mid":"` + testMID + `","merOrderId":"` + testMer + `","totalAmount":"1000"}`, store.Settlement{TotalAmount: new(int64(1000))}, nil},
+		{"refunded in part", anOrder(), answer(`status="TRADE_REFUND"`, `refundAmount=1`), with(func(s *order.Booking) { s.RefundAmount = new(int64(1)) }), nil},
+		{"only the total", anOrder(), `{"errCode":"SUCCESS","status":"TRADE_SUCCESS","mid":"` + testMID + `","merOrderId":"` + testMer + `","totalAmount":"1000"}`, order.Booking{TotalAmount: new(int64(1000))}, nil},
 
-		{"number lacked: merchant's", anOrder(numbered("", testTarget)), answer(), with(func(s *store.Settlement) { s.MerOrderID, s.TargetOrderID = new(testMer), nil }), nil},
-		{"number lacked: none", anOrder(numbered(testMer, testTarget)), answer(), with(func(s *store.Settlement) { s.TargetOrderID = nil }), nil},
-		{"number lacked: not answered", anOrder(), answer("-targetOrderId"), with(func(s *store.Settlement) { s.TargetOrderID = nil }), nil},
-		{"number lacked: not readable", anOrder(), answer("targetOrderId={}"), with(func(s *store.Settlement) { s.TargetOrderID = nil }), []string{"targetOrderId"}},
+		{"number lacked: merchant's", anOrder(numbered("", testTarget)), answer(), with(func(s *order.Booking) { s.MerOrderID, s.TargetOrderID = new(testMer), nil }), nil},
+		{"number lacked: none", anOrder(numbered(testMer, testTarget)), answer(), with(func(s *order.Booking) { s.TargetOrderID = nil }), nil},
+		{"number lacked: not answered", anOrder(), answer("-targetOrderId"), with(func(s *order.Booking) { s.TargetOrderID = nil }), nil},
+		{"number lacked: not readable", anOrder(), answer("targetOrderId={}"), with(func(s *order.Booking) { s.TargetOrderID = nil }), []string{"targetOrderId"}},
 		{"number lacked: written for a closed order too", anOrder(), answer(closed), references(), nil},
 
-		{"a discount cannot be read", anOrder(), answer(`couponAmount="five"`), with(func(s *store.Settlement) { s.CouponAmount = nil }), []string{"couponAmount", "fen"}},
-		{"a discount is negative", anOrder(), answer(`yxlmAmount=-1`), with(func(s *store.Settlement) { s.YxlmAmount = nil }), []string{"yxlmAmount"}},
-		{"a discount is given twice", anOrder(), answer(`+couponAmount=1`), with(func(s *store.Settlement) { s.CouponAmount = nil }), []string{"couponAmount", "twice"}},
-		{"the time is no time", anOrder(), answer(`payTime="yesterday"`), with(func(s *store.Settlement) { s.PayTime = nil }), []string{"payTime"}},
-		{"the time is another layout", anOrder(), answer(`payTime="20260601195530"`), with(func(s *store.Settlement) { s.PayTime = nil }), []string{"payTime"}},
-		{"the time has no such day", anOrder(), answer(`payTime="2026-02-30 10:00:00"`), with(func(s *store.Settlement) { s.PayTime = nil }), []string{"payTime"}},
-		{"the date is no date", anOrder(), answer(`settleDate="0000-00-00"`), with(func(s *store.Settlement) { s.SettleDate = nil }), []string{"settleDate"}},
-		{"several", anOrder(), answer(`payTime=1`, `settleDate="x"`, `receiptAmount=[]`), with(func(s *store.Settlement) { s.PayTime, s.SettleDate, s.ReceiptAmount = nil, nil, nil }), []string{"payTime", "settleDate", "receiptAmount"}},
-		{"empty is not unreadable", anOrder(), answer(`payTime=""`, `couponAmount=null`), with(func(s *store.Settlement) { s.PayTime, s.CouponAmount = nil, nil }), nil},
-		{"a reference cannot be read", anOrder(), answer(`seqId=[]`), with(func(s *store.Settlement) { s.SeqID = nil }), []string{"seqId"}},
-		{"everything but the total", anOrder(), answer(`buyerPayAmount=true`, `receiptAmount=true`, `invoiceAmount=true`, `couponAmount=true`, `yxlmAmount=true`, `couponMerchantContribute=true`, `couponOtherContribute=true`, `buyerCashPayAmt=true`, `refundAmount=true`), with(func(s *store.Settlement) {
+		{"a discount cannot be read", anOrder(), answer(`couponAmount="five"`), with(func(s *order.Booking) { s.CouponAmount = nil }), []string{"couponAmount", "fen"}},
+		{"a discount is negative", anOrder(), answer(`yxlmAmount=-1`), with(func(s *order.Booking) { s.YxlmAmount = nil }), []string{"yxlmAmount"}},
+		{"a discount is given twice", anOrder(), answer(`+couponAmount=1`), with(func(s *order.Booking) { s.CouponAmount = nil }), []string{"couponAmount", "twice"}},
+		{"the time is no time", anOrder(), answer(`payTime="yesterday"`), with(func(s *order.Booking) { s.PayTime = nil }), []string{"payTime"}},
+		{"the time is another layout", anOrder(), answer(`payTime="20260601195530"`), with(func(s *order.Booking) { s.PayTime = nil }), []string{"payTime"}},
+		{"the time has no such day", anOrder(), answer(`payTime="2026-02-30 10:00:00"`), with(func(s *order.Booking) { s.PayTime = nil }), []string{"payTime"}},
+		{"the time is long before the order", anOrder(), answer(`payTime="2026-05-30 19:55:30"`), with(func(s *order.Booking) { s.PayTime = new(s.PayTime.AddDate(0, 0, -2)) }), []string{"payTime", "before"}},
+		{"the time is to come", anOrder(), answer(`payTime="2026-06-02 19:55:30"`), with(func(s *order.Booking) { s.PayTime = new(s.PayTime.AddDate(0, 0, 1)) }), []string{"payTime", "future"}},
+		{"more refunded than paid", anOrder(), answer(`status="TRADE_REFUND"`, `refundAmount=1001`), with(func(s *order.Booking) { s.RefundAmount = nil }), []string{"refundAmount", "greater"}},
+		{"the date is no date", anOrder(), answer(`settleDate="0000-00-00"`), with(func(s *order.Booking) { s.SettleDate = nil }), []string{"settleDate"}},
+		{"several", anOrder(), answer(`payTime=1`, `settleDate="x"`, `receiptAmount=[]`), with(func(s *order.Booking) { s.PayTime, s.SettleDate, s.ReceiptAmount = nil, nil, nil }), []string{"payTime", "settleDate", "receiptAmount"}},
+		{"empty is not unreadable", anOrder(), answer(`payTime=""`, `couponAmount=null`), with(func(s *order.Booking) { s.PayTime, s.CouponAmount = nil, nil }), nil},
+		{"a reference cannot be read", anOrder(), answer(`seqId=[]`), with(func(s *order.Booking) { s.SeqID = nil }), []string{"seqId"}},
+		{"everything but the total", anOrder(), answer(`buyerPayAmount=true`, `receiptAmount=true`, `invoiceAmount=true`, `couponAmount=true`, `yxlmAmount=true`, `couponMerchantContribute=true`, `couponOtherContribute=true`, `buyerCashPayAmt=true`, `refundAmount=true`), with(func(s *order.Booking) {
 			total := s.TotalAmount
 			refs := references()
 			refs.TotalAmount, refs.PayTime, refs.SettleDate = total, s.PayTime, s.SettleDate
@@ -184,19 +187,19 @@ func TestBooked(t *testing.T) {
 		{"closed, refund negative", anOrder(), answer(closed, `refundAmount=-1000`), references(), anything},
 		{"closed, refund twice", anOrder(), answer(closed, `refundAmount=1000`, `+refundAmount=0`), references(), anything},
 		{"closed, refunded", anOrder(), answer(closed, `refundAmount=1000`), closedMoney, nil},
-		{"closed, refunded in part", anOrder(), answer(closed, `refundAmount="1"`), with(func(s *store.Settlement) { s.RefundAmount = new(int64(1)) }), nil},
-		{"closed, refunded, wrong total", anOrder(), answer(closed, `refundAmount=1000`, `totalAmount=999`), references(), nil},
-		{"closed, refunded, no total", anOrder(), answer(closed, `refundAmount=1000`, `-totalAmount`), references(), nil},
-		{"closed, refunded, two totals", anOrder(), answer(closed, `refundAmount=1000`, `+totalAmount=999`), references(), nil},
-		{"closed, refunded, bad time", anOrder(), answer(closed, `refundAmount=1000`, `payTime="x"`), func() store.Settlement { s := closedMoney; s.PayTime = nil; return s }(), []string{"payTime"}},
+		{"closed, refunded in part", anOrder(), answer(closed, `refundAmount="1"`), with(func(s *order.Booking) { s.RefundAmount = new(int64(1)) }), nil},
+		{"closed, refunded, wrong total", anOrder(), answer(closed, `refundAmount=1000`, `totalAmount=999`), references(), []string{"refundAmount"}},
+		{"closed, refunded, no total", anOrder(), answer(closed, `refundAmount=1000`, `-totalAmount`), references(), []string{"refundAmount"}},
+		{"closed, refunded, two totals", anOrder(), answer(closed, `refundAmount=1000`, `+totalAmount=999`), references(), []string{"refundAmount"}},
+		{"closed, refunded, bad time", anOrder(), answer(closed, `refundAmount=1000`, `payTime="x"`), func() order.Booking { s := closedMoney; s.PayTime = nil; return s }(), []string{"payTime"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			out := testPlan().decide(tt.order, newAsker(t)(tt.order, http.StatusOK, tt.body), now)
-			if out.Decision != store.Settled || out.NextQueryAt != nil || out.ReviewReason != "" {
+			out := testRules().Decide(tt.order, newAsker(t)(tt.order, http.StatusOK, tt.body), now)
+			if out.Decision != order.Settled || out.NextQueryAt != nil || out.ReviewReason != "" {
 				t.Fatalf("got %s, want settled", told(out))
 			}
-			if diff := cmp.Diff(tt.want, out.Settlement); diff != "" {
+			if diff := cmp.Diff(tt.want, out.Booking); diff != "" {
 				t.Errorf("booked (-want +got):\n%s", diff)
 			}
 			for _, want := range tt.says {
