@@ -71,7 +71,7 @@ func TestPassLeavesOthersAlone(t *testing.T) {
 	w := newWorld(t)
 	for i, change := range []string{
 		`next_query_at = now() + interval '1 hour'`,
-		`next_query_at = NULL`,
+		`next_query_at = NULL, review_reason = 'poison'`,
 		`review_reason = 'amount_mismatch'`,
 		`status = 'TRADE_CLOSED'`, // as the application settles: nothing else is asked of it
 		`lease_until = now() + interval '1 min', claimed_by = 'another', claim_no = 1`,

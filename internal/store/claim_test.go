@@ -27,7 +27,7 @@ func TestClaimTakesWhatIsDueOldestFirst(t *testing.T) {
 	d := open(t)
 	d.insert(t, 8)
 	d.exec(t, `UPDATE orders SET next_query_at = now() + interval '1 minute' WHERE id = 1`)
-	d.exec(t, `UPDATE orders SET next_query_at = NULL WHERE id = 2`)
+	d.exec(t, `UPDATE orders SET status = 'NOT_FOUND', next_query_at = NULL WHERE id = 2`)
 	d.exec(t, `UPDATE orders SET status = 'TRADE_SUCCESS' WHERE id = 3`) // the application's own callback
 	d.exec(t, `UPDATE orders SET review_reason = 'amount_mismatch' WHERE id = 4`)
 	d.exec(t, `UPDATE orders SET lease_until = now() + interval '1 minute' WHERE id = 5`)

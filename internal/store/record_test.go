@@ -54,6 +54,7 @@ func TestRecordSettlesEveryColumn(t *testing.T) {
 		"bill_funds": "funds", "bill_funds_desc": "desc", "activity_ids": "activity",
 		"next_query_at": nil, "query_count": 0.0, "last_error": "settled, but chnlCost cannot be read",
 		"lease_until": nil, "claim_no": 1.0, "claimed_by": nil, "unrecorded_claims": 0.0, "review_reason": nil, "review_note": nil,
+		"settled_at": nil, "settled_by": nil,
 	}
 	times := cmpopts.IgnoreMapEntries(func(k string, _ any) bool {
 		return k == "created_at" || k == "expires_at" || k == "updated_at" || k == "last_queried_at" || k == "pay_time"
