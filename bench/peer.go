@@ -125,7 +125,7 @@ func (p *peer) ask(ctx context.Context, o order) (*answered, error) {
 	}
 	t := answer.Trade
 	if t.Status.Value != chinaums.StatusTradeSuccess || t.MID.Value != o.MID || t.MerOrderID.Value != o.MerOrderID || t.TotalAmount.Value != o.OrderAmount {
-		return nil, fmt.Errorf("order %d: not an answer to settle by: %s", o.ID, answer.Body)
+		return nil, fmt.Errorf("order %d: not an answer to settle by: %s", o.ID, answer.Redacted)
 	}
 	a.took, a.answer, a.response = time.Since(a.at), answer, string(answer.Redacted)
 	return a, nil

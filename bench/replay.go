@@ -62,10 +62,10 @@ func learn(ctx context.Context, upstream string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !bytes.Contains(answer.Body, []byte(modelNumber)) {
-		return nil, fmt.Errorf("the answer does not name its order: %s", answer.Body)
+	if !bytes.Contains(answer.Redacted, []byte(modelNumber)) {
+		return nil, fmt.Errorf("the answer does not name its order: %s", answer.Redacted)
 	}
-	return answer.Body, nil
+	return answer.Redacted, nil
 }
 
 // serve answers one question.

@@ -20,8 +20,7 @@ type Answer struct {
 	Code       string          // errCode; "" when missing, not readable, or given twice with different values
 	Message    string          // errMsg, which the business layer writes, else errInfo, which the platform in front of it writes
 	Trade      Trade           // read whenever the body is one JSON object, whatever the HTTP status and the code
-	Body       []byte          // as received, at most 1 MiB
-	Redacted   json.RawMessage // what may be kept of Body: JSON for jsonb, bank card number and buyer name masked; nil when nothing came
+	Redacted   json.RawMessage // what may be kept of the body, at most 1 MiB: JSON for jsonb; nil when nothing came
 }
 
 // Field is one field of an answer: absent (missing, "" or null; the zero Field), readable (Present, Value), or unreadable
@@ -45,34 +44,22 @@ const (
 	StatusTradeClosed  Status = "TRADE_CLOSED"   // not paid in time, failed, or paid and refunded in full
 )
 
-// Known reports whether the vendor's enumeration holds the status. No other word may settle anything.
-func (s Status) Known() bool {
-	switch s {
-	case StatusNewOrder, StatusWaitBuyerPay, StatusUnknown, StatusTradeSuccess, StatusTradeRefund, StatusTradeClosed:
-		return true
-	}
-	return false
-}
-
 // Trade is the part of an answer that speaks of the payment. Bank card number and buyer name are left out on purpose: nothing
 // needs them. PayTime, SettleDate and TargetStatus SUCCESS appear on unpaid orders too, and prove nothing.
 type Trade struct {
 	Status                                          Field[Status] // text only: a number is ErrNotText; unknown words are kept
-	MID, TID, InstMID, MerOrderID, TargetOrderID    Field[string]
+	MID, MerOrderID, TargetOrderID                  Field[string]
 	TotalAmount, BuyerPayAmount, ReceiptAmount      Field[int64] // fen, like all amounts
 	InvoiceAmount, CouponAmount, YxlmAmount         Field[int64]
 	CouponMerchantContribute, CouponOtherContribute Field[int64]
 	BuyerCashPayAmt, RefundAmount                   Field[int64]
-	PayTime, CloseTime                              Field[time.Time] // China time
-	ResponseTime                                    Field[time.Time] // China time; in real answers responseTimestamp, documented responseTimeStamp
+	PayTime                                         Field[time.Time] // China time
 	SettleDate                                      Field[time.Time] // midnight UTC of that date
+	ResponseTime                                    Field[time.Time] // China time; responseTimestamp, documented responseTimeStamp
 
 	SeqID, RefID, SettleRefID, TargetSys, TargetStatus, TargetMID Field[string]
 	BuyerID, SubBuyerID, BankInfo, CardAttr                       Field[string]
-	BillFunds, BillFundsDesc, ActivityIDs, MerName                Field[string]
-	MsgID, SrcReserve, ConnectSys, DelegatedFlag, ChnlCost        Field[string]
-
-	BillPayment json.RawMessage // of any form (object, text, number); nil when absent; the first, where given twice
+	BillFunds, BillFundsDesc, ActivityIDs                         Field[string]
 }
 
 // HasStatus reports whether some trade status was answered, known or not, also when given twice with different values. A

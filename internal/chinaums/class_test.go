@@ -88,20 +88,6 @@ func TestClassifyOtherCodes(t *testing.T) {
 	}
 }
 
-func TestStatusKnown(t *testing.T) {
-	t.Parallel()
-	for s := range strings.FieldsSeq("NEW_ORDER WAIT_BUYER_PAY UNKNOWN TRADE_SUCCESS TRADE_REFUND TRADE_CLOSED") {
-		if !chinaums.Status(s).Known() {
-			t.Errorf("%s must be known", s)
-		}
-	}
-	for _, s := range []string{"", "REFUND", "SUCCESS", "TRADE_FAIL", "trade_success", " TRADE_SUCCESS", "NOT_FOUND"} {
-		if chinaums.Status(s).Known() {
-			t.Errorf("%q must not be known", s)
-		}
-	}
-}
-
 func TestErrorSaysWhatHappened(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("错", 300)

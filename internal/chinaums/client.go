@@ -12,8 +12,12 @@
 // Query's error is nil only for HTTP 200 with SUCCESS in one JSON object. The Answer is filled as far as it is known all the same:
 // the caller must see a trade status that came with an error, to keep it as evidence.
 //
-// The body is untrusted: bounded to 1 MiB, read key by key (see Field) so that one strange field costs that field alone, and
-// masked (Answer.Redacted) before anything keeps it. Answers are not signed: trust in them rests on TLS.
+// The body is untrusted: bounded to 1 MiB, and read key by key (see Field) so that one strange field costs that field alone.
+// Answers are not signed: trust in them rests on TLS.
+//
+// Nothing that is secret leaves the package, wherever the gateway repeats it: the values of secretNames are masked, and a text
+// is withheld whole where it mentions one of those names or holds the app key, the access token, or a part of the header that
+// was sent. This holds for Answer.Redacted, for every text of an Answer and its Trade, and for the text of an Error.
 package chinaums
 
 import (
@@ -48,6 +52,8 @@ type Client struct {
 	// sign holds the credentials, as tokens does; inside a function no way of printing a Client shows them.
 	sign   authorizer
 	tokens *tokenKeeper // nil with AuthBodySig
+	appID  string
+	scan   func() *secretScan // for the app key and the secret names
 }
 
 // authorizer returns the Authorization header of one question.
@@ -64,28 +70,28 @@ func (c *Client) Query(ctx context.Context, r Request) (Answer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, c.passed)
 	defer cancel()
 	if c.tokens == nil {
-		return c.ask(ctx, r, c.sign)
+		return c.ask(ctx, r, c.scan(), c.sign)
 	}
 	token, err := c.tokens.take(ctx)
 	if err != nil {
 		return answerTo(err), err
 	}
-	answer, err := c.ask(ctx, r, token.authorize)
+	answer, err := c.ask(ctx, r, c.scan().with([]string{*token.secret}, nil), token.authorize)
 	return c.tokens.judge(token, answer, err)
 }
 
 // ask is the round trip of the question itself.
-func (c *Client) ask(ctx context.Context, r Request, authorize authorizer) (Answer, error) {
-	request, err := c.newRequest(ctx, r, authorize)
+func (c *Client) ask(ctx context.Context, r Request, scan *secretScan, authorize authorizer) (Answer, error) {
+	request, scan, err := c.newRequest(ctx, r, scan, authorize)
 	if err != nil {
 		return Answer{}, newError(ClassTransient, Answer{}, err)
 	}
-	answer, err := c.roundTrip(request)
-	if notDecoded := answer.decode(); err == nil {
+	answer, body, err := c.roundTrip(request)
+	if notDecoded := answer.decode(body, scan); err == nil {
 		err = notDecoded
 	}
 	if err != nil {
-		return answer, newError(ClassTransient, answer, err)
+		return answer, newError(ClassTransient, answer, scan.hideError(err))
 	}
 	if class := Classify(answer.HTTPStatus, answer.Code, answer.Trade.HasStatus()); class != "" {
 		return answer, newError(class, answer, nil)
@@ -96,23 +102,27 @@ func (c *Client) ask(ctx context.Context, r Request, authorize authorizer) (Answ
 // Close closes the idle connections. Questions in flight go on.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// newRequest stamps, signs and wraps a question.
-func (c *Client) newRequest(ctx context.Context, r Request, authorize authorizer) (*http.Request, error) {
+// newRequest stamps, signs and wraps a question. The scan that it returns also finds parts of the question's header.
+func (c *Client) newRequest(
+	ctx context.Context, r Request, scan *secretScan, authorize authorizer,
+) (*http.Request, *secretScan, error) {
 	now := c.now().In(China())
 	nonce, err := c.nonce()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	body, err := r.wire(now)
 	if err != nil {
-		return nil, fmt.Errorf("write the question: %w", err)
+		return nil, nil, fmt.Errorf("write the question: %w", err)
 	}
 	request, err := newPost(ctx, c.url, body)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	request.Header.Set("Authorization", authorize(now.Format(TimestampLayout), nonce, body))
-	return request, nil
+	timestamp := now.Format(TimestampLayout)
+	header := authorize(timestamp, nonce, body)
+	request.Header.Set("Authorization", header)
+	return request, scan.with(nil, headerValues(header, c.appID, timestamp)), nil
 }
 
 // newPost wraps a body in a request that net/http cannot rewind (GetBody is nil): its transport would otherwise repeat a request
@@ -140,22 +150,22 @@ func (c *Client) nonce() (string, error) {
 
 // roundTrip sends and reads. It goes to the transport and not through an http.Client, which would look into redirects: here a
 // redirect is an answer like any other, and the Authorization header is never sent elsewhere.
-func (c *Client) roundTrip(request *http.Request) (Answer, error) {
+func (c *Client) roundTrip(request *http.Request) (Answer, []byte, error) {
 	response, err := c.transport.RoundTrip(request)
 	if err != nil {
-		return Answer{}, withCause(request.Context(), err)
+		return Answer{}, nil, withCause(request.Context(), err)
 	}
 	defer response.Body.Close()
-	body := bytes.NewBuffer(make([]byte, 0, usualBody))
-	_, err = body.ReadFrom(io.LimitReader(response.Body, maxBody+1))
-	answer := Answer{HTTPStatus: response.StatusCode, Body: body.Bytes()[:min(body.Len(), maxBody)]}
+	read := bytes.NewBuffer(make([]byte, 0, usualBody))
+	_, err = read.ReadFrom(io.LimitReader(response.Body, maxBody+1))
+	answer, body := Answer{HTTPStatus: response.StatusCode}, read.Bytes()[:min(read.Len(), maxBody)]
 	switch {
 	case err != nil:
-		return answer, withCause(request.Context(), err)
-	case body.Len() > maxBody:
-		return answer, errOversize
+		return answer, body, withCause(request.Context(), err)
+	case read.Len() > maxBody:
+		return answer, body, errOversize
 	}
-	return answer, nil
+	return answer, body, nil
 }
 
 // withCause names the deadline that passed, or why the caller gave up, where that is what ended the round trip.

@@ -25,7 +25,7 @@ func internalClient(t *testing.T, baseURL string) *Client {
 func TestRequestCannotBeRewound(t *testing.T) {
 	t.Parallel()
 	client := internalClient(t, "https://gateway.example")
-	request, err := client.newRequest(t.Context(), Request{}, client.sign)
+	request, _, err := client.newRequest(t.Context(), Request{}, client.scan(), client.sign)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -108,9 +108,9 @@ func TestQueryDoesNotEscapeHTML(t *testing.T) {
 	var body []byte
 	server := serve(t, func(_ http.ResponseWriter, r *http.Request) { body, _ = io.ReadAll(r.Body) })
 	r := validRequest()
-	r.SrcReserve, r.MerOrderID = `<a&b>"订单"`, `3194\/123`
+	r.TID, r.MerOrderID = `<a&b>"订单"`, `3194\/123`
 	_, _ = newClient(t, testOptions(server.URL)).Query(t.Context(), r)
-	for _, want := range []string{`"srcReserve":"<a&b>\"订单\""`, `"merOrderId":"3194\\/123"`} {
+	for _, want := range []string{`"tid":"<a&b>\"订单\""`, `"merOrderId":"3194\\/123"`} {
 		if !bytes.Contains(body, []byte(want)) {
 			t.Errorf("%s does not hold %s", body, want)
 		}
@@ -141,7 +141,7 @@ func TestQueryAnswered(t *testing.T) {
 	t.Parallel()
 	body := string(readFile(t, "live_wechat_paid.json"))
 	got, err := ask(t, http.StatusOK, body)
-	if err != nil || got.HTTPStatus != 200 || got.Code != "SUCCESS" || got.Message != "查询成功" || string(got.Body) != body {
+	if err != nil || got.HTTPStatus != 200 || got.Code != "SUCCESS" || got.Message != "查询成功" {
 		t.Errorf("got %d %s %s, %v", got.HTTPStatus, got.Code, got.Message, err)
 	}
 	if got.Trade.Status.Value != chinaums.StatusTradeSuccess || got.Trade.TotalAmount.Value != 100 {
@@ -190,7 +190,7 @@ func TestQueryTrouble(t *testing.T) {
 			if diff := cmp.Diff(want, []any{trouble.HTTPStatus, trouble.Code, trouble.Message}); diff != "" {
 				t.Error(diff)
 			}
-			if got.HTTPStatus != tt.status || got.Code != tt.code || string(got.Body) != tt.body {
+			if got.HTTPStatus != tt.status || got.Code != tt.code {
 				t.Errorf("the answer is not filled: %+v", got)
 			}
 			if valid := strings.HasSuffix(tt.body, trade+"}"); got.Trade.HasStatus() != valid {

@@ -1,7 +1,6 @@
 package chinaums
 
 import (
-	"encoding/json"
 	"errors"
 	"time"
 )
@@ -25,9 +24,9 @@ func (o *object) add(key, value string) {
 	*o = append(*o, member{key, value})
 }
 
-// decode fills what the body says into an answer.
-func (a *Answer) decode() error {
-	o, kept, err := read(a.Body)
+// decode fills an answer with what the body says. Texts that the scan finds are withheld from it.
+func (a *Answer) decode(body []byte, scan *secretScan) error {
+	o, kept, err := read(body, scan)
 	a.Redacted = kept
 	if err != nil {
 		return err
@@ -39,9 +38,9 @@ func (a *Answer) decode() error {
 
 func (a *Answer) readEnvelope(o object) {
 	a.Code = o.text("errCode").Value
-	a.Message = maskText(o.text("errMsg").Value)
+	a.Message = o.text("errMsg").Value
 	if a.Message == "" {
-		a.Message = maskText(o.text("errInfo").Value)
+		a.Message = o.text("errInfo").Value
 	}
 }
 
@@ -49,8 +48,6 @@ func (o object) trade() Trade {
 	return Trade{
 		Status:                   readField(o, "status", readStatus),
 		MID:                      o.text("mid"),
-		TID:                      o.text("tid"),
-		InstMID:                  o.text("instMid"),
 		MerOrderID:               o.text("merOrderId"),
 		TargetOrderID:            o.text("targetOrderId"),
 		TotalAmount:              o.amount("totalAmount"),
@@ -64,7 +61,6 @@ func (o object) trade() Trade {
 		BuyerCashPayAmt:          o.amount("buyerCashPayAmt"),
 		RefundAmount:             o.amount("refundAmount"),
 		PayTime:                  o.time("payTime"),
-		CloseTime:                o.time("closeTime"),
 		ResponseTime:             o.responseTime(),
 		SettleDate:               readField(o, "settleDate", readDate),
 		SeqID:                    o.text("seqId"),
@@ -80,13 +76,6 @@ func (o object) trade() Trade {
 		BillFunds:                o.text("billFunds"),
 		BillFundsDesc:            o.text("billFundsDesc"),
 		ActivityIDs:              o.text("activityIds"),
-		MerName:                  o.text("merName"),
-		MsgID:                    o.text("msgId"),
-		SrcReserve:               o.text("srcReserve"),
-		ConnectSys:               o.text("connectSys"),
-		DelegatedFlag:            o.text("delegatedFlag"),
-		ChnlCost:                 o.text("chnlCost"),
-		BillPayment:              o.raw("billPayment"),
 	}
 }
 
@@ -102,13 +91,15 @@ func (o object) responseTime() Field[time.Time] {
 	return o.time("responseTimeStamp")
 }
 
-func (o object) raw(key string) json.RawMessage {
+// texts lists what a key says, once for each time that it is given.
+func (o object) texts(key string) []string {
+	var all []string
 	for _, m := range o {
-		if m.key == key && !isAbsent(m.value) {
-			return json.RawMessage(m.value)
+		if text, err := readText(m.value); m.key == key && err == nil {
+			all = append(all, text)
 		}
 	}
-	return nil
+	return all
 }
 
 // readField reads every occurrence of a key and makes one field of them.

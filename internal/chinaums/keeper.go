@@ -80,7 +80,6 @@ func (k *tokenKeeper) judge(used accessToken, a Answer, err error) (Answer, erro
 		}
 		return a, err
 	}
-	a = used.hideIn(a)
 	if k.refuse(used) {
 		return a, newError(ClassCredentials, a, errTokensRefused)
 	}

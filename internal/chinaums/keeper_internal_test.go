@@ -237,7 +237,7 @@ func FuzzNewToken(f *testing.F) {
 	f.Add([]byte(`{"accessToken":"a\r\nX: y","expiresIn":"1e400"}`))
 	f.Add([]byte(`{"accessToken":12,"expiresIn":-1,"expiresIn":9223372036854775807}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		o, _, _ := read(body)
+		o, _, _ := read(body, newSecretScan())
 		asked := time.Unix(1, 0)
 		got, ok := newToken(o, "app", asked)
 		if !ok {

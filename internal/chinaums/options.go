@@ -42,6 +42,7 @@ func New(o Options) (*Client, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
+	scan := newSecretScan(o.Credentials.AppKey)
 	client := &Client{
 		url:       o.url(o.Path),
 		tokenURL:  o.url(TokenPath),
@@ -50,6 +51,8 @@ func New(o Options) (*Client, error) {
 		now:       defaultNow(o.Now),
 		rand:      defaultRand(o.Rand),
 		transport: o.transport(),
+		appID:     o.Credentials.AppID,
+		scan:      func() *secretScan { return scan },
 		sign: func(timestamp, nonce string, body []byte) string {
 			return Authorization(o.Credentials, timestamp, nonce, body)
 		},

@@ -20,25 +20,27 @@ const replacement = "\uFFFD"
 // separators begins U+2028 and U+2029, the only characters beyond ASCII that are written as escapes.
 const separators = "\xE2\x80"
 
-// read walks over a body once. It lists the members of the one object that the body is, with an error where it is anything else,
-// and returns what may be kept of it, always JSON that Postgres takes as jsonb; nil for an empty body.
+// read walks over a body once. It lists the members of the one object that the body is, with an error where it is anything
+// else, and returns what may be kept of it, always JSON that Postgres takes as jsonb; nil for an empty body.
 //
-// At any depth, also inside texts that hold JSON themselves, bank card numbers are masked to at most their last four characters
-// and buyer names entirely. NUL, invalid UTF-8 and lone surrogates become U+FFFD, and numbers too large for numeric become texts.
-// A body that jsonb could not hold as it is (not JSON, a key given twice in one object, nesting beyond 64) is kept as one text.
-func read(body []byte) (object, json.RawMessage, error) {
+// The value of a secret name is masked at any depth, and a text that scan finds is withheld whole, in what is kept and in the
+// members. NUL, invalid UTF-8 and lone surrogates become U+FFFD, and numbers too large for numeric become texts. A body that
+// jsonb could not hold as it is (not JSON, a key given twice in one object, nesting beyond 64) is kept as one text.
+func read(body []byte, scan *secretScan) (object, json.RawMessage, error) {
 	if len(body) == 0 {
 		return nil, nil, errNotObject
 	}
 	text := string(body)
 	if !json.Valid(body) {
-		return nil, jsonText(clean(text)), errNotObject
+		return nil, jsonText(clean(scan.hide(text))), errNotObject
 	}
-	r := redactor{in: cursor{text}, out: make([]byte, 0, len(body)), keys: make([]string, 0, usualMembers)}
+	r := redactor{
+		in: cursor{text}, scan: scan, out: make([]byte, 0, len(body)), keys: make([]string, 0, usualMembers),
+	}
 	isObject := r.in.next() == '{'
 	r.value(0)
 	if r.unfit {
-		r.out = jsonText(clean(text))
+		r.out = jsonText(clean(scan.hide(text)))
 	}
 	if !isObject {
 		return nil, r.out, errNotObject
@@ -49,13 +51,15 @@ func read(body []byte) (object, json.RawMessage, error) {
 // redactor copies one valid JSON document.
 type redactor struct {
 	in      cursor
+	scan    *secretScan
 	out     []byte
 	keys    []string // of the objects that are open, as they are written out, since that is how Postgres sees them
 	members object   // of the document itself
 	unfit   bool     // jsonb would refuse or lose something of it
 }
 
-func (r *redactor) value(depth int) {
+// value copies a value, and reports whether it was a text that was withheld.
+func (r *redactor) value(depth int) (hidden bool) {
 	switch c := r.in.next(); {
 	case (c == '{' || c == '[') && depth < maxDepth:
 		r.composite(c == '{', depth+1)
@@ -63,12 +67,13 @@ func (r *redactor) value(depth int) {
 		r.in.value()
 		r.unfit = true
 	case c == '"':
-		r.text(r.in.value())
+		_, _, hidden = r.text(r.in.value())
 	case c == '-' || '0' <= c && c <= '9':
 		r.out = append(r.out, number(r.in.value())...)
 	default:
 		r.out = append(r.out, r.in.value()...)
 	}
+	return hidden
 }
 
 // composite copies an object or an array. Its brackets and commas are where they must be, and so are copied as they come.
@@ -103,47 +108,62 @@ func (r *redactor) forgetKeys(before int) {
 }
 
 func (r *redactor) member(depth int) {
-	key, written := r.text(r.in.value())
-	r.keys = append(r.keys, written)
+	key, secret := r.key()
 	r.in.next()
 	r.copyByte() // the colon
 	r.in.next()
-	from := r.in.rest
-	if secret, _ := findName(key, 0); secret != "" {
-		r.masked(secret)
+	from, start, hidden := r.in.rest, len(r.out), false
+	if secret {
+		r.in.value()
+		r.out = append(r.out, `"***"`...)
 	} else {
-		r.value(depth)
+		hidden = r.value(depth)
 	}
-	if depth == 1 {
-		r.members.add(key, from[:len(from)-len(r.in.rest)])
+	if depth > 1 {
+		return
 	}
+	value := from[:len(from)-len(r.in.rest)]
+	if hidden {
+		value = string(r.out[start:]) // the fields of a Trade get what is kept, not what came
+	}
+	r.members.add(key, value)
 }
 
-// masked writes the mask of a secret in the place of its value, whatever form that has.
-func (r *redactor) masked(secret string) {
-	value, text := r.in.value(), ""
-	if value[0] == '"' {
-		text = clean(unquote(value))
+// key copies a key, and reports whether its value is secret. Of the keys that mention a secret name, only those that are one
+// are kept.
+func (r *redactor) key() (said string, secret bool) {
+	quoted := r.in.value()
+	said = unquote(quoted)
+	if r.scan.isName(said) {
+		r.out = append(r.out, jsonText(said)...)
+		r.keys = append(r.keys, said)
+		return said, true
 	}
-	r.out = append(r.out, jsonText(mask(secret, text))...)
+	said, kept, secret := r.text(quoted)
+	r.keys = append(r.keys, kept)
+	return said, secret
 }
 
 // text writes a string out, as it was where that is possible, which saves an encoder for each. It returns what the string says,
-// and what is written.
-func (r *redactor) text(quoted string) (said, kept string) {
+// what is written, and whether the string was withheld.
+func (r *redactor) text(quoted string) (said, kept string, hidden bool) {
 	inside := quoted[1 : len(quoted)-1]
-	if isPlain(inside) {
+	if isPlain(inside) && !r.scan.holds(inside) {
 		r.out = append(r.out, quoted...)
-		return inside, inside
+		return inside, inside, false
 	}
 	said = unquote(quoted)
-	kept = clean(said)
+	if hidden = r.scan.leaks(said); hidden {
+		kept = withheld(said)
+	} else {
+		kept = clean(said)
+	}
 	if said == inside && kept == said && !strings.Contains(said, separators) {
 		r.out = append(r.out, quoted...)
 	} else {
 		r.out = append(r.out, jsonText(kept)...)
 	}
-	return said, kept
+	return said, kept, hidden
 }
 
 // number keeps a number as it is written, as a text where it is too long or too large for numeric.
@@ -155,18 +175,17 @@ func number(s string) string {
 	return s
 }
 
-// clean returns a text that Postgres can hold and that shows no secret, not even inside JSON that the text itself holds.
+// clean returns a text that Postgres can hold.
 func clean(s string) string {
 	s = strings.ToValidUTF8(s, replacement)
 	s = strings.ReplaceAll(s, "\x00", replacement)
-	s = strings.ReplaceAll(s, `\u0000`, replacement) // the NUL of JSON inside the text
-	return maskText(s)
+	return strings.ReplaceAll(s, `\u0000`, replacement) // the NUL of JSON inside the text
 }
 
-// isPlain reports whether a text says what is written, needs no escape and cannot hold a member.
+// isPlain reports whether a text is written as it is, without any escape and beyond ASCII nothing.
 func isPlain(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; c == '\\' || c == ':' || c == '=' || c >= utf8.RuneSelf {
+		if c := s[i]; c == '\\' || c == '&' || c == '%' || c >= utf8.RuneSelf {
 			return false
 		}
 	}

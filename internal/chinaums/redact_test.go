@@ -23,20 +23,20 @@ func TestRedactJSON(t *testing.T) {
 		"kept as it is":       {`{"b":[1,2.50,-0,true,false,null,"x<&>"],"a":{}}`, `{"b":[1,2.50,-0,true,false,null,"x<&>"],"a":{}}`},
 		"space":               {" { \"a\" : [ 1 , 2 ] }\r\n", `{"a":[1,2]}`},
 		"not an object":       {`"x"`, `"x"`},
-		"card number":         {`{"bankCardNo":"6222021234567890123"}`, `{"bankCardNo":"****0123"}`},
-		"already masked":      {`{"bankCardNo":"6222****0123"}`, `{"bankCardNo":"****0123"}`},
-		"five characters":     {`{"bankCardNo":"12345"}`, `{"bankCardNo":"****2345"}`},
-		"four characters":     {`{"bankCardNo":"1234"}`, `{"bankCardNo":"****"}`},
-		"empty":               {`{"bankCardNo":"","buyerUsername":""}`, `{"bankCardNo":"****","buyerUsername":"***"}`},
-		"not text":            {`{"bankCardNo":6222021234567890123,"buyerUsername":{"a":["张三"]}}`, `{"bankCardNo":"****","buyerUsername":"***"}`},
-		"null":                {`{"bankCardNo":null,"buyerUsername":null}`, `{"bankCardNo":"****","buyerUsername":"***"}`},
-		"at any depth":        {`[{"a":{"buyerUsername":"张三","b":[{"bankCardNo":"12345678"}]}}]`, `[{"a":{"buyerUsername":"***","b":[{"bankCardNo":"****5678"}]}}]`},
-		"escaped key":         {`{"b\u0061nkCardNo":"12345678","\u0062uyerUsername":"张三"}`, `{"bankCardNo":"****5678","buyerUsername":"***"}`},
-		"other case":          {`{"BankCardNO":"12345678"}`, `{"BankCardNO":"****5678"}`},
-		"part of a key":       {`{"payerBankCardNo2":"12345678"}`, `{"payerBankCardNo2":"****5678"}`},
-		"in a text":           {`{"billPayment":"{\"bankCardNo\":\"12345678\",\"a\":1}"}`, `{"billPayment":"{\"bankCardNo\":\"****\",\"a\":1}"}`},
-		"in a text's text":    {`{"a":"{\"b\":\"{\\\"buyerUsername\\\":\\\"张三\\\"}\"}"}`, `{"a":"{\"b\":\"{\\\"buyerUsername\\\":\\\"***\\\"}\"}"}`},
-		"in a key":            {`{"{\"bankCardNo\":\"12345678\"}":1}`, `{"{\"bankCardNo\":\"****\"}":"****"}`},
+		"card number":         {`{"bankCardNo":"6222021234567890123"}`, `{"bankCardNo":"***"}`},
+		"already masked":      {`{"bankCardNo":"6222****0123"}`, `{"bankCardNo":"***"}`},
+		"five characters":     {`{"bankCardNo":"12345"}`, `{"bankCardNo":"***"}`},
+		"four characters":     {`{"bankCardNo":"1234"}`, `{"bankCardNo":"***"}`},
+		"empty":               {`{"bankCardNo":"","buyerUsername":""}`, `{"bankCardNo":"***","buyerUsername":"***"}`},
+		"not text":            {`{"bankCardNo":6222021234567890123,"buyerUsername":{"a":["张三"]}}`, `{"bankCardNo":"***","buyerUsername":"***"}`},
+		"null":                {`{"bankCardNo":null,"buyerUsername":null}`, `{"bankCardNo":"***","buyerUsername":"***"}`},
+		"at any depth":        {`[{"a":{"buyerUsername":"张三","b":[{"bankCardNo":"12345678"}]}}]`, `[{"a":{"buyerUsername":"***","b":[{"bankCardNo":"***"}]}}]`},
+		"escaped key":         {`{"b\u0061nkCardNo":"12345678","\u0062uyerUsername":"张三"}`, `{"bankCardNo":"***","buyerUsername":"***"}`},
+		"other case":          {`{"BankCardNO":"12345678"}`, `{"BankCardNO":"***"}`},
+		"part of a key":       {`{"payerBankCardNo2":"12345678"}`, `{"[withheld: 16 bytes]":"***"}`},
+		"in a text":           {`{"billPayment":"{\"bankCardNo\":\"12345678\",\"a\":1}","a":"b"}`, `{"billPayment":"[withheld: 31 bytes]","a":"b"}`},
+		"in a text's text":    {`{"a":"{\"b\":\"{\\\"buyerUsername\\\":\\\"张三\\\"}\"}"}`, `{"a":"[withheld: 38 bytes]"}`},
+		"in a key":            {`{"{\"bankCardNo\":\"12345678\"}":1}`, `{"[withheld: 25 bytes]":"***"}`},
 		"NUL":                 {`{"a\u0000":"b\u0000c"}`, `{"a�":"b�c"}`},
 		"NUL in a text":       {`{"a":"{\"b\":\"\\u0000\"}"}`, `{"a":"{\"b\":\"�\"}"}`},
 		"lone surrogate":      {`{"a":"\ud800x\udc00"}`, `{"a":"�x�"}`},
@@ -71,33 +71,12 @@ func TestRedactJSON(t *testing.T) {
 func TestRedactText(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ body, want string }{
-		"HTML":             {"<html>502</html>", "<html>502</html>"},
-		"space":            {" ", " "},
-		"NUL":              {"a\x00b\\u0000c", "a�b�c"},
-		"invalid UTF-8":    {"a\xff\xfeb\xed\xa0\x80", "a�b�"},
-		"trailing data":    {`{"bankCardNo":"12345678"} {}`, `{"bankCardNo":"****"} {}`},
-		"cut off inside":   {`{"a":1,"bankCardNo":"62220212345`, `{"a":1,"bankCardNo":"****`},
-		"cut off before":   {`{"a":1,"bankCardNo":`, `{"a":1,"bankCardNo":****`},
-		"cut off name":     {`{"a":1,"buyerUsername":"张`, `{"a":1,"buyerUsername":"***`},
-		"key twice":        {`{"a":1,"a":2,"bankCardNo":"12345678","c":3}`, `{"a":1,"a":2,"bankCardNo":"****","c":3}`},
-		"both twice":       {`{"bankCardNo":"1","bankCardNo":"2","buyerUsername":"x"}`, `{"bankCardNo":"****","bankCardNo":"****","buyerUsername":"***"}`},
-		"number":           {`{"bankCardNo":12345678,"a":1`, `{"bankCardNo":****,"a":1`},
-		"object":           {`{"bankCardNo":{"a":"12345678"},"b":1`, `{"bankCardNo":****`},
-		"space around":     {"{\"bankCardNo\"\n:\t\"12345678\",", "{\"bankCardNo\"\n:\t\"****\","},
-		"escaped key":      {`{"bank\u0043ard\u006eo":"12345678",`, `{"bank\u0043ard\u006eo":"****",`},
-		"quote in value":   {`{"buyerUsername":"a\"b","c":1`, `{"buyerUsername":"***","c":1`},
-		"backslash at end": {`{"buyerUsername":"a\\","c":1`, `{"buyerUsername":"***","c":1`},
-		"level 1":          {`{"x":"{\"buyerUsername\":\"a\\\"b\\\\\",\"c\":1}`, `{"x":"{\"buyerUsername\":\"***\",\"c\":1}`},
-		"level 2":          {`"\\\"buyerUsername\\\": \\\"a\\\\\\\"b\\\",\\\"c`, `"\\\"buyerUsername\\\": \\\"***\\\",\\\"c`},
-		"level 1, escapes": {`"{\u0022b\\u0061nkCardNo\u0022\u003a\n\u002212345678\u0022,`, `"{\u0022b\\u0061nkCardNo\u0022\u003a\n\u0022****u0022,`},
-		"form":             {`errCode=1&bankCardNo=12345678&buyerUsername=x`, `errCode=1&bankCardNo=****&buyerUsername=***`},
-		"single quotes":    {`{'bankCardNo':'12345678','a':1}`, `{'bankCardNo':'****','a':1}`},
-		"Kelvin, long s":   {"ban\u212ACardNo=1,buyerU\u017Fername=x", "ban\u212ACardNo=****,buyerU\u017Fername=***"},
-		"half an escape":   {`\u00bankCardNo=12345678`, `\u00bankCardNo=****`},
-		"broken escape":    {"\\u\x106\x102ankCardNo=1", "\\u\x106\x102ankCardNo=1"},
-		"name in a key":    {`bankCardNo,buyerUsername bankCardNo\\:\n'1'`, `bankCardNo,buyerUsername bankCardNo\\:\n'***'`},
-		"escaped comma":    {`bankCardNo\u002c=1`, `bankCardNo\u002c=****`},
-		"a mere mention":   {`bankCardNo 不合法, a:1`, `bankCardNo 不合法, a:1`},
+		"HTML":          {"<html>502</html>", "<html>502</html>"},
+		"space":         {" ", " "},
+		"NUL":           {"a\x00b\\u0000c", "a�b�c"},
+		"invalid UTF-8": {"a\xff\xfeb\xed\xa0\x80", "a�b�"},
+		"a mention":     {`bankCardNo 不合法, a:1`, "[withheld: 25 bytes]"},
+		"no mention":    {`bank card no 不合法, user: buyer, 100% & \broken \u12`, `bank card no 不合法, user: buyer, 100% & \broken \u12`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -110,11 +89,46 @@ func TestRedactText(t *testing.T) {
 	}
 }
 
+// A text that mentions a secret name is withheld, however the name is spelled.
+func TestRedactWithholdsEveryMention(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"trailing data":      `{"bankCardNo":"12345678"} {}`,
+		"cut off inside":     `{"a":1,"bankCardNo":"62220212345`,
+		"key twice":          `{"a":1,"a":2,"bankCardNo":"12345678","c":3}`,
+		"too deep":           strings.Repeat("[", 70) + `{"buyerUsername":"x"}` + strings.Repeat("]", 70),
+		"other case":         `BANKCARDNO=1`,
+		"escaped":            `{"bank\u0043ard\u006eo":"1",`,
+		"escaped twice":      `\\u0062ankCardNo`,
+		"escaped backslash":  `\u005cu0062ankCardNo`,
+		"backslashes":        `bank\\Card\No`,
+		"hexadecimal":        `b\x61nkCardNo`,
+		"form":               `errCode=1&bankCardNo=1`,
+		"URL":                `%62ankCardNo and b%61nkcardno`,
+		"URL twice":          `%2562ankCardNo`,
+		"HTML":               `&#98;ankCardNo`,
+		"HTML, hexadecimal":  `buyer&#x55;sername`,
+		"HTML twice":         `&amp;#98;ankCardNo`,
+		"Kelvin, long s":     "ban\u212ACardNo=1,buyerU\u017Fername=x",
+		"half an escape":     `\u00bankCardNo=12345678`,
+		"many levels":        `%25252525252525252525252562`,
+		"at an odd place":    "0123456bankCardNo",
+		"text in JSON":       `["x bankCardNo y"]`,
+		"text in JSON twice": `["{\"a\":\"{\\\"buyerUsername\\\":1}\"}"]`,
+		"escaped in JSON":    `["\\u0062ankCardNo"]`,
+	} {
+		got := string(chinaums.Redact([]byte(body)))
+		if strings.Count(got, "[withheld: ") != 1 || strings.Contains(strings.ToLower(got), "card") || strings.Contains(got, "622") {
+			t.Errorf("%s: %s became %s", name, body, got)
+		}
+	}
+}
+
 func TestRedactSampleBodies(t *testing.T) {
 	t.Parallel()
 	paid := readFile(t, "live_wechat_paid.json")
 	got := chinaums.Redact(paid)
-	want := strings.NewReplacer(cardNo, "****0123", "张三", "***", "\n", "").Replace(string(paid))
+	want := strings.NewReplacer(cardNo, "***", "张三", "***", "\n", "").Replace(string(paid))
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -12,8 +12,6 @@ import (
 
 // Request names the order that is asked for. Lengths are in characters.
 type Request struct {
-	MsgID         string // at most 64, echoed in the answer
-	SrcReserve    string // at most 255, echoed in the answer
 	MID           string // merchant, 8–32, required
 	TID           string // terminal, 2–32, required
 	InstMID       string // business type, 8–32 if given; a wrong one is answered with NO_ORDER
@@ -26,8 +24,6 @@ var errNoOrderNumber = errors.New("merOrderId or targetOrderId must be given")
 // Validate returns nil or an *Error of ClassBadRequest that names every bad field. A request that it refuses is never sent.
 func (r Request) Validate() error {
 	problems := []error{
-		checkText("msgId", r.MsgID, 0, 64),
-		checkText("srcReserve", r.SrcReserve, 0, 255),
 		checkText("mid", r.MID, 8, 32),
 		checkText("tid", r.TID, 2, 32),
 		checkOptional("instMid", r.InstMID, 8, 32),
@@ -67,7 +63,8 @@ func checkText(name, value string, shortest, longest int) error {
 	return nil
 }
 
-// wireRequest has the documents' key order, and every key also when it is empty.
+// wireRequest has the documents' key order, and every key also when it is empty. MsgID and SrcReserve are always empty: the
+// gateway would only repeat them.
 type wireRequest struct {
 	MsgID            string `json:"msgId"`
 	RequestTimestamp string `json:"requestTimestamp"`
@@ -82,9 +79,7 @@ type wireRequest struct {
 // wire returns the bytes that are signed and sent, stamped with the given time of China.
 func (r Request) wire(now time.Time) ([]byte, error) {
 	return compactJSON(wireRequest{
-		MsgID:            r.MsgID,
 		RequestTimestamp: now.Format(DateTimeLayout),
-		SrcReserve:       r.SrcReserve,
 		MID:              r.MID,
 		TID:              r.TID,
 		InstMID:          r.InstMID,

@@ -27,22 +27,20 @@ func TestValidate(t *testing.T) {
 			r.MID, r.TID, r.InstMID, r.MerOrderID = "12345678", "12", "12345678", "123456"
 		}, nil},
 		"longest": {func(r *chinaums.Request) {
-			r.MsgID, r.SrcReserve = strings.Repeat("x", 64), strings.Repeat("x", 255)
 			r.MID, r.TID, r.InstMID = strings.Repeat("x", 32), strings.Repeat("x", 32), strings.Repeat("x", 32)
 			r.MerOrderID, r.TargetOrderID = strings.Repeat("x", 64), strings.Repeat("x", 64)
 		}, nil},
-		"characters, not bytes": {func(r *chinaums.Request) { r.SrcReserve, r.TID = strings.Repeat("备", 255), "一二" }, nil},
+		"characters, not bytes": {func(r *chinaums.Request) { r.TID = "一二" }, nil},
 		"too short": {func(r *chinaums.Request) {
 			r.MID, r.TID, r.InstMID, r.MerOrderID, r.TargetOrderID = "1234567", "1", "1234567", "12345", "12345"
 		}, []string{"mid has 7", "tid has 1", "instMid has 7", "merOrderId has 5", "targetOrderId has 5"}},
 		"too long": {func(r *chinaums.Request) {
 			*r = chinaums.Request{
-				MsgID: strings.Repeat("x", 65), SrcReserve: strings.Repeat("备", 256), MID: strings.Repeat("x", 33),
-				TID: strings.Repeat("x", 33), InstMID: strings.Repeat("x", 33),
+				MID: strings.Repeat("x", 33), TID: strings.Repeat("x", 33), InstMID: strings.Repeat("x", 33),
 				TargetOrderID: strings.Repeat("x", 65), MerOrderID: strings.Repeat("x", 65),
 			}
 		}, []string{
-			"msgId has 65", "srcReserve has 256", "mid has 33", "tid has 33", "instMid has 33",
+			"mid has 33", "tid has 33", "instMid has 33",
 			"targetOrderId has 65", "merOrderId has 65",
 		}},
 		"nothing given": {
@@ -50,11 +48,11 @@ func TestValidate(t *testing.T) {
 			[]string{"mid has 0", "tid has 0", "merOrderId or targetOrderId must be given"},
 		},
 		"control characters": {func(r *chinaums.Request) {
-			r.MsgID, r.MID, r.MerOrderID = "a\x00b", "89834014900\n005", "31942023\u0085"
-		}, []string{"msgId holds the control character U+0000", "mid holds the control character U+000A", "merOrderId holds"}},
+			r.TID, r.MID, r.MerOrderID = "a\x00b", "89834014900\n005", "31942023\u0085"
+		}, []string{"mid holds the control character U+000A", "tid holds the control character U+0000", "merOrderId holds"}},
 		"invalid UTF-8": {func(r *chinaums.Request) {
-			r.SrcReserve, r.MerOrderID = "\xff", "31942023\xc3"
-		}, []string{"srcReserve is not valid UTF-8", "merOrderId is not valid UTF-8"}},
+			r.TID, r.MerOrderID = "\xff", "31942023\xc3"
+		}, []string{"tid is not valid UTF-8", "merOrderId is not valid UTF-8"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -1,7 +1,6 @@
 package chinaums
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -66,13 +65,6 @@ func (t accessToken) authorize(string, string, []byte) string {
 	return fmt.Sprintf(`OPEN-ACCESS-TOKEN AccessToken="%s", AppId="%s"`, *t.secret, t.appID)
 }
 
-// hideIn takes the token out of an answer that refuses it, whose text may repeat it. No other answer is touched.
-func (t accessToken) hideIn(a Answer) Answer {
-	a.Message = strings.ReplaceAll(a.Message, *t.secret, hidden)
-	a.Body = bytes.ReplaceAll(a.Body, []byte(*t.secret), []byte(hidden))
-	return a
-}
-
 // wireTokenRequest has the documents' key order.
 type wireTokenRequest struct {
 	AppID      string `json:"appId"`
@@ -86,18 +78,21 @@ type wireTokenRequest struct {
 // classes speak of an order or a merchant, and here none was asked about.
 func (c *Client) fetchToken(ctx context.Context, credentials Credentials) (accessToken, error) {
 	asked := c.now().In(China())
-	request, err := c.newTokenRequest(ctx, credentials, asked)
+	request, signature, err := c.newTokenRequest(ctx, credentials, asked)
 	if err != nil {
 		return accessToken{}, noToken(ClassTransient, Answer{}, err)
 	}
-	answer, err := c.roundTrip(request)
-	o, _, notRead := read(answer.Body)
+	answer, body, err := c.roundTrip(request)
+	o, _, notRead := read(body, c.scan())
 	if err == nil {
 		err = notRead
 	}
 	answer.readEnvelope(o)
+	given := append(o.texts("accessToken"), signature)
+	scan := c.scan().with(given, given)
+	answer.Code, answer.Message = scan.hide(answer.Code), scan.hide(answer.Message)
 	if class := classifyToken(answer); err != nil || class != "" {
-		return accessToken{}, noToken(class, answer, err)
+		return accessToken{}, noToken(class, answer, scan.hideError(err))
 	}
 	fresh, ok := newToken(o, credentials.AppID, asked)
 	if !ok {
@@ -106,23 +101,27 @@ func (c *Client) fetchToken(ctx context.Context, credentials Credentials) (acces
 	return fresh, nil
 }
 
-func (c *Client) newTokenRequest(ctx context.Context, credentials Credentials, now time.Time) (*http.Request, error) {
+func (c *Client) newTokenRequest(
+	ctx context.Context, credentials Credentials, now time.Time,
+) (request *http.Request, signature string, err error) {
 	nonce, err := c.nonce()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	timestamp := now.Format(TimestampLayout)
+	signature = SignToken(credentials, timestamp, nonce)
 	body, err := compactJSON(wireTokenRequest{
 		AppID:      credentials.AppID,
 		Timestamp:  timestamp,
 		Nonce:      nonce,
 		SignMethod: signMethod,
-		Signature:  SignToken(credentials, timestamp, nonce),
+		Signature:  signature,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("write the request for a token: %w", err)
+		return nil, "", fmt.Errorf("write the request for a token: %w", err)
 	}
-	return newPost(ctx, c.tokenURL, body)
+	request, err = newPost(ctx, c.tokenURL, body)
+	return request, signature, err
 }
 
 // classifyToken is Classify for an answer of the token endpoint. A request that is refused as badly formed stops all questions

@@ -129,15 +129,15 @@ type canned struct {
 	body   string
 }
 
-// newAsker serves any number of answers: each question finds its own by its msgId.
+// newAsker serves any number of answers: each question finds its own by its tid.
 func newAsker(t testing.TB) asker {
 	t.Helper()
 	var answers sync.Map
 	var last atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var question struct{ MsgID string }
+		var question struct{ TID string }
 		_ = json.NewDecoder(r.Body).Decode(&question)
-		c, _ := answers.Load(question.MsgID)
+		c, _ := answers.Load(question.TID)
 		w.WriteHeader(c.(canned).status)
 		_, _ = w.Write([]byte(c.(canned).body))
 	}))
@@ -151,8 +151,8 @@ func newAsker(t testing.TB) asker {
 	t.Cleanup(client.Close)
 	return func(o order.Order, status int, body string) Reply {
 		question := Request(o)
-		question.MsgID = strconv.FormatInt(last.Add(1), 10)
-		answers.Store(question.MsgID, canned{status, body})
+		question.TID = strconv.FormatInt(10+last.Add(1), 10)
+		answers.Store(question.TID, canned{status, body})
 		a, err := client.Query(context.WithoutCancel(t.Context()), question)
 		return Reply{Answer: a, Trouble: err}
 	}
