@@ -3,7 +3,7 @@
 -- +goose Up
 
 -- The build waits for older transactions and holds nobody up, so it may wait longer than others.
-SET lock_timeout = '5min';
+SELECT set_config('lock_timeout', current_setting('reconciler.patience', true), false);
 DROP INDEX CONCURRENTLY IF EXISTS orders_orphans; -- an interrupted build leaves an invalid one
 CREATE INDEX CONCURRENTLY orders_orphans ON orders (id)
     WHERE status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY')
@@ -13,6 +13,6 @@ SET lock_timeout = '2s';
 
 -- +goose Down
 
-SET lock_timeout = '5min';
+SELECT set_config('lock_timeout', current_setting('reconciler.patience', true), false);
 DROP INDEX CONCURRENTLY IF EXISTS orders_orphans;
 SET lock_timeout = '2s';

@@ -89,7 +89,7 @@ func TestReadyWhileTheWorkGoesOn(t *testing.T) {
 
 	network.restore()
 	awaitReady(t, address, http.StatusOK)
-	w.exec(t, `DROP TABLE goose_db_version`) // as if it were another database
+	w.exec(t, `DROP TABLE reconciler_migrations`) // as if it were another database
 	awaitReady(t, address, http.StatusServiceUnavailable)
 	p.stop(t)
 }

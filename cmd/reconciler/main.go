@@ -28,7 +28,14 @@ const (
 	exitDone   = 0
 	exitFailed = 1 // the run failed, or an order could not be asked about
 	exitUsage  = 2 // bad usage, bad settings, old schema
+
+	exitAttention exitCode = 3 // migrate status: pending
 )
+
+// exitCode ends the program with a code and says nothing more.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 // commands is the command line; each command is in a file of its name.
 type commands struct {
@@ -99,6 +106,9 @@ func run(args []string, stdout io.Writer, stderr *os.File, getenv func(string) s
 	err := runCommandLine(ctx, args, stdout, stderr, getenv)
 	if err == nil {
 		return exitDone
+	}
+	if code, found := errors.AsType[exitCode](err); found {
+		return int(code)
 	}
 	if !errors.Is(err, errIncomplete) { // its summary has said so already
 		fmt.Fprintf(stderr, "reconciler: %v\n", err)

@@ -2,17 +2,20 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
+	"time"
 
 	"reconciler/internal/store"
 )
 
 type migrateCommand struct {
-	Up     migrateUp     `cmd:"" help:"Apply every migration that is missing."`
-	Down   migrateDown   `cmd:"" help:"Take one step back. Steps back drop tables."`
-	Status migrateStatus `cmd:"" help:"List the migrations and which of them are applied."`
+	Up     migrateUp     `cmd:"" help:"Apply every migration that is missing, beside a running application."`
+	Down   migrateDown   `cmd:"" help:"Take one step back. A step back can drop tables."`
+	Status migrateStatus `cmd:"" help:"List the migrations and which of them are applied. Exit code 3: some are pending."`
 }
 
 type (
@@ -21,17 +24,28 @@ type (
 	}
 	migrateDown struct {
 		Database databaseSettings `embed:"" group:"Database:"`
+
+		DropData bool `name:"drop-data" help:"Drop tables also when they have rows."`
 	}
 	migrateStatus struct {
 		Database databaseSettings `embed:"" group:"Database:"`
+
+		Output string `name:"output" default:"text" enum:"text,json" help:"Form of the list: text or json."`
 	}
 )
 
-// Run applies what is missing.
+// migrator tells on stderr who is in the way.
+func (p *process) migrator(s *store.Store) store.Migrator {
+	return store.Migrator{Store: s, Tell: func(line string) { fmt.Fprintln(p.stderr, "reconciler:", line) }}
+}
+
+// Run applies the missing migrations.
 func (c migrateUp) Run(p *process) error {
 	return c.Database.with(p, func(ctx context.Context, s *store.Store) error {
-		applied, err := s.MigrateUp(ctx)
-		tellSteps(p.stdout, "applied", applied)
+		applied, err := p.migrator(s).Up(ctx)
+		for _, m := range applied {
+			fmt.Fprintln(p.stdout, "applied", m.Name)
+		}
 		if err == nil && len(applied) == 0 {
 			fmt.Fprintln(p.stdout, "nothing to do: the schema is up to date")
 		}
@@ -42,12 +56,16 @@ func (c migrateUp) Run(p *process) error {
 // Run takes one step back.
 func (c migrateDown) Run(p *process) error {
 	return c.Database.with(p, func(ctx context.Context, s *store.Store) error {
-		undone, err := s.MigrateDown(ctx)
-		tellSteps(p.stdout, "undone", undone)
-		if err == nil && len(undone) == 0 {
+		undone, err := p.migrator(s).Down(ctx, c.DropData)
+		switch {
+		case err != nil:
+			return err
+		case undone == nil:
 			fmt.Fprintln(p.stdout, "nothing to do: no migration is applied")
+		default:
+			fmt.Fprintln(p.stdout, "undone", undone.Name)
 		}
-		return err
+		return nil
 	})
 }
 
@@ -58,17 +76,51 @@ func (c migrateStatus) Run(p *process) error {
 		if err != nil {
 			return err
 		}
-		table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "MIGRATION\tAPPLIED AT")
-		for _, m := range list {
-			at := m.AppliedAt
-			if !m.Applied {
-				at = "pending"
-			}
-			fmt.Fprintf(table, "%s\t%s\n", m.Name, at)
+		if c.Output == "json" {
+			err = printMigrationsJSON(p.stdout, list)
+		} else {
+			err = printMigrations(p.stdout, list)
 		}
-		return table.Flush()
+		if err == nil && slices.ContainsFunc(list, func(m store.Migration) bool { return !m.Applied }) {
+			return exitAttention
+		}
+		return err
 	})
+}
+
+func printMigrations(w io.Writer, list []store.Migration) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "MIGRATION\tAPPLIED AT")
+	for _, m := range list {
+		name, at := m.Name, "pending"
+		if m.AppliedAt != nil {
+			at = m.AppliedAt.UTC().Format(time.RFC3339)
+		}
+		if !m.Known {
+			name = fmt.Sprintf("%05d (newer than this program)", m.Version)
+		}
+		fmt.Fprintf(table, "%s\t%s\n", name, at)
+	}
+	return table.Flush()
+}
+
+func printMigrationsJSON(w io.Writer, list []store.Migration) error {
+	type migration struct {
+		Version   int64      `json:"version"`
+		Name      string     `json:"name"`
+		Applied   bool       `json:"applied"`
+		AppliedAt *time.Time `json:"applied_at"`
+		Known     bool       `json:"known"`
+	}
+	document := struct {
+		Migrations []migration `json:"migrations"`
+	}{make([]migration, len(list))}
+	for i, m := range list {
+		document.Migrations[i] = migration(m)
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(document)
 }
 
 // with opens the database for do.
@@ -82,10 +134,4 @@ func (s databaseSettings) with(p *process, do func(context.Context, *store.Store
 	}
 	defer orders.Close()
 	return do(p.ctx, orders)
-}
-
-func tellSteps(w io.Writer, done string, list []store.Migration) {
-	for _, m := range list {
-		fmt.Fprintln(w, done, m.Name)
-	}
 }

@@ -1,10 +1,12 @@
 package main_test
 
 import (
+	"encoding/json"
 	"io/fs"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -38,7 +40,7 @@ func TestMigrateDownAndUp(t *testing.T) {
 			w.invoke(t, command).want(t, 2, "migrate up")
 		}
 	}
-	if left := column[string](t, w, `SELECT tablename FROM pg_tables WHERE schemaname = 'public'`); !slices.Equal(left, []string{"goose_db_version"}) {
+	if left := column[string](t, w, `SELECT tablename FROM pg_tables WHERE schemaname = 'public'`); !slices.Equal(left, []string{"reconciler_migrations"}) {
 		t.Errorf("tables that are left: %q", left)
 	}
 	w.invoke(t, "migrate", "down").want(t, 0, "nothing to do")
@@ -57,8 +59,12 @@ func TestMigrateDownAndUp(t *testing.T) {
 // wantStatus checks that the first migrations are shown as applied and the others as pending.
 func wantStatus(t *testing.T, w *world, names []string, applied int) {
 	t.Helper()
+	code := 0
+	if applied < len(names) {
+		code = 3
+	}
 	r := w.invoke(t, "migrate", "status")
-	r.want(t, 0)
+	r.want(t, code)
 	lines := strings.Split(strings.TrimSpace(r.stdout), "\n")[1:] // below the header
 	var got, want []string
 	for _, line := range lines {
@@ -77,6 +83,42 @@ func wantStatus(t *testing.T, w *world, names []string, applied int) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("migrate status (-want +got):\n%s", diff)
+	}
+}
+
+func TestMigrateStatusJSON(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.orders(t, 1, paid())
+	w.exec(t, `INSERT INTO instances (worker, version) VALUES ('web-1/1', 'v1')`)
+	for !strings.Contains(w.invoke(t, "migrate", "down").stderr, "--drop-data") {
+	}
+	w.invoke(t, "migrate", "down").want(t, 1, "instances", "--drop-data")
+	w.invoke(t, "migrate", "down", "--drop-data").want(t, 0)
+	w.exec(t, `INSERT INTO reconciler_migrations (version_id, is_applied) VALUES (99999, true)`)
+	var document struct {
+		Migrations []struct {
+			Version   int64
+			Name      string
+			Applied   bool
+			AppliedAt *time.Time `json:"applied_at"`
+			Known     bool
+		}
+	}
+	r := w.invoke(t, "migrate", "status", "--output=json")
+	r.want(t, 3)
+	if err := json.Unmarshal([]byte(r.stdout), &document); err != nil {
+		t.Fatal(err)
+	}
+	list := document.Migrations
+	if first := list[0]; first.Version != 1 || first.Name != "00001_orders.sql" || !first.Applied || first.AppliedAt == nil || !first.Known {
+		t.Errorf("the first is %+v", first)
+	}
+	if last := list[len(list)-1]; last.Version != 99999 || last.Known || !last.Applied {
+		t.Errorf("the last is %+v", last)
+	}
+	if pending := list[len(list)-2]; pending.Applied || pending.AppliedAt != nil {
+		t.Errorf("the one before is %+v", pending)
 	}
 }
 

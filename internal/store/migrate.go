@@ -1,141 +1,251 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"regexp"
+	"strings"
+	"time"
 
-	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/cenkalti/backoff/v4"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
 	"reconciler/migrations"
 )
 
-// ErrOldSchema means that the database lacks migrations that this program needs.
-var ErrOldSchema = errors.New("the database's schema is older than this program: run `reconciler migrate up` first")
+const (
+	// defaultPatience is how long one step is tried again while its locks are taken.
+	defaultPatience = 5 * time.Minute
+	// maxLockWait bounds how long a statement waits for a lock: the application's statements queue
+	// behind it.
+	maxLockWait = 2 * time.Second
+)
 
-// Migration is one step of the schema and whether the database has it.
-type Migration struct {
-	Version int64
-	Name    string
-	Applied bool
-	// AppliedAt is the database's local time, empty while it is not applied.
-	AppliedAt string
+// Migrator changes the schema beside a running application. A statement that does not get its locks
+// within two seconds is undone and tried again, so that nobody queues behind it for longer.
+type Migrator struct {
+	Store *Store
+	// Tell hears who is in the way, one line at a time. Nil is nobody.
+	Tell func(line string)
+	// Patience bounds the tries of one step; 0 is five minutes.
+	Patience time.Duration
 }
 
-// MigrateUp applies the migrations that are missing and returns them. Several
-// instances may do so at once: a session lock makes them wait for each other,
-// which needs a direct connection, not a pooler in transaction mode.
+// MigrateUp applies the migrations that are missing, with the defaults of a [Migrator].
 func (s *Store) MigrateUp(ctx context.Context) ([]Migration, error) {
+	return Migrator{Store: s}.Up(ctx)
+}
+
+// Up applies the migrations that are missing and returns those that it applied, also with an error.
+// Several instances may do so at once: a session lock makes them take turns, which needs a direct
+// connection, not a pooler in transaction mode.
+func (m Migrator) Up(ctx context.Context) ([]Migration, error) {
 	var applied []Migration
-	err := s.withProvider(func(p *goose.Provider) error {
-		results, err := p.Up(ctx)
-		applied = steps(results)
-		return err
+	err := m.withProvider(ctx, func(p *goose.Provider, w *lockWatch) error {
+		if err := m.Store.prepareVersions(ctx); err != nil {
+			return err
+		}
+		for {
+			result, err := m.retry(ctx, w, p.UpByOne)
+			if errors.Is(err, goose.ErrNoNextVersion) {
+				return nil
+			}
+			if err != nil {
+				return errors.Join(err, m.dropInvalid(ctx))
+			}
+			applied = append(applied, Migration{Version: result.Source.Version, Name: result.Source.Path, Applied: true, Known: true})
+		}
 	})
 	return applied, err
 }
 
-// MigrateDown takes one step back and returns it; none where there is nothing.
-func (s *Store) MigrateDown(ctx context.Context) ([]Migration, error) {
-	var undone []Migration
-	err := s.withProvider(func(p *goose.Provider) error {
-		result, err := p.Down(ctx)
-		if errors.Is(err, goose.ErrNoNextVersion) {
-			return nil
+// Down takes one step back and returns it; nil where there is none. It refuses to drop a table that
+// has rows ([ErrHasRows]) unless dropData is set.
+func (m Migrator) Down(ctx context.Context, dropData bool) (*Migration, error) {
+	var undone *Migration
+	err := m.withProvider(ctx, func(p *goose.Provider, w *lockWatch) error {
+		last, err := m.Store.lastMigration(ctx)
+		if err != nil || last == nil {
+			return err
 		}
-		if result != nil {
-			undone = steps([]*goose.MigrationResult{result})
+		if !last.Known {
+			return fmt.Errorf("migration %d is newer than this program: take it back with the program that has it", last.Version)
 		}
-		return err
+		if err := m.Store.prepareVersions(ctx); err != nil {
+			return err
+		}
+		if !dropData {
+			if err := m.Store.checkDroppable(ctx, last.Name); err != nil {
+				return err
+			}
+		}
+		back := func(ctx context.Context) (*goose.MigrationResult, error) {
+			return p.ApplyVersion(ctx, last.Version, false)
+		}
+		if _, err := m.retry(ctx, w, back); err != nil {
+			return err
+		}
+		last.Applied, last.AppliedAt = false, nil
+		undone = last
+		return nil
 	})
 	return undone, err
 }
 
-// MigrationStatus lists every step that this program knows.
-func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
-	var list []Migration
-	err := s.withProvider(func(p *goose.Provider) error {
-		states, err := p.Status(ctx)
-		for _, state := range states {
-			m := Migration{Version: state.Source.Version, Name: state.Source.Path, Applied: state.State == goose.StateApplied}
-			if m.Applied {
-				m.AppliedAt = state.AppliedAt.Format("2006-01-02 15:04:05")
-			}
-			list = append(list, m)
+// retry tries a step again while others hold the locks that it needs.
+func (m Migrator) retry(ctx context.Context, w *lockWatch, step func(context.Context) (*goose.MigrationResult, error)) (*goose.MigrationResult, error) {
+	waits := backoff.WithContext(backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(500*time.Millisecond), backoff.WithMaxInterval(5*time.Second),
+		backoff.WithMaxElapsedTime(m.patience())), ctx)
+	result, err := backoff.RetryNotifyWithData(func() (*goose.MigrationResult, error) {
+		result, err := step(ctx)
+		if err != nil && !isLockTrouble(err) {
+			return nil, backoff.Permanent(err)
 		}
-		return err
-	})
-	return list, err
+		return result, err
+	}, waits, func(error, time.Duration) {})
+	if isLockTrouble(err) {
+		return nil, fmt.Errorf("gave up after %v: %s. This step was undone: %w", m.patience(), w.last(), err)
+	}
+	return result, err
 }
 
-// CheckSchema returns [ErrOldSchema] where a migration is missing. A newer
-// schema than this program knows is accepted, so that a release can be rolled
-// back without its schema. It writes nothing.
-func (s *Store) CheckSchema(ctx context.Context) error {
-	versions, err := knownVersions()
+func (m Migrator) patience() time.Duration {
+	if m.Patience > 0 {
+		return m.Patience
+	}
+	return defaultPatience
+}
+
+// isLockTrouble reports a lock that was not to be had in time, or a deadlock.
+func isLockTrouble(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && (pgErr.Code == "55P03" || pgErr.Code == "40P01")
+}
+
+func (m Migrator) withProvider(ctx context.Context, do func(*goose.Provider, *lockWatch) error) error {
+	watch := &lockWatch{store: m.Store, tell: m.Tell}
+	db := m.Store.openMigrationDB(watch, m.patience())
+	files, err := m.Store.migrationFiles(ctx)
 	if err != nil {
-		return fmt.Errorf("read the migrations: %w", err)
+		return fmt.Errorf("migrate: %w", errors.Join(err, db.Close()))
 	}
-	var present bool
-	err = s.pool.QueryRow(ctx, "SELECT to_regclass('goose_db_version') IS NOT NULL").Scan(&present)
+	// A waiter looks again every second, for an hour: an index can take long to build.
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 3600))
 	if err != nil {
-		return fmt.Errorf("check the schema: %w", err)
+		return fmt.Errorf("migrate: %w", errors.Join(err, db.Close()))
 	}
-	if !present {
-		return ErrOldSchema
-	}
-	var applied int
-	err = s.pool.QueryRow(ctx, `
-		SELECT count(DISTINCT version_id) FROM goose_db_version
-		WHERE is_applied AND version_id = ANY ($1)`, versions).Scan(&applied)
+	versions, err := newVersionStore()
 	if err != nil {
-		return fmt.Errorf("check the schema: %w", err)
+		return fmt.Errorf("migrate: %w", errors.Join(err, db.Close()))
 	}
-	if applied < len(versions) {
-		return ErrOldSchema
+	provider, err := goose.NewProvider(goose.DialectCustom, db, files, goose.WithStore(versions), goose.WithSessionLocker(locker))
+	if err != nil {
+		return fmt.Errorf("migrate: %w", errors.Join(err, db.Close()))
+	}
+	stop := watch.start(ctx)
+	err = do(provider, watch)
+	stop()
+	if err := errors.Join(err, provider.Close()); err != nil {
+		return fmt.Errorf("migrate: %w", err)
 	}
 	return nil
 }
 
-// knownVersions are the numbers of the migrations in this program.
-func knownVersions() ([]int64, error) {
-	files, err := fs.Glob(migrations.FS, "*.sql")
+// dropInvalid removes what an interrupted build of an index left. It does not wait for long; the
+// next run removes what stays.
+func (m Migrator) dropInvalid(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	db := m.Store.openMigrationDB(&lockWatch{}, m.patience())
+	defer db.Close()
+	for _, name := range builtIndexes() {
+		if err := dropInvalidIndex(ctx, db, name); err != nil {
+			return fmt.Errorf("an interrupted build left the invalid index %s, which is not used; the next migrate up replaces it", name)
+		}
+	}
+	return nil
+}
+
+func dropInvalidIndex(ctx context.Context, db *sql.DB, name string) error {
+	var invalid bool
+	err := db.QueryRowContext(ctx, `
+		SELECT EXISTS (SELECT FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+		               WHERE NOT i.indisvalid AND c.relname = $1 AND c.relkind = 'i'
+		                 AND c.relnamespace = current_schema()::regnamespace)`, name).Scan(&invalid)
+	if err != nil || !invalid {
+		return err
+	}
+	_, err = db.ExecContext(ctx, "DROP INDEX CONCURRENTLY IF EXISTS "+name)
+	return err
+}
+
+// builtIndexes are the indexes that the migrations build beside a running application.
+func builtIndexes() []string {
+	built := regexp.MustCompile(`CREATE INDEX CONCURRENTLY (\w+)`)
+	var names []string
+	for _, text := range migrationTexts() {
+		for _, match := range built.FindAllStringSubmatch(text, -1) {
+			names = append(names, match[1])
+		}
+	}
+	return names
+}
+
+// migrationTexts are the files' contents by name.
+func migrationTexts() map[string]string {
+	texts := make(map[string]string)
+	names, _ := fs.Glob(migrations.FS, "*.sql") // the pattern is good
+	for _, name := range names {
+		if content, err := fs.ReadFile(migrations.FS, name); err == nil {
+			texts[name] = string(content)
+		}
+	}
+	return texts
+}
+
+// migrationFiles are the migrations. Postgres builds no index of a partitioned table beside writers,
+// so where a table was made partitioned, its indexes are built in the plain way.
+func (s *Store) migrationFiles(ctx context.Context) (fs.FS, error) {
+	var partitioned bool
+	err := s.pool.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM pg_class WHERE relkind = 'p' AND relname IN ('orders', 'order_events')
+		               AND relnamespace = to_regnamespace(quote_ident(current_schema())))`).Scan(&partitioned)
+	if err != nil || !partitioned {
+		return migrations.FS, err
+	}
+	return plainBuilds{migrations.FS}, nil
+}
+
+// plainBuilds are migrations without CONCURRENTLY.
+type plainBuilds struct{ fs.ReadDirFS }
+
+// Open reads a file.
+func (p plainBuilds) Open(name string) (fs.File, error) {
+	file, err := p.ReadDirFS.Open(name)
+	if err != nil || !strings.HasSuffix(name, ".sql") {
+		return file, err
+	}
+	content, err := io.ReadAll(file)
 	if err != nil {
 		return nil, err
 	}
-	versions := make([]int64, len(files))
-	for i, name := range files {
-		if versions[i], err = goose.NumericComponent(name); err != nil {
-			return nil, err
-		}
-	}
-	return versions, nil
+	return textFile{file, bytes.NewReader(bytes.ReplaceAll(content, []byte(" CONCURRENTLY"), nil))}, nil
 }
 
-func (s *Store) withProvider(do func(*goose.Provider) error) error {
-	// A waiter looks again every second, for two minutes.
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 120))
-	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
-	}
-	db := stdlib.OpenDBFromPool(s.pool)
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.FS, goose.WithSessionLocker(locker))
-	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
-	}
-	if err := errors.Join(do(provider), provider.Close()); err != nil {
-		return fmt.Errorf("migrate: %w", err)
-	}
-	return nil
+// textFile is a file with another content.
+type textFile struct {
+	fs.File
+
+	content io.Reader
 }
 
-func steps(results []*goose.MigrationResult) []Migration {
-	list := make([]Migration, 0, len(results))
-	for _, r := range results {
-		list = append(list, Migration{Version: r.Source.Version, Name: r.Source.Path, Applied: r.Direction == "up"})
-	}
-	return list
-}
+// Read reads the other content.
+func (f textFile) Read(p []byte) (int, error) { return f.content.Read(p) }

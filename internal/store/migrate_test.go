@@ -19,6 +19,8 @@ func empty(t *testing.T) database {
 	return d
 }
 
+func (d database) migrator() store.Migrator { return store.Migrator{Store: d.Store} }
+
 func TestMigrateUpDownStatus(t *testing.T) {
 	t.Parallel()
 	d := empty(t)
@@ -40,21 +42,21 @@ func TestMigrateUpDownStatus(t *testing.T) {
 		t.Errorf("second MigrateUp = %v, %v; want nothing", again, err)
 	}
 	status, err := d.MigrationStatus(ctx)
-	if err != nil || len(status) != len(applied) || !status[0].Applied || status[0].AppliedAt == "" {
+	if err != nil || len(status) != len(applied) || !status[0].Applied || status[0].AppliedAt == nil {
 		t.Errorf("MigrationStatus = %+v, %v", status, err)
 	}
 	for range applied {
-		if undone, err := d.MigrateDown(ctx); err != nil || len(undone) != 1 {
-			t.Fatalf("MigrateDown = %v, %v; want one step", undone, err)
+		if undone, err := d.migrator().Down(ctx, false); err != nil || undone == nil {
+			t.Fatalf("Down = %v, %v; want one step", undone, err)
 		}
 	}
-	if undone, err := d.MigrateDown(ctx); err != nil || len(undone) != 0 {
-		t.Errorf("MigrateDown of nothing = %v, %v", undone, err)
+	if undone, err := d.migrator().Down(ctx, false); err != nil || undone != nil {
+		t.Errorf("Down of nothing = %v, %v", undone, err)
 	}
 	if err := d.CheckSchema(ctx); !errors.Is(err, store.ErrOldSchema) {
 		t.Errorf("CheckSchema after down: %v, want ErrOldSchema", err)
 	}
-	if n := scan[int](t, d, `SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'goose_db_version'`); n != 0 {
+	if n := scan[int](t, d, `SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'reconciler_migrations'`); n != 0 {
 		t.Errorf("down left %d tables", n)
 	}
 }
@@ -80,7 +82,7 @@ func TestMigrateUpByManyAtOnce(t *testing.T) {
 func TestCheckSchemaAcceptsANewerOne(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	d.exec(t, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)`)
+	d.exec(t, `INSERT INTO reconciler_migrations (version_id, is_applied) VALUES (99999, true)`)
 	if err := d.CheckSchema(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -94,7 +96,7 @@ func TestEveryTableAndColumnHasAComment(t *testing.T) {
 		SELECT c.relname || '.' || a.attname
 		FROM pg_class c
 		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname <> 'goose_db_version'
+		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
 		  AND (col_description(c.oid, a.attnum) IS NULL OR obj_description(c.oid) IS NULL)`)
 	if err != nil {
 		t.Fatal(err)

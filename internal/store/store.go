@@ -99,8 +99,13 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 // cannot be reached, is shutting down or starting, or undid a transaction in
 // favour of another. What a row's own values caused is not transient.
 func IsTransient(err error) bool {
-	if err == nil || errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrOldSchema) {
+	if err == nil {
 		return false
+	}
+	for _, lasting := range []error{pgx.ErrNoRows, ErrOldSchema, ErrEncoding, ErrNoSchema} {
+		if errors.Is(err, lasting) {
+			return false
+		}
 	}
 	var pgErr *pgconn.PgError
 	if !errors.As(err, &pgErr) || errors.As(err, new(*pgconn.ConnectError)) {

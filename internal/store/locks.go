@@ -1,0 +1,145 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+const (
+	// lockPoll is how often a migration's sessions are looked at; a wait for a lock lasts two seconds.
+	lockPoll = 400 * time.Millisecond
+	// blockerRetold is after how long a blocker that is still there is named again.
+	blockerRetold = 30 * time.Second
+)
+
+// openMigrationDB has sessions that never wait long for a lock, and whose statements may take long.
+func (s *Store) openMigrationDB(watch *lockWatch, patience time.Duration) *sql.DB {
+	settings := fmt.Sprintf(`SET lock_timeout = '%dms'; SET reconciler.patience = '%dms'; SET statement_timeout = 0;
+		SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning`,
+		maxLockWait.Milliseconds(), patience.Milliseconds())
+	prepare := func(ctx context.Context, conn *pgx.Conn) error {
+		watch.add(conn.PgConn().PID())
+		_, err := conn.Exec(ctx, settings)
+		return err
+	}
+	return stdlib.OpenDB(*s.pool.Config().ConnConfig, stdlib.OptionAfterConnect(prepare), stdlib.OptionResetSession(prepare))
+}
+
+// blocker is a session that holds a lock which a migration waits for.
+type blocker struct {
+	PID         int
+	Application string
+	User        string
+	State       string
+	Since       *time.Time // its transaction's beginning; nil where our role may not see it
+}
+
+func (b blocker) String() string {
+	if b.PID == 0 {
+		return "a prepared transaction holds the lock (see pg_prepared_xacts)"
+	}
+	since := "unknown"
+	if b.Since != nil {
+		since = b.Since.UTC().Format(time.RFC3339)
+	}
+	return fmt.Sprintf("pid %d (application %q, user %s, %s) holds the lock, in a transaction since %s",
+		b.PID, b.Application, b.User, orWord(b.State, "state unknown"), since)
+}
+
+func orWord(s, word string) string {
+	if s == "" {
+		return word
+	}
+	return s
+}
+
+// lockWatch looks from a second connection at who blocks a migration.
+type lockWatch struct {
+	store *Store
+	tell  func(string)
+
+	mu       sync.Mutex
+	sessions []int32 // of the migration
+	told     map[int]time.Time
+	latest   string
+}
+
+func (w *lockWatch) add(pid uint32) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !slices.Contains(w.sessions, int32(pid)) {
+		w.sessions = append(w.sessions, int32(pid))
+	}
+}
+
+// last names who was in the way last.
+func (w *lockWatch) last() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return orWord(w.latest, "another session held the lock for a moment")
+}
+
+// start looks until the function that it returns is called.
+func (w *lockWatch) start(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	done.Go(func() {
+		ticks := time.NewTicker(lockPoll)
+		defer ticks.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticks.C:
+				w.look(ctx)
+			}
+		}
+	})
+	return func() { cancel(); done.Wait() }
+}
+
+// look is only for telling: where it fails, the migration says what matters.
+func (w *lockWatch) look(ctx context.Context) {
+	w.mu.Lock()
+	sessions := slices.Clone(w.sessions)
+	w.mu.Unlock()
+	rows, err := w.store.pool.Query(ctx, `
+		SELECT DISTINCT b.pid, coalesce(a.application_name, '') AS application, coalesce(a.usename::text, '') AS "user",
+		       coalesce(a.state, '') AS state, a.xact_start AS since
+		FROM unnest($1::int[]) AS waiting(pid), unnest(pg_blocking_pids(waiting.pid)) AS b(pid)
+		LEFT JOIN pg_stat_activity AS a ON a.pid = b.pid
+		ORDER BY b.pid`, sessions)
+	if err != nil {
+		return
+	}
+	blockers, err := pgx.CollectRows(rows, pgx.RowToStructByName[blocker])
+	if err != nil || len(blockers) == 0 {
+		return
+	}
+	w.report(blockers, time.Now())
+}
+
+func (w *lockWatch) report(blockers []blocker, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.told == nil {
+		w.told = make(map[int]time.Time)
+	}
+	words := make([]string, len(blockers))
+	for i, b := range blockers {
+		words[i] = b.String()
+		if last, told := w.told[b.PID]; w.tell != nil && (!told || now.Sub(last) >= blockerRetold) {
+			w.told[b.PID] = now
+			w.tell("waiting: " + words[i])
+		}
+	}
+	w.latest = strings.Join(words, "; ")
+}
