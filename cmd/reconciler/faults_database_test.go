@@ -103,16 +103,16 @@ func TestFailover(t *testing.T) {
 	b.check(t, w)
 }
 
-// The pool may give each statement to another connection. The mode is the one that the README tells operators to set.
+// The pool may give each statement to another connection. The mode is the one that docs/settings.md names.
 func TestTransactionPooling(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../../README.md")
+	page, err := os.ReadFile("../../docs/settings.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	mode := regexp.MustCompile(`default_query_exec_mode=(\w+)`).FindSubmatch(readme)
+	mode := regexp.MustCompile(`default_query_exec_mode=(\w+)`).FindSubmatch(page)
 	if mode == nil {
-		t.Fatal("the README says nothing of default_query_exec_mode")
+		t.Fatal("docs/settings.md says nothing of default_query_exec_mode")
 	}
 	w := newWorld(t)
 	pooled(t, w, string(mode[1]))
