@@ -71,9 +71,9 @@ func TestPoison(t *testing.T) {
 	w.add(t, 0, isPaidStep)
 	w.add(t, 1, isPaidStep)
 	lose := func() { // a claim whose process dies
-		claim := store.Claim{App: credentials().AppID, Worker: "dies", Lease: time.Minute, Limit: 1, Selection: &store.Selection{MerOrderIDs: []string{mer(0)}}}
-		if orders, err := w.Claim(t.Context(), claim); err != nil || len(orders) != 1 {
-			t.Fatalf("claimed %d, %v", len(orders), err)
+		claim := store.Claim{App: credentials().AppID, Worker: "dies", Lease: time.Minute, Limit: 1, Suspects: true, Selection: &store.Selection{MerOrderIDs: []string{mer(0)}}}
+		if page, err := w.Claim(t.Context(), claim); err != nil || len(page.Orders) != 1 {
+			t.Fatalf("claimed %d, %v", len(page.Orders), err)
 		}
 		w.exec(t, `UPDATE orders SET lease_until = now() - interval '1 s' WHERE lease_until IS NOT NULL`)
 	}

@@ -29,14 +29,14 @@ func (s *countingStore) answered() {
 	s.most = max(s.most, s.unwritten)
 }
 
-func (s *countingStore) Record(ctx context.Context, group []order.Outcome) ([]order.Outcome, error) {
+func (s *countingStore) Record(ctx context.Context, group []order.Outcome) ([]store.Recorded, error) {
 	written, err := s.Store.Record(ctx, group)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	bytes := 0
 	for i, out := range group {
 		bytes += len(out.Question.Response)
-		if err == nil && !written[i].Locked {
+		if err == nil && written[i].State != store.Locked {
 			s.unwritten--
 		}
 	}

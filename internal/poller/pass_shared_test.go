@@ -143,11 +143,11 @@ func TestOneProbeOfAllInstances(t *testing.T) {
 			}
 			claimed := make(chan []order.Order, 1)
 			go func() {
-				orders, err := w.Claim(context.WithoutCancel(t.Context()), store.Claim{App: credentials().AppID, Worker: "second", Lease: time.Minute, Limit: 10})
+				page, err := w.Claim(context.WithoutCancel(t.Context()), store.Claim{App: credentials().AppID, Worker: "second", Lease: time.Minute, Limit: 10})
 				if err != nil {
 					t.Error(err)
 				}
-				claimed <- orders
+				claimed <- page.Orders
 			}()
 			eventually(t, "the second claim to wait or to end", func() bool {
 				return len(claimed) == 1 || one[bool](t, w, `SELECT EXISTS (SELECT 1 FROM pg_stat_activity

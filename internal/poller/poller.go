@@ -52,13 +52,13 @@ type Gateway interface {
 // Store keeps the orders. A [*store.Store] is one.
 type Store interface {
 	Now(ctx context.Context) (time.Time, error)
-	Claim(ctx context.Context, c store.Claim) ([]order.Order, error)
+	Claim(ctx context.Context, c store.Claim) (store.Page, error)
 	Peek(ctx context.Context, c store.Claim) ([]order.Order, error)
 	Count(ctx context.Context, c store.Claim) (int, error)
 	Release(ctx context.Context, orders []order.Order) error
 	Forgive(ctx context.Context, orders []order.Order) error
-	Record(ctx context.Context, group []order.Outcome) ([]order.Outcome, error)
-	RecordUnwritable(ctx context.Context, o order.Outcome, cause error) (order.Outcome, error)
+	Record(ctx context.Context, group []order.Outcome) ([]store.Recorded, error)
+	RecordUnwritable(ctx context.Context, o order.Outcome, cause error) (store.Recorded, error)
 	Standing(ctx context.Context, app string, rate float64) (store.Standing, error)
 	OpenBudget(ctx context.Context, app string, rate float64) error
 	Reserve(ctx context.Context, app string, rate float64) (time.Duration, error)

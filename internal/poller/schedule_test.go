@@ -83,11 +83,12 @@ type dueStore struct {
 	standings int
 }
 
-func (s *dueStore) Claim(ctx context.Context, _ store.Claim) ([]order.Order, error) {
+func (s *dueStore) Claim(ctx context.Context, _ store.Claim) (store.Page, error) {
 	if s.standings%2 == 1 { // a pass that found nothing makes sure of it
-		return nil, nil
+		return store.Page{}, nil
 	}
-	return s.due(ctx)
+	orders, err := s.due(ctx)
+	return store.Page{Orders: orders}, err
 }
 
 func (s *dueStore) Crowd(context.Context) (store.Crowd, error) { return store.Crowd{}, nil }

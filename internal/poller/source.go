@@ -55,7 +55,7 @@ func (p *Poller) sources(ctx context.Context, run Run, accounts []*appState) ([]
 	for _, a := range accounts {
 		s := &source{poller: p, run: run, app: a, claim: store.Claim{
 			App: a.AppID, MIDs: a.MIDs, ExceptMIDs: a.except, Worker: p.Worker, Lease: p.Lease,
-			Selection: run.Selection, AskedBefore: asked, Lanes: !run.Once && run.Limit == 0,
+			Selection: run.Selection, AskedBefore: asked, Suspects: true, Lanes: !run.Once && run.Limit == 0,
 		}}
 		if a.Gateway != nil {
 			s.claim.Rate = p.Rate
@@ -77,8 +77,11 @@ func (s *source) page(ctx context.Context, allowed allotment, want int) ([]order
 	}
 	s.claim.Limit = want
 	s.claim.PausedMIDs = append(s.app.gates.paused(), allowed.shut...)
-	s.claim.Merchants, s.claim.MerchantMost, s.claim.Held = allowed.merchants, allowed.most, allowed.held
-	take := s.poller.Store.Claim
+	s.claim.Merchants, s.claim.MaxPerMerchant, s.claim.InHand = allowed.merchants, allowed.most, allowed.held
+	take := func(ctx context.Context, c store.Claim) ([]order.Order, error) {
+		page, err := s.poller.Store.Claim(ctx, c)
+		return page.Orders, err
+	}
 	if s.run.DryRun {
 		take = s.peek
 	}

@@ -314,18 +314,18 @@ func (s *brokenStore) call(count *int, trouble func(int) error) (n int, err erro
 	return *count, err
 }
 
-func (s *brokenStore) Claim(ctx context.Context, c store.Claim) ([]order.Order, error) {
+func (s *brokenStore) Claim(ctx context.Context, c store.Claim) (store.Page, error) {
 	if _, err := s.call(&s.claims, s.claim); err != nil {
-		return nil, err
+		return store.Page{}, err
 	}
-	orders, err := s.Store.Claim(ctx, c)
+	page, err := s.Store.Claim(ctx, c)
 	if s.claimed != nil && err == nil {
-		s.claimed(orders)
+		s.claimed(page.Orders)
 	}
-	return orders, err
+	return page, err
 }
 
-func (s *brokenStore) Record(ctx context.Context, group []order.Outcome) ([]order.Outcome, error) {
+func (s *brokenStore) Record(ctx context.Context, group []order.Outcome) ([]store.Recorded, error) {
 	n, err := s.call(&s.records, s.record)
 	if err != nil {
 		return nil, err

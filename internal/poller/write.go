@@ -223,50 +223,46 @@ func (x *pass) giveBack(ctx context.Context, returned []claimed) {
 	}
 }
 
-// record writes a group and returns what was written, and what was locked. Where
-// the group is refused because of one of its values, each outcome is written
-// alone, so that only the culprit suffers.
+// record writes a group, for the length of a lease while the database cannot be reached, and
+// returns what was written, and what was locked.
 func (x *pass) record(ctx context.Context, group []order.Outcome) (written []order.Outcome) {
 	if x.dryRun || len(group) == 0 {
 		return group
 	}
-	err := x.recordGroup(ctx, group, &written)
+	recorded, err := x.recordGroup(ctx, group)
 	switch {
-	case err == nil:
-		x.health.wrote(nil)
-		return written
-	case store.IsOutOfRoom(err) && len(group) == 1:
+	case store.IsOutOfRoom(err):
 		x.health.wrote(err)
-		group[0].Locked = true // tried again beside the others
+		for i := range group {
+			group[i].Locked = true // tried again beside the others
+		}
 		return group
-	case len(group) == 1 || (store.IsTransient(err) && !store.IsOutOfRoom(err)):
+	case err != nil:
 		x.unwritten(ctx, group, err)
 		return nil
 	}
-	for _, out := range group {
-		written = append(written, x.record(ctx, []order.Outcome{out})...)
+	x.health.wrote(nil)
+	for _, r := range recorded {
+		if r.State == store.Refused || r.State == store.Dropped {
+			x.unwritten(ctx, []order.Outcome{r.Outcome}, r.Err)
+			continue
+		}
+		r.Outcome.Locked = r.State == store.Locked
+		written = append(written, r.Outcome)
 	}
 	return written
 }
 
-// recordGroup writes a group, for the length of a lease while the database cannot
-// be reached; after that, others will ask. A single outcome whose values are
-// refused goes to a person.
-func (x *pass) recordGroup(ctx context.Context, group []order.Outcome, written *[]order.Outcome) (err error) {
+func (x *pass) recordGroup(ctx context.Context, group []order.Outcome) (recorded []store.Recorded, err error) {
 	defer recovered(&err)
 	err = persist(ctx, x.Lease, func(ctx context.Context) (err error) {
-		*written, err = x.Store.Record(ctx, group)
+		recorded, err = x.Store.Record(ctx, group)
 		if store.IsOutOfRoom(err) {
 			return backoff.Permanent(err)
 		}
 		return err
 	})
-	if !errors.Is(err, store.ErrUnwritable) || len(group) > 1 {
-		return err
-	}
-	out, err := x.Store.RecordUnwritable(ctx, group[0], err)
-	*written = []order.Outcome{out}
-	return err
+	return recorded, err
 }
 
 // unwritten tells, once, of answers that are lost.

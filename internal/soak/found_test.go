@@ -20,12 +20,12 @@ func TestRecordAgainOfDeletedOrder(t *testing.T) {
 	}
 	t.Cleanup(s.Close)
 	exec(t, db.application, `INSERT INTO orders (mid, tid, mer_order_id, order_amount) VALUES ('898340149000005', '88880001', '319400000001', 1)`)
-	orders, err := s.Claim(t.Context(), store.Claim{App: appID, Worker: "test", Lease: time.Minute, Limit: 1})
-	if err != nil || len(orders) != 1 {
-		t.Fatal(orders, err)
+	page, err := s.Claim(t.Context(), store.Claim{App: appID, Worker: "test", Lease: time.Minute, Limit: 1})
+	if err != nil || len(page.Orders) != 1 {
+		t.Fatal(page, err)
 	}
 	group := []order.Outcome{{
-		Order: orders[0], Decision: order.Settled, Reason: "trade_closed", Status: order.StatusTradeClosed, Event: order.EventClosed,
+		Order: page.Orders[0], Decision: order.Settled, Reason: "trade_closed", Status: order.StatusTradeClosed, Event: order.EventClosed,
 		Question: order.Question{At: time.Now(), Worker: "test", TradeStatus: "TRADE_CLOSED", RoundTrips: 1},
 	}}
 	for range 2 {

@@ -172,20 +172,20 @@ func try(ctx context.Context, l *life, step func(context.Context) error) error {
 }
 
 // Claim and the other methods of the store go through life.
-func (l *life) Claim(ctx context.Context, c store.Claim) ([]order.Order, error) {
-	return through(ctx, l, func(ctx context.Context) ([]order.Order, error) { return l.Store.Claim(ctx, c) })
+func (l *life) Claim(ctx context.Context, c store.Claim) (store.Page, error) {
+	return through(ctx, l, func(ctx context.Context) (store.Page, error) { return l.Store.Claim(ctx, c) })
 }
 
 func (l *life) Release(ctx context.Context, orders []order.Order) error {
 	return try(ctx, l, func(ctx context.Context) error { return l.Store.Release(ctx, orders) })
 }
 
-func (l *life) Record(ctx context.Context, group []order.Outcome) ([]order.Outcome, error) {
-	return through(ctx, l, func(ctx context.Context) ([]order.Outcome, error) { return l.Store.Record(ctx, group) })
+func (l *life) Record(ctx context.Context, group []order.Outcome) ([]store.Recorded, error) {
+	return through(ctx, l, func(ctx context.Context) ([]store.Recorded, error) { return l.Store.Record(ctx, group) })
 }
 
-func (l *life) RecordUnwritable(ctx context.Context, o order.Outcome, cause error) (order.Outcome, error) {
-	return through(ctx, l, func(ctx context.Context) (order.Outcome, error) { return l.Store.RecordUnwritable(ctx, o, cause) })
+func (l *life) RecordUnwritable(ctx context.Context, o order.Outcome, cause error) (store.Recorded, error) {
+	return through(ctx, l, func(ctx context.Context) (store.Recorded, error) { return l.Store.RecordUnwritable(ctx, o, cause) })
 }
 
 func (l *life) Standing(ctx context.Context, app string, rate float64) (store.Standing, error) {

@@ -38,10 +38,11 @@ func drain(b *testing.B, d database, size int) (claiming, recording time.Duratio
 	claim := store.Claim{Worker: "host/12345/abcdef", Lease: time.Minute, Limit: size, Lanes: true}
 	for {
 		began := time.Now()
-		orders, err := d.Claim(b.Context(), claim)
+		page, err := d.Claim(b.Context(), claim)
 		if err != nil {
 			b.Fatal(err)
 		}
+		orders := page.Orders
 		claiming += time.Since(began)
 		if len(orders) == 0 {
 			return claiming, recording

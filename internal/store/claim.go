@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -26,10 +27,15 @@ type Claim struct {
 	ExceptMIDs, PausedMIDs []string
 	// Merchants is how many have open orders, as [Crowd] has it.
 	Merchants int
-	// MerchantMost bounds the orders that one merchant may have in the claimer's hands,
-	// those in Held included; 0 is no bound.
-	MerchantMost int
-	Held         map[string]int // by mid
+	// ExceptIDs are orders that wait aside and are not claimed.
+	ExceptIDs []int64
+	// Suspects allows one suspect, an order with two claims that count toward poison. Without it
+	// none is claimed.
+	Suspects bool
+	// MaxPerMerchant bounds the orders of one merchant in the claimer's hands, with those in InHand;
+	// 0 is no bound. MerchantCaps has smaller bounds for single merchants, such as those that hang.
+	MaxPerMerchant       int
+	InHand, MerchantCaps map[string]int // by mid
 	// AskedBefore, when set, leaves out orders that were asked at or after it, so
 	// that a run asks no order twice.
 	AskedBefore *time.Time
@@ -76,17 +82,63 @@ type Selection struct {
 	OnlyReview   bool       // those under review and no others
 }
 
-// Claim takes at most c.Limit orders: they are leased to c.Worker until the
-// lease ends or their outcome is recorded. Fewer than c.Limit, or none, means
-// that there are no more.
-func (s *Store) Claim(ctx context.Context, c Claim) ([]order.Order, error) {
+// Page is the result of a claim. If it has no orders, the other fields tell why; if they are zero
+// as well, nothing is due.
+type Page struct {
+	Orders  []order.Order
+	Refused []Refusal // rows whose own claim was refused: leave them aside
+	// Paused reports that the app is paused, or that its probe is in flight.
+	Paused        bool
+	ProbeInFlight bool // Paused because of a probe, of this instance or another
+	// NextToken, above 0, reports that the budget allowed no order. It is the time until the budget
+	// allows about a tenth of a second's round trips.
+	NextToken time.Duration
+	// MoreDue reports that a limit in the claim left out something that is due. It is only a hint:
+	// false does not mean that nothing was left out.
+	MoreDue bool
+}
+
+// Refusal is an order whose claim the database refused because of the row itself.
+type Refusal struct {
+	Order order.Order // at least ID and MID
+	Err   error
+}
+
+// Claim takes at most c.Limit orders. They are leased to c.Worker until the lease ends or their
+// outcome is recorded.
+func (s *Store) Claim(ctx context.Context, c Claim) (Page, error) {
 	sql, args := c.statement()
 	orders, err := s.readOrders(ctx, sql, args)
 	if err != nil {
-		return nil, fmt.Errorf("claim orders: %w", err)
+		return Page{}, fmt.Errorf("claim orders: %w", err)
 	}
 	slices.SortFunc(orders, c.before) // RETURNING promises no order
-	return orders, nil
+	if len(orders) > 0 {
+		return Page{Orders: orders}, nil
+	}
+	return s.whyEmpty(ctx, c)
+}
+
+// whyEmpty explains a claim that brought nothing.
+func (s *Store) whyEmpty(ctx context.Context, c Claim) (Page, error) {
+	standing, err := s.Standing(ctx, c.App, c.Rate)
+	if err != nil {
+		return Page{}, err
+	}
+	page := Page{Paused: standing.Blocked != nil}
+	if page.Paused {
+		page.ProbeInFlight = standing.Blocked.SetBy == Breaker && standing.Blocked.PausedUntil != nil &&
+			!standing.Blocked.PausedUntil.After(time.Now())
+	} else if c.Rate > 0 && standing.Tokens < 1 {
+		page.NextToken = untilWorthwhile(standing.Tokens, c.Rate)
+	}
+	return page, nil
+}
+
+// untilWorthwhile is the time until a budget allows about a tenth of a second's round trips.
+func untilWorthwhile(tokens, rate float64) time.Duration {
+	missing := max(1, math.Floor(rate/10)) - tokens
+	return time.Duration(missing / rate * float64(time.Second))
 }
 
 // statement is the whole claim. All merchants' orders are found by their due times
@@ -114,8 +166,9 @@ func (c Claim) statement() (string, pgx.StrictNamedArgs) {
 	args["worker"] = c.Worker
 	args["rate"] = c.Rate
 	args["burst"] = burst(c.Rate)
-	args["merchant_most"] = c.MerchantMost
-	args["held_mids"], args["held"] = c.held()
+	args["max_per_merchant"] = c.MaxPerMerchant
+	args["hand_mids"], args["hand"] = split(c.InHand)
+	args["cap_mids"], args["caps"] = split(c.MerchantCaps)
 	return claimPermit + page + claimTake, args
 }
 
@@ -130,9 +183,9 @@ func (c Claim) byMerchant() bool {
 	return len(c.PausedMIDs) > 0 && c.Merchants <= fewMerchants
 }
 
-// held are the columns of c.Held.
-func (c Claim) held() (mids []string, counts []int) {
-	for mid, n := range c.Held {
+// split returns a map as two columns.
+func split(perMerchant map[string]int) (mids []string, counts []int) {
+	for mid, n := range perMerchant {
 		mids, counts = append(mids, mid), append(counts, n)
 	}
 	return mids, counts
@@ -159,39 +212,6 @@ func (s *Store) Count(ctx context.Context, c Claim) (int, error) {
 	return n, nil
 }
 
-// Release gives claims back that were not used: the orders are due as before.
-// A claim that has been overtaken is left alone.
-func (s *Store) Release(ctx context.Context, orders []order.Order) error {
-	if err := s.unclaim(ctx, orders, "lease_until = NULL, claimed_by = NULL,"); err != nil {
-		return fmt.Errorf("release claims: %w", err)
-	}
-	return nil
-}
-
-// Forgive takes claims off the orders' counts of unrecorded ones, whose answers
-// came and could not be written for no fault of theirs. Their leases go on.
-func (s *Store) Forgive(ctx context.Context, orders []order.Order) error {
-	if err := s.unclaim(ctx, orders, ""); err != nil {
-		return fmt.Errorf("forgive claims: %w", err)
-	}
-	return nil
-}
-
-// unclaim takes the claims that are still ours off their orders' counts, and sets
-// what else is given.
-func (s *Store) unclaim(ctx context.Context, orders []order.Order, set string) error {
-	ids, claims := make([]int64, len(orders)), make([]int64, len(orders))
-	for i, o := range orders {
-		ids[i], claims[i] = o.ID, o.ClaimNo
-	}
-	_, err := s.pool.Exec(ctx, `
-		UPDATE orders AS o
-		SET `+set+` unrecorded_claims = greatest(0, o.unrecorded_claims - 1)
-		FROM unnest($1::bigint[], $2::bigint[]) AS r(id, claim_no)
-		WHERE o.id = r.id AND o.claim_no = r.claim_no`, ids, claims)
-	return err
-}
-
 func (s *Store) readOrders(ctx context.Context, sql string, args pgx.StrictNamedArgs) ([]order.Order, error) {
 	rows, err := s.pool.Query(ctx, sql, args)
 	if err != nil {
@@ -210,16 +230,14 @@ func (c Claim) newest() int {
 
 // page is the text of a page and its arguments.
 func (c Claim) page() (string, pgx.StrictNamedArgs) {
-	paused := c.PausedMIDs
-	if paused == nil {
-		paused = []string{} // null would make "not any of them" unknown
-	}
 	args := pgx.StrictNamedArgs{
 		"app":          c.App,
 		"mids":         c.MIDs,
 		"except":       c.ExceptMIDs,
-		"paused":       paused,
+		"paused":       nonNil(c.PausedMIDs),
 		"asked_before": c.AskedBefore,
+		"except_ids":   nonNil(c.ExceptIDs),
+		"suspects":     c.Suspects,
 		"after_id":     c.After.ID,
 		"limit":        c.Limit,
 	}
@@ -243,4 +261,12 @@ func (c Claim) before(a, b order.Order) int {
 		}
 	}
 	return cmp.Compare(a.ID, b.ID)
+}
+
+// nonNil replaces a nil list, which would be null and make "not any of them" unknown.
+func nonNil[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
 }

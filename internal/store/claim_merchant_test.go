@@ -57,11 +57,8 @@ func TestClaimOfSomeMerchants(t *testing.T) {
 			for _, mid := range tt.paused {
 				d.exec(t, `INSERT INTO gateway_controls (scope, key, set_by) VALUES ('mid', $1, 'an operator')`, mid)
 			}
-			tt.claim.Worker, tt.claim.Lease, tt.claim.Limit = "test", time.Minute, 5
-			got, err := d.Claim(t.Context(), tt.claim)
-			if err != nil {
-				t.Fatal(err)
-			}
+			tt.claim.Limit = 5
+			got := d.claimWith(t, tt.claim)
 			if diff := cmp.Diff(tt.want, slices.Clip(ids(got))); diff != "" && len(tt.want)+len(got) > 0 {
 				t.Errorf("claimed (-want +got):\n%s", diff)
 			}
@@ -75,20 +72,14 @@ func TestClaimKeepsMerchantsToTheirMost(t *testing.T) {
 	d := open(t)
 	d.insert(t, 100)
 	d.exec(t, `UPDATE orders SET mid = CASE WHEN id <= 60 OR id > 90 THEN $1 ELSE $2 END`, merchant(1), merchant(2))
-	claim := store.Claim{Worker: "test", Lease: time.Minute, Limit: 32, MerchantMost: 24, Held: map[string]int{merchant(1): 4, merchant(3): 30}, Lanes: true}
-	first, err := d.Claim(t.Context(), claim)
-	if err != nil {
-		t.Fatal(err)
-	}
+	claim := store.Claim{Limit: 32, MaxPerMerchant: 24, InHand: map[string]int{merchant(1): 4, merchant(3): 30}, Lanes: true}
+	first := d.claimWith(t, claim)
 	young := slices.DeleteFunc(slices.Clone(first), func(o order.Order) bool { return o.ID <= 90 })
 	if got := byMerchant(first); got[merchant(1)] != 20 || len(young) < 4 {
 		t.Errorf("took %v, %d of them new; want 20 of the merchant that has 4 of 24, at least 4 of them new", got, len(young))
 	}
-	claim.Held, claim.PausedMIDs = nil, []string{merchant(1)}
-	second, err := d.Claim(t.Context(), claim)
-	if err != nil {
-		t.Fatal(err)
-	}
+	claim.InHand, claim.PausedMIDs = nil, []string{merchant(1)}
+	second := d.claimWith(t, claim)
 	if got := byMerchant(second); len(got) != 1 || got[merchant(2)] != 24 {
 		t.Errorf("took %v, want 24 of the other merchant", got)
 	}

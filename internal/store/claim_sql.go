@@ -12,6 +12,8 @@ const isFree = `CASE WHEN (o.lease_until IS NULL OR o.lease_until <= now())
 	AND coalesce(o.mid <> ALL (@except), true)
 	AND o.mid <> ALL (@paused)
 	AND o.mid <> ALL (ARRAY(SELECT key FROM control WHERE scope = 'mid' AND in_force))
+	AND o.id <> ALL (@except_ids)
+	AND (o.unrecorded_claims < 2 OR @suspects)
 	AND (@asked_before::timestamptz IS NULL OR o.last_queried_at IS NULL OR o.last_queried_at < @asked_before)
 	THEN true ELSE false END`
 
@@ -195,9 +197,11 @@ const claimTake = `,
 claimable AS (
     SELECT p.spot
     FROM (SELECT mid, spot, row_number() OVER (PARTITION BY mid ORDER BY place, id) AS nth FROM page) AS p
-    LEFT JOIN unnest(@held_mids::text[], @held::int[]) AS h(mid, n) ON h.mid = p.mid
+    LEFT JOIN unnest(@hand_mids::text[], @hand::int[]) AS h(mid, n) ON h.mid = p.mid
+    LEFT JOIN unnest(@cap_mids::text[], @caps::int[]) AS cap(mid, n) ON cap.mid = p.mid
     WHERE (p.nth = 1 OR p.mid NOT IN (SELECT key FROM control WHERE scope = 'mid' AND half_open))
-      AND (@merchant_most = 0 OR p.nth + coalesce(h.n, 0) <= @merchant_most)
+      AND (@max_per_merchant = 0 OR p.nth + coalesce(h.n, 0) <= @max_per_merchant)
+      AND (cap.n IS NULL OR p.nth + coalesce(h.n, 0) <= cap.n)
 ),
 claimed AS (
     UPDATE orders AS o

@@ -68,12 +68,12 @@ func TestClaimByManyTakesEachOrderOnce(t *testing.T) {
 					return
 				}
 				mu.Lock()
-				for _, o := range page {
+				for _, o := range page.Orders {
 					taken[o.ID]++
 				}
 				done := len(taken) == orders
 				mu.Unlock()
-				if done || (len(page) == 0 && done) {
+				if done {
 					return
 				}
 			}
@@ -98,12 +98,7 @@ func TestClaimLeavesOutPausedMerchantsAndOrdersAskedBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.exec(t, `UPDATE orders SET last_queried_at = $1 WHERE id = 2`, start)
-	got, err := d.Claim(t.Context(), store.Claim{
-		Worker: "test", Lease: time.Minute, Limit: 10, PausedMIDs: []string{"898340149000099"}, AskedBefore: &start,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	got := d.claimWith(t, store.Claim{Limit: 10, PausedMIDs: []string{"898340149000099"}, AskedBefore: &start})
 	if diff := cmp.Diff([]int64{3}, ids(got)); diff != "" {
 		t.Errorf("claimed (-want +got):\n%s", diff)
 	}
@@ -277,10 +272,7 @@ func TestClaimLeavesRoomForNewOrders(t *testing.T) {
 	d := open(t)
 	d.insert(t, 1000)
 	d.exec(t, `UPDATE orders SET next_query_at = now() WHERE id > 990`)
-	first, err := d.Claim(t.Context(), store.Claim{Worker: "test", Lease: time.Minute, Limit: 64, Lanes: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	first := d.claimWith(t, store.Claim{Limit: 64, Lanes: true})
 	young := 0
 	for _, o := range first {
 		if o.ID > 990 {
@@ -305,18 +297,26 @@ func TestClaimCountsWhatWasNotRecorded(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	d.insert(t, 1)
+	suspect := func() order.Order {
+		t.Helper()
+		orders := d.claimWith(t, store.Claim{Limit: 1, Suspects: true})
+		if len(orders) != 1 {
+			t.Fatalf("claimed %d orders, want 1", len(orders))
+		}
+		return orders[0]
+	}
 	for want := 1; want <= 3; want++ {
-		o := d.claimOne(t)
+		o := suspect()
 		if o.UnrecordedClaims != want {
 			t.Errorf("claim %d: %d unrecorded", want, o.UnrecordedClaims)
 		}
 		d.exec(t, `UPDATE orders SET lease_until = now() - interval '1 second'`)
 	}
-	o := d.claimOne(t)
+	o := suspect()
 	if err := d.Release(t.Context(), []order.Order{o}); err != nil {
 		t.Fatal(err)
 	}
-	o = d.claimOne(t)
+	o = suspect()
 	if o.UnrecordedClaims != 4 {
 		t.Errorf("a claim that was given back counts: %d", o.UnrecordedClaims)
 	}
@@ -333,9 +333,9 @@ func TestClaimStaysWithinThePage(t *testing.T) {
 	d.insert(t, 1000)
 	d.exec(t, "CREATE TABLE was AS SELECT id, ctid AS place FROM orders")
 	worker := "payments-7d9f8b6c5d-x2x4v/1/0123456789abcdef"
-	orders, err := d.Claim(t.Context(), store.Claim{Worker: worker, Lease: time.Minute, Limit: 1000})
-	if err != nil || len(orders) != 1000 {
-		t.Fatal(len(orders), err)
+	page, err := d.Claim(t.Context(), store.Claim{Worker: worker, Lease: time.Minute, Limit: 1000})
+	if err != nil || len(page.Orders) != 1000 {
+		t.Fatal(len(page.Orders), err)
 	}
 	moved := scan[int](t, d, `SELECT count(*) FROM orders JOIN was USING (id)
 		WHERE (orders.ctid::text::point)[0] <> (was.place::text::point)[0]`)

@@ -83,43 +83,6 @@ func (s *Store) controls(ctx context.Context, where string, args ...any) ([]Cont
 	return list, nil
 }
 
-// Trip pauses on behalf of the breaker, for pause from now. A pause by hand that
-// is in force stays as it is.
-func (s *Store) Trip(ctx context.Context, scope Scope, key, reason string, pause time.Duration) error {
-	_, err := s.pool.Exec(ctx, `
-		INSERT INTO gateway_controls AS c (scope, key, paused_until, reason, set_by)
-		VALUES ($1, $2, now() + $3::interval, $4, 'breaker')
-		ON CONFLICT (scope, key) DO UPDATE
-		SET paused_until = excluded.paused_until, reason = excluded.reason, set_by = 'breaker', set_at = now(), probe_until = NULL
-		WHERE c.set_by = 'breaker' OR c.paused_until <= now()`, scope, key, pause, safe(reason))
-	if err != nil {
-		return fmt.Errorf("pause %s %s: %w", scope, key, err)
-	}
-	return nil
-}
-
-// Heal ends a pause of the breaker whose probe came back well. Another pause,
-// made by hand or meanwhile by the breaker, stays.
-func (s *Store) Heal(ctx context.Context, scope Scope, key string) error {
-	_, err := s.pool.Exec(ctx, `
-		DELETE FROM gateway_controls
-		WHERE scope = $1 AND key = $2 AND set_by = 'breaker' AND paused_until <= now()`, scope, key)
-	if err != nil {
-		return fmt.Errorf("resume %s %s: %w", scope, key, err)
-	}
-	return nil
-}
-
-// EndProbe lets another question be the probe: this one taught nothing.
-func (s *Store) EndProbe(ctx context.Context, scope Scope, key string) error {
-	_, err := s.pool.Exec(ctx, `
-		UPDATE gateway_controls SET probe_until = NULL WHERE scope = $1 AND key = $2 AND set_by = 'breaker'`, scope, key)
-	if err != nil {
-		return fmt.Errorf("end the probe of %s %s: %w", scope, key, err)
-	}
-	return nil
-}
-
 // Pause pauses by hand, over whatever pause there is. A nil until lasts until
 // [Store.Resume].
 func (s *Store) Pause(ctx context.Context, c Control) error {

@@ -18,11 +18,7 @@ const (
 
 func (d database) claimAs(t *testing.T, limit int, rate float64) []order.Order {
 	t.Helper()
-	orders, err := d.Claim(t.Context(), store.Claim{App: app, Rate: rate, Worker: "test", Lease: time.Minute, Limit: limit})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return orders
+	return d.claimWith(t, store.Claim{App: app, Rate: rate, Limit: limit})
 }
 
 func must(t *testing.T, err error) {
@@ -50,9 +46,8 @@ func TestPausedAppIsNotClaimedFor(t *testing.T) {
 	if err != nil || standing.Blocked == nil || standing.Blocked.SetBy != store.Breaker || standing.Blocked.Reason != "the gateway failed" {
 		t.Errorf("standing %+v, %v", standing, err)
 	}
-	other, err := d.Claim(t.Context(), store.Claim{App: "another-app", Worker: "test", Lease: time.Minute, Limit: 1})
-	if err != nil || len(other) != 1 {
-		t.Errorf("another app claimed %v, %v; want one order", ids(other), err)
+	if other := d.claimWith(t, store.Claim{App: "another-app", Limit: 1}); len(other) != 1 {
+		t.Errorf("another app claimed %v; want one order", ids(other))
 	}
 }
 
@@ -74,7 +69,7 @@ func TestOneProbeForAllInstances(t *testing.T) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			probes = append(probes, got...)
+			probes = append(probes, got.Orders...)
 		})
 	}
 	wg.Wait()

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,51 +13,101 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// ErrUnwritable marks an outcome whose values the table refuses.
+// ErrUnwritable marks an outcome whose values the table refuses. Record no longer returns it.
 var ErrUnwritable = errors.New("the answer has a value that cannot be written")
 
-// Record writes a group of outcomes and returns what became of each, in the same
-// order: as decided, [Superseded] where the order had changed since its claim, or
-// [Review] where that change contradicts the answer.
+// RecordState tells what became of one outcome of a group.
+type RecordState int
+
+// The states.
+const (
+	Written RecordState = iota
+	// Locked: another session holds the row. The outcome can be written later.
+	Locked
+	// Refused: the database refused the write of this row alone, for example by a trigger that raises.
+	// Recorded.Err says why.
+	Refused
+	// Dropped: a trigger returned NULL. The write vanished although its guard holds.
+	Dropped
+)
+
+// Recorded is an outcome and what became of it.
+type Recorded struct {
+	Outcome order.Outcome // as written, if it is
+	State   RecordState
+	Err     error // why it was refused
+}
+
+// Record writes a group of outcomes and returns what became of each, in the same order. A written
+// outcome is as decided, or [order.Superseded] where the order had changed since its claim, or the
+// review [order.ReviewConflict] where that change contradicts the answer.
 //
-// Those that hold, as a rule all, are one statement: one round trip and one commit
-// for orders, ledger and events together. Those that do not are another transaction.
-// With an error nothing is written of the former, or of the latter. Outcomes whose
-// rows somebody else holds locked come back as Locked, to be written later, and
-// nobody waits for them. Writing a group again is safe: an outcome whose row is in
-// the ledger already is left out.
-func (s *Store) Record(ctx context.Context, group []order.Outcome) ([]order.Outcome, error) {
-	written := slices.Clone(group)
-	for i := range written {
-		written[i].Locked = false
-	}
-	held, err := s.recordHeld(ctx, written)
-	if err != nil {
-		return nil, wrapRecord(err)
-	}
-	var late []*order.Outcome
-	for i := range written {
-		if !held[claimOf(&written[i])] {
-			late = append(late, &written[i])
-		}
-	}
-	if len(late) == 0 {
+// A group is usually one statement: one commit for orders, ledger and events. If the database
+// refuses the group because of one of its rows, each outcome is written alone. One whose values are
+// refused becomes the review [order.ReviewUnwritable]. Nobody waits for rows that others hold
+// locked.
+//
+// An error means trouble that is not one row's, such as missing rights or a lost connection
+// ([FailureReason]). Then parts of the group may be written. Writing a group again is safe: an
+// outcome whose row is in the ledger already is left out.
+func (s *Store) Record(ctx context.Context, group []order.Outcome) ([]Recorded, error) {
+	written, err := s.recordTogether(ctx, group)
+	switch {
+	case err == nil:
 		return written, nil
+	case !isOfOneRow(err):
+		return nil, fmt.Errorf("record answers: %w", err)
+	case len(group) == 1:
+		alone, err := s.recordRefused(ctx, group[0], err)
+		if err != nil {
+			return nil, fmt.Errorf("record answers: %w", err)
+		}
+		return []Recorded{alone}, nil
 	}
-	// A process that is stopped in the middle must not keep the rows to itself.
-	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'"}
-	err = pgx.BeginTxFunc(ctx, s.pool, begin, func(tx pgx.Tx) error { return supersede(ctx, tx, late) })
-	if err != nil {
-		return nil, wrapRecord(err)
+	written = make([]Recorded, 0, len(group))
+	for i := range group {
+		alone, err := s.Record(ctx, group[i:i+1])
+		if err != nil {
+			return nil, err
+		}
+		written = append(written, alone...)
 	}
 	return written, nil
 }
 
-func wrapRecord(err error) error {
-	if isUnwritable(err) {
-		return fmt.Errorf("record answers: %w: %w", ErrUnwritable, err)
+// recordRefused handles an outcome whose own write was refused.
+func (s *Store) recordRefused(ctx context.Context, o order.Outcome, cause error) (Recorded, error) {
+	switch {
+	case isLockTimeout(cause):
+		return Recorded{Outcome: o, State: Locked, Err: cause}, nil
+	case isValueError(cause):
+		return s.recordUnwritable(ctx, o, cause)
 	}
-	return fmt.Errorf("record answers: %w", err)
+	return Recorded{Outcome: o, State: Refused, Err: cause}, nil
+}
+
+// recordTogether writes a group, all or nothing of what matches, and all or nothing of the rest.
+func (s *Store) recordTogether(ctx context.Context, group []order.Outcome) ([]Recorded, error) {
+	matching, err := s.recordMatching(ctx, group)
+	if err != nil {
+		return nil, err
+	}
+	written := make([]Recorded, len(group))
+	var stale []*Recorded
+	for i := range group {
+		written[i].Outcome = group[i]
+		written[i].Outcome.Locked = false
+		if !matching[claimOf(&group[i])] {
+			stale = append(stale, &written[i])
+		}
+	}
+	if len(stale) == 0 {
+		return written, nil
+	}
+	// A process that is stopped in the middle must not keep the rows to itself.
+	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'"}
+	err = pgx.BeginTxFunc(ctx, s.pool, begin, func(tx pgx.Tx) error { return supersede(ctx, tx, stale) })
+	return written, err
 }
 
 // claimKey names one claim. An order can stand twice in a group, under an old
@@ -67,8 +116,8 @@ type claimKey struct{ ID, ClaimNo int64 }
 
 func claimOf(o *order.Outcome) claimKey { return claimKey{o.Order.ID, o.Order.ClaimNo} }
 
-// recordHeld writes what holds and returns the claims that did.
-func (s *Store) recordHeld(ctx context.Context, group []order.Outcome) (map[claimKey]bool, error) {
+// recordMatching writes the outcomes whose guard holds and returns their claims.
+func (s *Store) recordMatching(ctx context.Context, group []order.Outcome) (map[claimKey]bool, error) {
 	p := s.params.Get().(*params)
 	defer s.params.Put(p)
 	p.reset()
@@ -83,11 +132,11 @@ func (s *Store) recordHeld(ctx context.Context, group []order.Outcome) (map[clai
 	if err != nil {
 		return nil, err
 	}
-	held := make(map[claimKey]bool, len(claims))
+	matching := make(map[claimKey]bool, len(claims))
 	for _, c := range claims {
-		held[c] = true
+		matching[c] = true
 	}
-	return held, nil
+	return matching, nil
 }
 
 // withEvents are those of a group that have an event: in a backlog of paid orders, all.
@@ -112,10 +161,10 @@ func insertQuestions() string {
 	return "INSERT INTO order_queries (" + strings.Join(list, ", ") + ")\n    SELECT q.* FROM "
 }
 
-// recordHeldSQL writes orders, and the ledger and the events of those that held, and
+// recordMatchingSQL writes orders, and the ledger and the events of those that held, and
 // tells whoever listens. Each CASE hides a condition from the planner, which would take
 // it to leave a single row, and then compare each of a group with each.
-func recordHeldSQL() string {
+func recordMatchingSQL() string {
 	outcomes, questions := len(outcomeColumns()), len(questionColumns())
 	return `WITH r AS (
     SELECT * FROM ` + unnest("r", outcomeColumns(), 0) + `
@@ -169,48 +218,4 @@ WHERE o.id = r.id
                 AND o.id IN (SELECT id FROM free)
       THEN true ELSE false END
 RETURNING r.id, r.claim_no`
-}
-
-// RecordUnwritable writes an outcome whose values were refused: nothing of the
-// answer but its evidence, and a review. Why it was refused goes into the note.
-func (s *Store) RecordUnwritable(ctx context.Context, o order.Outcome, cause error) (order.Outcome, error) {
-	o = unwritable(o, cause)
-	written, err := s.Record(ctx, []order.Outcome{o})
-	if errors.Is(err, ErrUnwritable) {
-		written, err = s.Record(ctx, []order.Outcome{asText(o)})
-	}
-	if err != nil {
-		return o, err
-	}
-	return written[0], nil
-}
-
-func unwritable(o order.Outcome, cause error) order.Outcome {
-	o.Booking = order.Booking{}
-	o.Decision, o.Reason, o.ReviewReason = order.Review, order.ReviewUnwritable, order.ReviewUnwritable
-	o.Status, o.NextQueryAt, o.LastError = o.Order.Status, nil, ""
-	o.ReviewNote = fmt.Sprintf("The gateway answered %s, but the answer cannot be written: %s. "+
-		"Nothing was booked. The answer is in the ledger (order_queries); settle the order by hand.",
-		orNone(o.Question.TradeStatus), plain(cause))
-	o.Event = ""
-	if o.Order.ReviewReason != order.ReviewUnwritable {
-		o.Event = order.EventReview
-	}
-	return o
-}
-
-// asText keeps the answer as a JSON string, in case that the document itself is
-// what was refused.
-func asText(o order.Outcome) order.Outcome {
-	if text, err := json.Marshal(string(o.Question.Response)); err == nil && o.Question.Response != nil {
-		o.Question.Response = text
-	}
-	return o
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return "without a status"
-	}
-	return s
 }

@@ -3,7 +3,6 @@ package store_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -220,9 +219,9 @@ func TestRecordReviews(t *testing.T) {
 	d.insert(t, 1)
 	d.exec(t, `UPDATE orders SET review_reason = 'amount_missing', review_note = 'a note'`)
 	claim := func() order.Order {
-		orders, err := d.Claim(t.Context(), store.Claim{Worker: "test", Lease: time.Minute, Limit: 1, Selection: &store.Selection{OnlyReview: true}})
-		if err != nil || len(orders) != 1 {
-			t.Fatalf("claimed %v, %v", orders, err)
+		orders := d.claimWith(t, store.Claim{Limit: 1, Selection: &store.Selection{OnlyReview: true}})
+		if len(orders) != 1 {
+			t.Fatalf("claimed %v", orders)
 		}
 		return orders[0]
 	}
@@ -248,7 +247,7 @@ func TestRecordReviews(t *testing.T) {
 	}
 }
 
-func TestRecordRefusesAGroupWithAValueThatCannotBeWritten(t *testing.T) {
+func TestRecordReviewsAValueThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*order.Outcome){
 		"a NUL character":  func(o *order.Outcome) { o.Booking.BankInfo = new("a\x00b") },
@@ -262,17 +261,9 @@ func TestRecordRefusesAGroupWithAValueThatCannotBeWritten(t *testing.T) {
 			orders := d.claim(t, 2)
 			good, bad := settled(orders[0]), settled(orders[1])
 			spoil(&bad)
-			_, err := d.Record(t.Context(), []order.Outcome{good, bad})
-			if !errors.Is(err, store.ErrUnwritable) || store.IsTransient(err) {
-				t.Fatalf("error %v, want ErrUnwritable", err)
-			}
-			if n := scan[int](t, d, `SELECT count(*) FROM order_queries`); n != 0 {
-				t.Fatalf("%d ledger rows of a refused group", n)
-			}
-			d.record(t, good)
-			written, err := d.RecordUnwritable(t.Context(), bad, err)
-			if err != nil || written.Decision != order.Review {
-				t.Fatalf("RecordUnwritable = %s, %v", written.Decision, err)
+			written := d.record(t, good, bad)
+			if written[0].Decision != order.Settled || written[1].Decision != order.Review {
+				t.Fatalf("decisions %s, %s; want settled, review", written[0].Decision, written[1].Decision)
 			}
 			if got := scan[string](t, d, `SELECT concat_ws(' ', status, review_reason, total_amount) FROM orders WHERE id = 2`); got != "UNKNOWN unwritable" {
 				t.Errorf("row %q", got)
@@ -318,7 +309,7 @@ func TestRecordOfStaleAndFreshClaimsByManyWriters(t *testing.T) {
 			group = append(group, settled(o))
 		}
 		groups = append(groups, group)
-		d.exec(t, `UPDATE orders SET lease_until = now() - interval '1 second'`)
+		d.exec(t, `UPDATE orders SET lease_until = now() - interval '1 second', unrecorded_claims = 0`)
 	}
 	var wg sync.WaitGroup
 	for _, group := range groups {
@@ -331,8 +322,8 @@ func TestRecordOfStaleAndFreshClaimsByManyWriters(t *testing.T) {
 				}
 				group = nil // but for what another writer holds at the moment
 				for _, out := range written {
-					if out.Locked {
-						group = append(group, out)
+					if out.State == store.Locked {
+						group = append(group, out.Outcome)
 					}
 				}
 			}
@@ -355,15 +346,15 @@ func TestRecordDoesNotWaitForALockedRow(t *testing.T) {
 	orders := d.claim(t, 2)
 	d.exec(t, `BEGIN`)
 	d.exec(t, `UPDATE orders SET status = 'TRADE_CLOSED' WHERE id = 1`)
-	written := d.record(t, settled(orders[0]), settled(orders[1]))
-	if !written[0].Locked || written[1].Locked || written[1].Decision != order.Settled {
+	written := d.recordAll(t, settled(orders[0]), settled(orders[1]))
+	if written[0].State != store.Locked || written[1].State != store.Written || written[1].Outcome.Decision != order.Settled {
 		t.Errorf("written %+v", written)
 	}
 	d.exec(t, `ROLLBACK`)
 	if n := scan[int](t, d, `SELECT count(*) FROM order_queries`); n != 1 {
 		t.Errorf("%d ledger rows, want 1", n)
 	}
-	if again := d.record(t, written[0]); again[0].Locked || again[0].Decision != order.Settled {
+	if again := d.record(t, written[0].Outcome); again[0].Decision != order.Settled {
 		t.Errorf("written again %+v", again)
 	}
 }
@@ -375,10 +366,7 @@ func TestRecordLeavesAReviewThatWasLifted(t *testing.T) {
 	d := open(t)
 	d.insert(t, 1)
 	d.exec(t, `UPDATE orders SET review_reason = 'bad_request', next_query_at = NULL`)
-	orders, err := d.Claim(t.Context(), store.Claim{Worker: "test", Lease: time.Minute, Limit: 1, Selection: &store.Selection{OnlyReview: true}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	orders := d.claimWith(t, store.Claim{Limit: 1, Selection: &store.Selection{OnlyReview: true}})
 	d.exec(t, `UPDATE orders SET review_reason = NULL, next_query_at = now()`)
 	out := deferred(orders[0])
 	out.NextQueryAt = nil

@@ -64,7 +64,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database pool: %w", err)
 	}
-	return &Store{pool: pool, recordSQL: recordHeldSQL(), params: sync.Pool{New: func() any { return new(params) }}}, nil
+	return &Store{pool: pool, recordSQL: recordMatchingSQL(), params: sync.Pool{New: func() any { return new(params) }}}, nil
 }
 
 // CheckURL says what is wrong with a database URL, without connecting.
@@ -126,13 +126,3 @@ func IsOutOfRoom(err error) bool {
 	var pgErr *pgconn.PgError
 	return errors.As(err, &pgErr) && class(pgErr) == "53"
 }
-
-// isUnwritable reports whether the values themselves were refused: data
-// exceptions (a NUL character, a number out of range) and constraints.
-func isUnwritable(err error) bool {
-	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && (class(pgErr) == "22" || class(pgErr) == "23")
-}
-
-// class is the first two characters of an error's SQLSTATE.
-func class(err *pgconn.PgError) string { return err.Code[:min(2, len(err.Code))] }

@@ -108,11 +108,18 @@ func (d database) insert(t testing.TB, n int) {
 
 func (d database) claim(t *testing.T, limit int) []order.Order {
 	t.Helper()
-	orders, err := d.Claim(t.Context(), store.Claim{Worker: "test", Lease: time.Minute, Limit: limit})
+	return d.claimWith(t, store.Claim{Limit: limit})
+}
+
+// claimWith claims for a minute.
+func (d database) claimWith(t *testing.T, c store.Claim) []order.Order {
+	t.Helper()
+	c.Worker, c.Lease = "test", time.Minute
+	page, err := d.Claim(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return orders
+	return page.Orders
 }
 
 func (d database) claimOne(t *testing.T) order.Order {
@@ -126,11 +133,24 @@ func (d database) claimOne(t *testing.T) order.Order {
 
 func (d database) record(t *testing.T, group ...order.Outcome) []order.Outcome {
 	t.Helper()
-	written, err := d.Record(t.Context(), group)
+	var written []order.Outcome
+	for _, r := range d.recordAll(t, group...) {
+		if r.State != store.Written {
+			t.Fatalf("order %d: state %d, %v", r.Outcome.Order.ID, r.State, r.Err)
+		}
+		written = append(written, r.Outcome)
+	}
+	return written
+}
+
+// recordAll is record where not every outcome need be written.
+func (d database) recordAll(t *testing.T, group ...order.Outcome) []store.Recorded {
+	t.Helper()
+	recorded, err := d.Record(t.Context(), group)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return written
+	return recorded
 }
 
 // settled is an answer that pays the order.

@@ -25,27 +25,31 @@ type current struct {
 
 // supersede turns outcomes that came too late into what is written instead, and
 // writes it; those that had been written before are left out.
-func supersede(ctx context.Context, tx pgx.Tx, late []*order.Outcome) error {
-	rows, err := readCurrent(ctx, tx, late)
+func supersede(ctx context.Context, tx pgx.Tx, stale []*Recorded) error {
+	rows, err := readCurrent(ctx, tx, stale)
 	if err != nil {
 		return err
 	}
 	var fresh []order.Outcome
 	reasons := make(map[int64]string) // of orders that this group has set
-	for _, o := range late {
+	for _, r := range stale {
+		o := &r.Outcome
 		row, found := rows[claimOf(o)]
 		switch {
 		case found && row.Recorded:
 			continue
 		case found && row.Holds:
-			o.Locked = true // it was, a moment ago
+			r.State = Locked // it was, a moment ago
 			continue
 		case !found:
 			locked, recorded, err := unseen(ctx, tx, claimOf(o))
 			if err != nil {
 				return err
 			}
-			if o.Locked = locked; locked || recorded {
+			if locked {
+				r.State = Locked
+			}
+			if locked || recorded {
 				continue
 			}
 		}
@@ -64,10 +68,11 @@ func supersede(ctx context.Context, tx pgx.Tx, late []*order.Outcome) error {
 	return insertEvidence(ctx, tx, fresh)
 }
 
-func readCurrent(ctx context.Context, tx pgx.Tx, late []*order.Outcome) (map[claimKey]current, error) {
-	ids, claims := make([]int64, len(late)), make([]int64, len(late))
-	statuses, reviews := make([]string, len(late)), make([]*string, len(late))
-	for i, o := range late {
+func readCurrent(ctx context.Context, tx pgx.Tx, stale []*Recorded) (map[claimKey]current, error) {
+	ids, claims := make([]int64, len(stale)), make([]int64, len(stale))
+	statuses, reviews := make([]string, len(stale)), make([]*string, len(stale))
+	for i, r := range stale {
+		o := &r.Outcome
 		ids[i], claims[i] = o.Order.ID, o.Order.ClaimNo
 		statuses[i], reviews[i] = string(o.Order.Status), nullText(o.Order.ReviewReason)
 	}

@@ -8,22 +8,28 @@ import (
 // fewMerchants are so few that a claim may look at each: a hundred take some milliseconds.
 const fewMerchants = 100
 
-// Crowd is what a claimer has to know of the merchants whose orders are queued.
-type Crowd struct {
+// Crowd is [MerchantStats] under its old name.
+type Crowd = MerchantStats
+
+// MerchantStats tells a claimer about the merchants whose orders are queued.
+type MerchantStats struct {
 	Merchants int      // how many have open orders, due or not; counted no further than needed
 	Paused    []string // merchants that may not be asked for now
 }
 
-// Crowd reads it, stepping from merchant to merchant through their index.
-func (s *Store) Crowd(ctx context.Context) (Crowd, error) {
-	var c Crowd
+// Crowd is [Store.MerchantStats] under its old name.
+func (s *Store) Crowd(ctx context.Context) (MerchantStats, error) { return s.MerchantStats(ctx) }
+
+// MerchantStats steps from merchant to merchant through their index.
+func (s *Store) MerchantStats(ctx context.Context) (MerchantStats, error) {
+	var c MerchantStats
 	err := s.pool.QueryRow(ctx, `
 		WITH RECURSIVE `+walk+`
 		SELECT (SELECT count(mid) FROM (SELECT mid FROM walk LIMIT $1) AS head),
 		       ARRAY(SELECT c.key FROM gateway_controls AS c WHERE c.scope = 'mid' AND `+inForce+`)`,
 		fewMerchants+1).Scan(&c.Merchants, &c.Paused)
 	if err != nil {
-		return Crowd{}, fmt.Errorf("read who is queued: %w", err)
+		return MerchantStats{}, fmt.Errorf("read who is queued: %w", err)
 	}
 	return c, nil
 }

@@ -1,0 +1,70 @@
+package store
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// FailureReason tells why a write failed, in the words of the metric
+// reconciler_write_failures_total: rights, read_only, room, connection, locked, refused. It is ""
+// without an error.
+func FailureReason(err error) string {
+	var pgErr *pgconn.PgError
+	switch {
+	case err == nil:
+		return ""
+	case !errors.As(err, &pgErr) || errors.As(err, new(*pgconn.ConnectError)):
+		return "connection"
+	}
+	switch {
+	case pgErr.Code == "25006":
+		return "read_only"
+	case pgErr.Code == "53300":
+		return "connection" // too many of them
+	case pgErr.Code == "58030": // input/output error of a disk
+		return "room"
+	case pgErr.Code == "55P03":
+		return "locked"
+	}
+	switch class(pgErr) {
+	case "40": // deadlock, serialization
+		return "locked"
+	case "42":
+		return "rights"
+	case "53":
+		return "room"
+	case "08", "57", "58":
+		return "connection"
+	}
+	return "refused"
+}
+
+// isOfOneRow reports whether a row of the statement caused the error, by its values, by a trigger or
+// by a constraint. Triggers may raise any code, so every class counts that is not about the session,
+// the server or the schema.
+func isOfOneRow(err error) bool {
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) || errors.As(err, new(*pgconn.ConnectError)) || pgErr.Code == "" {
+		return false
+	}
+	about := []string{"08", "0A", "25", "26", "28", "3D", "3F", "40", "42", "53", "57", "58", "F0"}
+	return !slices.Contains(about, class(pgErr))
+}
+
+// isLockTimeout reports whether the statement gave up waiting for a lock.
+func isLockTimeout(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && pgErr.Code == "55P03"
+}
+
+// isValueError reports whether the values were refused: data exceptions, such as a NUL character or a
+// number out of range, and constraints.
+func isValueError(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && (class(pgErr) == "22" || class(pgErr) == "23")
+}
+
+// class is the first two characters of an error's SQLSTATE.
+func class(err *pgconn.PgError) string { return err.Code[:min(2, len(err.Code))] }

@@ -1,0 +1,69 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"reconciler/internal/order"
+)
+
+// Release gives claims back that were not used: the orders are due as before, and the claims do not
+// count toward poison. A claim that has been overtaken is left alone. Rows that others hold locked
+// are left to the end of their lease: giving back waits for nobody.
+func (s *Store) Release(ctx context.Context, orders []order.Order) error {
+	if err := s.unclaim(ctx, orders, "lease_until = NULL, claimed_by = NULL,"); err != nil {
+		return fmt.Errorf("release claims: %w", err)
+	}
+	return nil
+}
+
+// UncountClaims takes claims off the count toward poison: their answers came and could not be
+// written, through no fault of the orders. Their leases go on. Locked rows are left as they are.
+func (s *Store) UncountClaims(ctx context.Context, orders []order.Order) error {
+	if err := s.unclaim(ctx, orders, ""); err != nil {
+		return fmt.Errorf("uncount claims: %w", err)
+	}
+	return nil
+}
+
+// Forgive is [Store.UncountClaims] under its old name.
+func (s *Store) Forgive(ctx context.Context, orders []order.Order) error {
+	return s.UncountClaims(ctx, orders)
+}
+
+// unclaim takes the claims that are still ours off their orders' counts, and sets
+// what else is given.
+func (s *Store) unclaim(ctx context.Context, orders []order.Order, set string) error {
+	ids, claims := make([]int64, len(orders)), make([]int64, len(orders))
+	for i, o := range orders {
+		ids[i], claims[i] = o.ID, o.ClaimNo
+	}
+	_, err := s.pool.Exec(ctx, `
+		WITH free AS MATERIALIZED (
+		    SELECT o.id FROM orders AS o WHERE o.id = ANY ($1::bigint[]) FOR UPDATE SKIP LOCKED
+		)
+		UPDATE orders AS o
+		SET `+set+` unrecorded_claims = greatest(0, o.unrecorded_claims - 1)
+		FROM unnest($1::bigint[], $2::bigint[]) AS r(id, claim_no)
+		WHERE o.id = r.id AND o.claim_no = r.claim_no AND o.id IN (SELECT id FROM free)`, ids, claims)
+	return err
+}
+
+// ReleaseStray gives back the claims in a worker's name that are not in its hands, such as those of
+// a claim whose reply was lost, and returns how many. They do not count toward poison. No claim of
+// the worker may be under way meanwhile.
+func (s *Store) ReleaseStray(ctx context.Context, worker string, inHand []int64) (int, error) {
+	tag, err := s.pool.Exec(ctx, `
+		WITH stray AS MATERIALIZED (
+		    SELECT o.id FROM orders AS o
+		    WHERE `+isQueued+` AND o.claimed_by = $1 AND o.lease_until IS NOT NULL AND o.id <> ALL ($2::bigint[])
+		    FOR UPDATE SKIP LOCKED
+		)
+		UPDATE orders AS o
+		SET lease_until = NULL, claimed_by = NULL, unrecorded_claims = greatest(0, o.unrecorded_claims - 1)
+		WHERE o.id = ANY (ARRAY(SELECT id FROM stray)) AND o.claimed_by = $1`, worker, nonNil(inHand))
+	if err != nil {
+		return 0, fmt.Errorf("release stray claims: %w", err)
+	}
+	return int(tag.RowsAffected()), nil
+}

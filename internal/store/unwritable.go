@@ -1,0 +1,70 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"reconciler/internal/order"
+)
+
+// RecordUnwritable writes an outcome whose own write was refused: nothing of the answer but its
+// evidence, and the review [order.ReviewUnwritable] with the cause in its note. It leaves out
+// whatever is refused as well, in the end all but the review.
+func (s *Store) RecordUnwritable(ctx context.Context, o order.Outcome, cause error) (Recorded, error) {
+	r, err := s.recordUnwritable(ctx, o, cause)
+	if err != nil {
+		return Recorded{}, fmt.Errorf("record answers: %w", err)
+	}
+	return r, nil
+}
+
+func (s *Store) recordUnwritable(ctx context.Context, o order.Outcome, cause error) (Recorded, error) {
+	o = unwritable(o, cause)
+	silent := o
+	silent.Event = ""
+	var refusal error
+	for _, attempt := range []order.Outcome{o, asText(o), silent, asText(silent)} {
+		written, err := s.recordTogether(ctx, []order.Outcome{attempt})
+		switch {
+		case err == nil:
+			return written[0], nil
+		case isLockTimeout(err):
+			return Recorded{Outcome: o, State: Locked, Err: err}, nil
+		case !isOfOneRow(err):
+			return Recorded{}, err
+		}
+		refusal = err
+	}
+	return Recorded{Outcome: o, State: Refused, Err: refusal}, nil
+}
+
+func unwritable(o order.Outcome, cause error) order.Outcome {
+	o.Booking = order.Booking{}
+	o.Decision, o.Reason, o.ReviewReason = order.Review, order.ReviewUnwritable, order.ReviewUnwritable
+	o.Status, o.NextQueryAt, o.LastError = o.Order.Status, nil, ""
+	o.ReviewNote = fmt.Sprintf("The gateway answered %s, but the answer cannot be written: %s. "+
+		"Nothing was booked. The answer is in the ledger (order_queries); settle the order by hand.",
+		orNone(o.Question.TradeStatus), plain(cause))
+	o.Event = ""
+	if o.Order.ReviewReason != order.ReviewUnwritable {
+		o.Event = order.EventReview
+	}
+	return o
+}
+
+// asText keeps the answer as a JSON string, in case that the document itself is
+// what was refused.
+func asText(o order.Outcome) order.Outcome {
+	if text, err := json.Marshal(string(o.Question.Response)); err == nil && o.Question.Response != nil {
+		o.Question.Response = text
+	}
+	return o
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "without a status"
+	}
+	return s
+}
