@@ -121,8 +121,7 @@ func (r Rules) byStatus(o order.Order, t chinaums.Trade, now time.Time) order.Ou
 	case chinaums.StatusTradeClosed: // row 6
 		return closed(o, t, now)
 	case chinaums.StatusNewOrder, chinaums.StatusWaitBuyerPay, chinaums.StatusUnknown: // row 7
-		out := r.deferOrder(o, order.Status(t.Status.Value), order.ReasonUnresolved, "", now)
-		return beforeExpiry(o, out, now)
+		return r.Unresolved(o, order.Status(t.Status.Value), now)
 	default:
 		text := "the status " + quote(string(t.Status.Value)) + " is not known to this program"
 		return r.deferOrder(o, o.Status, order.ReasonUnknownStatus, text, now)

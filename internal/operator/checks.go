@@ -1,0 +1,228 @@
+package operator
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"reconciler/internal/store"
+)
+
+// add adds a check.
+func (s *Status) add(name string, state State, detail string) {
+	s.Checks = append(s.Checks, Check{Name: name, State: state, Detail: detail})
+}
+
+// fails adds a check about what cannot be read, and reports whether it did.
+func (d *Desk) fails(s *Status, name string, err error) bool {
+	if err != nil {
+		s.add(name, StateAttention, d.say(msgCannotBeRead, err))
+	}
+	return err != nil
+}
+
+// checkNames are in the order of the page.
+func checkNames() []string {
+	return []string{"database", "schema", "instances", "passes", "writing", "gateway", "overdue", "paused", "review", "events"}
+}
+
+// unseen fills in the checks that could not be made.
+func (s Status) unseen(l Locale) Status {
+	for _, name := range checkNames()[len(s.Checks):] {
+		s.add(name, StateNote, l.say(msgNotLookedAt))
+	}
+	s.judge()
+	return s
+}
+
+// judge sets the verdict to the worst state.
+func (s *Status) judge() {
+	s.Verdict = StateOK
+	for _, c := range s.Checks {
+		if c.State == StateCritical || (c.State == StateAttention && s.Verdict == StateOK) {
+			s.Verdict = c.State
+		}
+	}
+}
+
+func (d *Desk) checkInstances(s *Status, f figures) {
+	if d.fails(s, "instances", f.instancesErr) {
+		s.add("passes", StateNote, d.say(msgNotLookedAt))
+		s.add("writing", StateNote, d.say(msgNotLookedAt))
+		return
+	}
+	var alive []store.Instance
+	var seen, versions []string
+	for _, i := range f.instances {
+		if f.now.Sub(i.SeenAt) > seenWithin {
+			continue
+		}
+		alive = append(alive, i)
+		seen = append(seen, d.say(msgInstanceSeen, i.Worker, i.Version, d.age(f.now.Sub(i.SeenAt))))
+		if !slices.Contains(versions, i.Version) {
+			versions = append(versions, i.Version)
+		}
+	}
+	switch {
+	case len(alive) > 0 && len(versions) > 1:
+		s.add("instances", StateNote, d.say(msgInstancesAlive, len(alive), strings.Join(seen, ", "))+"; "+d.say(msgVersionsDiffer))
+	case len(alive) > 0:
+		s.add("instances", StateOK, d.say(msgInstancesAlive, len(alive), strings.Join(seen, ", ")))
+	case len(f.instances) > 0:
+		last := f.instances[0]
+		s.add("instances", StateCritical, d.say(msgInstancesDead, last.Worker, d.age(f.now.Sub(last.SeenAt))))
+	default:
+		s.add("instances", StateCritical, d.say(msgInstancesNone))
+	}
+	state, detail := d.passes(alive, f)
+	s.add("passes", state, detail)
+	d.checkWriting(s, alive)
+}
+
+// passes judges the time of the last pass. A long pass counts while it asks.
+func (d *Desk) passes(alive []store.Instance, f figures) (State, string) {
+	if len(alive) == 0 {
+		return StateCritical, d.say(msgPassNobody)
+	}
+	started := alive[0].StartedAt
+	var last time.Time
+	for _, i := range alive {
+		if i.StartedAt.Before(started) {
+			started = i.StartedAt
+		}
+		if i.LastPassAt != nil && i.LastPassAt.After(last) {
+			last = *i.LastPassAt
+		}
+	}
+	quiet := f.now.Sub(last)
+	switch asked := f.answers.Newest; {
+	case !last.IsZero() && quiet <= maxPassAge:
+		return StateOK, d.say(msgPassEnded, d.age(quiet))
+	case asked != nil && f.now.Sub(*asked) <= maxPassAge:
+		return StateOK, d.say(msgPassGoesOn, d.age(f.now.Sub(*asked)))
+	case last.IsZero() && f.now.Sub(started) <= maxPassAge:
+		return StateOK, d.say(msgPassNotYet, d.age(f.now.Sub(started)))
+	case last.IsZero():
+		quiet = f.now.Sub(started)
+	}
+	return StateCritical, d.say(msgPassTooOld, d.age(quiet))
+}
+
+func (d *Desk) checkWriting(s *Status, alive []store.Instance) {
+	var troubles []string
+	for _, i := range alive {
+		if i.Trouble != "" {
+			troubles = append(troubles, d.say(msgWritingFails, i.Worker, i.Trouble))
+		}
+	}
+	if len(troubles) > 0 {
+		s.add("writing", StateCritical, strings.Join(troubles, "; "))
+		return
+	}
+	s.add("writing", StateOK, d.say(msgWritingWell))
+}
+
+// checkGateway looks at the breaker. A pause of its own without an incident counts as one.
+func (d *Desk) checkGateway(s *Status, f figures) {
+	if d.fails(s, "gateway", errors.Join(f.answersErr, f.controlsErr)) {
+		return
+	}
+	paused := make(map[string]string)
+	for _, c := range f.controls {
+		if c.SetBy == store.Breaker {
+			paused[string(c.Scope)+c.Key] = d.say(msgGatewayPaused, d.target(c.Scope, c.Key), d.stamp(c.SetAt), c.Reason)
+		}
+	}
+	for _, i := range f.incidents {
+		if i.OpenedBy == store.Breaker && i.ClosedAt == nil {
+			paused[string(i.Scope)+i.Key] = d.say(msgGatewayPaused, d.target(i.Scope, i.Key), d.stamp(i.OpenedAt), i.Cause)
+		}
+	}
+	detail := d.say(msgGatewaySilent)
+	if a := f.answers; a.Questions > 0 {
+		detail = d.say(msgGatewayAnswers, 100*float64(a.Answered)/float64(a.Questions), number(a.Questions), a.P95)
+	}
+	if len(paused) == 0 {
+		s.add("gateway", StateOK, detail)
+		return
+	}
+	var list []string
+	for _, text := range paused {
+		list = append(list, text)
+	}
+	slices.Sort(list)
+	s.add("gateway", StateAttention, strings.Join(append(list, detail), "; "))
+}
+
+// checkBacklog judges what waits: overdue, paused, under review.
+func (d *Desk) checkBacklog(s *Status, f figures) {
+	apps := appsOf(f.instances)
+	if !d.fails(s, "overdue", errors.Join(f.openErr, f.controlsErr)) {
+		overdue, longest := 0, time.Duration(0)
+		for _, m := range f.open {
+			if m.Overdue == 0 || pauseOf(f.controls, apps, m.MID) != nil {
+				continue
+			}
+			overdue += m.Overdue
+			if m.DueSince != nil {
+				longest = max(longest, f.now.Sub(*m.DueSince))
+			}
+		}
+		switch {
+		case overdue == 0:
+			s.add("overdue", StateOK, d.say(msgOverdueNone))
+		case longest > maxOverdue:
+			s.add("overdue", StateCritical, d.say(msgOverdueSome, number(overdue), d.age(longest)))
+		default:
+			s.add("overdue", StateOK, d.say(msgOverdueSome, number(overdue), d.age(longest)))
+		}
+	}
+	if !d.fails(s, "paused", errors.Join(f.openErr, f.controlsErr)) {
+		var held []string
+		for _, p := range d.pausesOf(f.controls, apps, f.open) {
+			if p.SetBy != store.Breaker {
+				held = append(held, d.say(msgPausedWaiting, p.inWords(d.Locale), number(p.Orders), Yuan(p.AmountFen)))
+			}
+		}
+		if len(held) > 0 {
+			s.add("paused", StateNote, strings.Join(held, "; "))
+		} else {
+			s.add("paused", StateOK, d.say(msgPausedNone))
+		}
+	}
+	if !d.fails(s, "review", f.reviewErr) {
+		var all store.Pile
+		for _, pile := range f.review {
+			all.Orders, all.Amount, all.Oldest = all.Orders+pile.Orders, all.Amount+pile.Amount, max(all.Oldest, pile.Oldest)
+		}
+		if all.Orders > 0 {
+			s.add("review", StateAttention, d.say(msgReviewSome, number(all.Orders), Yuan(all.Amount), d.age(all.Oldest)))
+		} else {
+			s.add("review", StateOK, d.say(msgReviewNone))
+		}
+	}
+}
+
+func (d *Desk) checkEvents(s *Status, f figures) {
+	if d.fails(s, "events", f.unreadErr) {
+		return
+	}
+	var unread []string
+	for _, u := range f.unread {
+		if u.Oldest != nil && f.now.Sub(*u.Oldest) > maxUnread {
+			unread = append(unread, d.say(msgEventsUnread, u.Consumer, d.age(f.now.Sub(*u.Oldest))))
+		}
+	}
+	if f.setAside > 0 {
+		unread = append(unread, d.say(msgEventsAside, number(f.setAside)))
+	}
+	switch {
+	case len(unread) > 0:
+		s.add("events", StateAttention, strings.Join(unread, "; "))
+	case len(f.unread) == 0:
+		s.add("events", StateOK, d.say(msgEventsNobody))
+	default:
+		s.add("events", StateOK, d.say(msgEventsRead, len(f.unread)))
+	}
+}

@@ -1,0 +1,76 @@
+package operator
+
+import (
+	"context"
+	"time"
+
+	"reconciler/internal/store"
+)
+
+// Incident is the history of one pause.
+type Incident struct {
+	ID            int64       `json:"id"`
+	Scope         store.Scope `json:"scope"`
+	Key           string      `json:"key"`
+	OpenedAt      time.Time   `json:"opened_at"`
+	ClosedAt      *time.Time  `json:"closed_at"` // null: it goes on
+	Cause         string      `json:"cause"`
+	OpenedBy      string      `json:"opened_by"`
+	ClosedBy      *string     `json:"closed_by"`
+	QuestionsLost int64       `json:"questions_lost"`
+}
+
+// Incidents is a list of them, the latest first.
+type Incidents struct {
+	Incidents []Incident `json:"incidents"`
+}
+
+// Incidents lists the pauses of the past and those that go on.
+func (d *Desk) Incidents(ctx context.Context, f store.IncidentFilter) (Incidents, error) {
+	list, err := d.Store.Incidents(ctx, f)
+	return Incidents{d.incidentsOf(list)}, err
+}
+
+func (l Locale) incidentsOf(rows []store.Incident) []Incident {
+	list := make([]Incident, len(rows))
+	for i, r := range rows {
+		list[i] = Incident{
+			ID: r.ID, Scope: r.Scope, Key: r.Key, OpenedAt: l.local(r.OpenedAt), ClosedAt: l.localOf(r.ClosedAt),
+			Cause: r.Cause, OpenedBy: r.OpenedBy, ClosedBy: nullText(r.ClosedBy), QuestionsLost: r.QuestionsLost,
+		}
+	}
+	return list
+}
+
+func nullText(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// Page is the list as a table.
+func (i Incidents) Page(l Locale) Page {
+	var p Page
+	if len(i.Incidents) == 0 {
+		p.line(Plain, l.say(msgNoIncidents))
+		return p
+	}
+	p.line(Plain, l.say(msgZone, l.zoneName(i.Incidents[0].OpenedAt)))
+	p.head(l.say(msgColOpened), l.say(msgColClosed), l.say(msgColWhat), l.say(msgColDuration), l.say(msgColLost), l.say(msgColBy), l.say(msgColCause))
+	incidentRows(l, &p, i.Incidents)
+	return p
+}
+
+func incidentRows(l Locale, p *Page, list []Incident) {
+	for _, i := range list {
+		closed, lasted, by := l.say(msgGoesOn), l.age(time.Since(i.OpenedAt)), l.who(i.OpenedBy)
+		if i.ClosedAt != nil {
+			closed, lasted = l.stamp(*i.ClosedAt), l.age(i.ClosedAt.Sub(i.OpenedAt))
+		}
+		if i.ClosedBy != nil && *i.ClosedBy != i.OpenedBy {
+			by += " / " + l.who(*i.ClosedBy)
+		}
+		p.row(l.stamp(i.OpenedAt), closed, l.target(i.Scope, i.Key), lasted, l.say(msgQuestionLost, number(i.QuestionsLost)), by, i.Cause)
+	}
+}

@@ -1,0 +1,96 @@
+package operator
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Locale is the way in which a person reads: the language and the zone of the times.
+type Locale struct {
+	Lang string // "zh"; anything else is English
+	Zone *time.Location
+}
+
+// say is a message in the person's language.
+func (l Locale) say(m message, args ...any) string {
+	text, chinese, _ := strings.Cut(string(m), zh)
+	if l.Lang == "zh" {
+		text = chinese
+	}
+	if len(args) == 0 {
+		return text
+	}
+	return fmt.Sprintf(text, args...)
+}
+
+// stamp is a time of the person's zone, without its name: a page names the zone once.
+func (l Locale) stamp(t time.Time) string { return t.In(l.Zone).Format("2006-01-02 15:04:05") }
+
+// local is the same instant, with the offset of the person's zone in JSON.
+func (l Locale) local(t time.Time) time.Time { return t.In(l.Zone) }
+
+func (l Locale) localOf(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return new(t.In(l.Zone))
+}
+
+// zoneName is the zone as it is named at the head of a page.
+func (l Locale) zoneName(t time.Time) string {
+	return t.In(l.Zone).Format("-07:00") + " " + l.Zone.String()
+}
+
+// age is a duration in at most two units.
+func (l Locale) age(d time.Duration) string {
+	if d < 0 {
+		d = 0
+	}
+	days, hours := int(d/(24*time.Hour)), int(d/time.Hour)%24
+	minutes, secs := int(d/time.Minute)%60, int(d/time.Second)%60
+	switch {
+	case days > 0:
+		return l.say(msgDaysHours, days, hours)
+	case hours > 0:
+		return l.say(msgHoursMinutes, hours, minutes)
+	case minutes > 0:
+		return l.say(msgMinutesSeconds, minutes, secs)
+	}
+	return l.say(msgSeconds, secs)
+}
+
+// Yuan is an amount of fen with two decimals, such as ¥1,290.00.
+func Yuan(fen int64) string {
+	sign, digits := "", strconv.FormatInt(fen, 10)
+	if strings.HasPrefix(digits, "-") {
+		sign, digits = "-", digits[1:]
+	}
+	for len(digits) < 3 {
+		digits = "0" + digits
+	}
+	whole, rest := digits[:len(digits)-2], digits[len(digits)-2:]
+	return sign + "¥" + group(whole) + "." + rest
+}
+
+// number is a count with separators, such as 12,345.
+func number[T int | int64](n T) string {
+	text := strconv.FormatInt(int64(n), 10)
+	if rest, negative := strings.CutPrefix(text, "-"); negative {
+		return "-" + group(rest)
+	}
+	return group(text)
+}
+
+// group separates thousands.
+func group(digits string) string {
+	var b strings.Builder
+	for i, d := range digits {
+		if i > 0 && (len(digits)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(d)
+	}
+	return b.String()
+}

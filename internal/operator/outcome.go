@@ -1,0 +1,51 @@
+package operator
+
+import "reconciler/internal/order"
+
+// Outcome is an order's fate in one word.
+type Outcome string
+
+// The outcomes.
+const (
+	OutcomePaid     Outcome = "paid"
+	OutcomeRefunded Outcome = "refunded"
+	OutcomeClosed   Outcome = "closed"
+	OutcomeNotFound Outcome = "not_found"
+	OutcomeUnknown  Outcome = "unknown"
+	OutcomeReview   Outcome = "review"
+)
+
+// outcomeOf reads status and review reason. A review of an order that the application has settled
+// since is over, unless it is a conflict.
+func outcomeOf(status order.Status, review string) Outcome {
+	if review != "" && (!status.Settled() || review == order.ReviewConflict) {
+		return OutcomeReview
+	}
+	switch status {
+	case order.StatusTradeSuccess:
+		return OutcomePaid
+	case order.StatusTradeRefund:
+		return OutcomeRefunded
+	case order.StatusTradeClosed:
+		return OutcomeClosed
+	case order.StatusNotFound:
+		return OutcomeNotFound
+	}
+	return OutcomeUnknown
+}
+
+func (l Locale) outcome(o Outcome) string {
+	switch o {
+	case OutcomePaid:
+		return l.say(msgPaid)
+	case OutcomeRefunded:
+		return l.say(msgRefunded)
+	case OutcomeClosed:
+		return l.say(msgClosed)
+	case OutcomeNotFound:
+		return l.say(msgNotFound)
+	case OutcomeReview:
+		return l.say(msgReview)
+	}
+	return l.say(msgUnknown)
+}

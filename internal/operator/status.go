@@ -1,0 +1,174 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"reconciler/internal/order"
+	"reconciler/internal/store"
+)
+
+// State is how a check came out.
+type State string
+
+// The states of the checks of status, and of doctor.
+const (
+	StateOK        State = "ok"
+	StateNote      State = "note"
+	StateAttention State = "attention"
+	StateCritical  State = "critical"
+	StateWarn      State = "warn"
+	StateFail      State = "fail"
+)
+
+// Check is one line of status.
+type Check struct {
+	Name   string `json:"name"`
+	State  State  `json:"state"`
+	Detail string `json:"detail"`
+}
+
+// Status is the answer to "is it well?".
+type Status struct {
+	Verdict   State          `json:"verdict"` // ok, attention, critical
+	At        time.Time      `json:"at"`
+	Checks    []Check        `json:"checks"`
+	Open      []OpenMerchant `json:"open"`
+	Learned   []Learned      `json:"learned"`
+	After     *LearnedAfter  `json:"learned_after_seconds"` // null: nothing was learned
+	Incidents []Incident     `json:"incidents"`
+}
+
+// OpenMerchant is a merchant's unresolved orders.
+type OpenMerchant struct {
+	MID       string `json:"mid"`
+	Orders    int    `json:"orders"`
+	AmountFen int64  `json:"amount_fen"`
+	Paused    bool   `json:"paused"`
+	ByAge     ByAge  `json:"by_age"`
+}
+
+// ByAge counts orders by their age.
+type ByAge struct {
+	Under10m int `json:"under_10m"`
+	Under1h  int `json:"under_1h"`
+	Under24h int `json:"under_24h"`
+	Older    int `json:"older"`
+}
+
+// Learned counts outcomes that the reconciler found out.
+type Learned struct {
+	Status    order.Status `json:"status"`
+	Orders    int          `json:"orders"`
+	AmountFen int64        `json:"amount_fen"`
+}
+
+// LearnedAfter is the time from creation to settlement.
+type LearnedAfter struct {
+	P50 float64 `json:"p50"`
+	P95 float64 `json:"p95"`
+}
+
+const (
+	// seenWithin is how fresh the heartbeat of a running instance is.
+	seenWithin = time.Minute
+	// maxPassAge, maxOverdue and maxUnread are the limits of status.
+	maxPassAge = 10 * time.Minute
+	maxOverdue = 15 * time.Minute
+	maxUnread  = 15 * time.Minute
+	// lately is the time that status looks back.
+	lately = 7 * 24 * time.Hour
+	// databasePatience bounds the first statement.
+	databasePatience = 5 * time.Second
+)
+
+// figures are what the checks of status are made from. Each has its own error.
+type figures struct {
+	now          time.Time
+	instances    []store.Instance
+	controls     []store.Control
+	open         []store.OpenMerchant
+	review       map[string]store.Pile
+	answers      store.Answers
+	incidents    []store.Incident
+	unread       []store.Unread
+	setAside     int
+	learned      []store.Learned
+	instancesErr error
+	controlsErr  error
+	openErr      error
+	reviewErr    error
+	answersErr   error
+	unreadErr    error
+}
+
+// Status looks at everything and gives a verdict. It has no error: what cannot be read is a check that
+// says so.
+func (d *Desk) Status(ctx context.Context) Status {
+	first, cancel := context.WithTimeout(ctx, databasePatience)
+	defer cancel()
+	s := Status{At: d.local(time.Now()), Open: []OpenMerchant{}, Learned: []Learned{}, Incidents: []Incident{}}
+	now, err := d.Store.Now(first)
+	if err != nil {
+		s.add("database", StateCritical, d.say(msgDatabaseFails, err))
+		return s.unseen(d.Locale)
+	}
+	s.At = d.local(now)
+	s.add("database", StateOK, d.say(msgDatabaseAnswers))
+	switch err := d.Store.CheckSchema(ctx); {
+	case errors.Is(err, store.ErrOldSchema):
+		s.add("schema", StateCritical, d.say(msgSchemaOld))
+		return s.unseen(d.Locale)
+	case err != nil:
+		s.add("schema", StateCritical, d.say(msgCannotBeRead, err))
+		return s.unseen(d.Locale)
+	}
+	s.add("schema", StateOK, d.say(msgSchemaCurrent))
+	f := d.readFigures(ctx, now)
+	d.checkInstances(&s, f)
+	d.checkGateway(&s, f)
+	d.checkBacklog(&s, f)
+	d.checkEvents(&s, f)
+	d.fillFigures(&s, f)
+	s.judge()
+	return s
+}
+
+func (d *Desk) readFigures(ctx context.Context, now time.Time) figures {
+	f := figures{now: now}
+	f.instances, f.instancesErr = d.Store.Instances(ctx)
+	f.controls, f.controlsErr = d.Store.Controls(ctx)
+	f.open, f.openErr = d.Store.OpenMerchants(ctx)
+	f.review, f.reviewErr = d.Store.ReviewPile(ctx)
+	f.answers, f.answersErr = d.Store.LatestAnswers(ctx)
+	var incidentsErr, learnedErr error
+	f.incidents, incidentsErr = d.Store.Incidents(ctx, store.IncidentFilter{Since: new(now.Add(-lately)), Limit: 1000})
+	f.controlsErr = errors.Join(f.controlsErr, incidentsErr)
+	f.unread, f.setAside, f.unreadErr = d.Store.UnreadEvents(ctx)
+	f.learned, learnedErr = d.Store.LearnedSince(ctx, now.Add(-lately))
+	f.unreadErr = errors.Join(f.unreadErr, learnedErr)
+	return f
+}
+
+// fillFigures sets what is not a check.
+func (d *Desk) fillFigures(s *Status, f figures) {
+	apps := appsOf(f.instances)
+	for _, m := range f.open {
+		if m.Orders == 0 {
+			continue // only late checks
+		}
+		s.Open = append(s.Open, OpenMerchant{
+			MID: m.MID, Orders: m.Orders, AmountFen: m.Amount, Paused: pauseOf(f.controls, apps, m.MID) != nil,
+			ByAge: ByAge{Under10m: m.Under10m, Under1h: m.Under1h, Under24h: m.Under24h, Older: m.Older},
+		})
+	}
+	for _, row := range f.learned {
+		if row.Status == nil {
+			s.After = &LearnedAfter{P50: row.P50, P95: row.P95}
+			continue
+		}
+		s.Learned = append(s.Learned, Learned{Status: *row.Status, Orders: row.Orders, AmountFen: row.Amount})
+	}
+	s.Incidents = d.incidentsOf(f.incidents)
+}

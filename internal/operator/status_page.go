@@ -1,0 +1,125 @@
+package operator
+
+import (
+	"fmt"
+	"time"
+)
+
+// Page is the text of the status. A maxMerchants above 0 bounds the table of open money.
+func (s Status) Page(l Locale, maxMerchants int) Page {
+	var p Page
+	verdict, tone := l.verdict(s.Verdict)
+	wrong := 0
+	for _, c := range s.Checks {
+		if c.State == StateAttention || c.State == StateCritical {
+			wrong++
+		}
+	}
+	summary := l.say(msgVerdictAll, len(s.Checks))
+	if wrong > 0 {
+		summary = l.say(msgVerdictSome, wrong, len(s.Checks))
+	}
+	p.line(tone, fmt.Sprintf("%s  %s  %s (%s)", verdict, summary, l.stamp(s.At), l.zoneName(s.At)))
+	p.blank()
+	for _, c := range s.Checks {
+		word, tone := l.state(c.State)
+		p.Rows = append(p.Rows, Row{{Text: l.say(checkName(c.Name))}, {Text: word, Tone: tone}, {Text: c.Detail}})
+	}
+	p.blank()
+	s.openTable(l, &p, maxMerchants)
+	if len(s.Learned) > 0 {
+		p.blank()
+		s.learnedTable(l, &p)
+	}
+	if len(s.Incidents) > 0 {
+		p.blank()
+		p.line(Strong, l.say(msgIncidents))
+		incidentRows(l, &p, s.Incidents)
+	}
+	return p
+}
+
+func (s Status) openTable(l Locale, p *Page, maxMerchants int) {
+	if len(s.Open) == 0 {
+		p.line(Plain, l.say(msgNothingOpen))
+		return
+	}
+	p.head(l.say(msgOpenMoney), l.say(msgUnder10m), l.say(msgUnder1h), l.say(msgUnder24h), l.say(msgOlder), l.say(msgOrders), l.say(msgAmount))
+	rows := 1
+	var all OpenMerchant
+	add := func(name string, m OpenMerchant) {
+		p.row(name, number(m.ByAge.Under10m), number(m.ByAge.Under1h), number(m.ByAge.Under24h), number(m.ByAge.Older), number(m.Orders), Yuan(m.AmountFen))
+		rows++
+	}
+	left := 0
+	for i, m := range s.Open {
+		all.Orders, all.AmountFen = all.Orders+m.Orders, all.AmountFen+m.AmountFen
+		all.ByAge.Under10m, all.ByAge.Under1h = all.ByAge.Under10m+m.ByAge.Under10m, all.ByAge.Under1h+m.ByAge.Under1h
+		all.ByAge.Under24h, all.ByAge.Older = all.ByAge.Under24h+m.ByAge.Under24h, all.ByAge.Older+m.ByAge.Older
+		if maxMerchants > 0 && i >= maxMerchants {
+			left++
+			continue
+		}
+		name := m.MID
+		if m.Paused {
+			name = l.say(msgPausedMark, m.MID)
+		}
+		add(name, m)
+	}
+	add(l.say(msgTotal), all)
+	p.alignRight(rows, 1, 2, 3, 4, 5, 6)
+	if left > 0 {
+		p.line(Plain, l.say(msgMoreMerchants, number(left)))
+	}
+}
+
+func (s Status) learnedTable(l Locale, p *Page) {
+	total := 0
+	for _, row := range s.Learned {
+		total += row.Orders
+	}
+	p.line(Strong, l.say(msgLearned, number(total)))
+	for _, row := range s.Learned {
+		p.row("  "+l.outcome(outcomeOf(row.Status, "")), number(row.Orders), Yuan(row.AmountFen))
+	}
+	p.alignRight(len(s.Learned), 1, 2)
+	if s.After != nil {
+		p.line(Plain, "  "+l.say(msgLearnedAfter, l.age(seconds(s.After.P50)), l.age(seconds(s.After.P95))))
+	}
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+func (l Locale) verdict(s State) (string, Tone) {
+	switch s {
+	case StateCritical:
+		return l.say(msgVerdictCritical), Bad
+	case StateAttention:
+		return l.say(msgVerdictAttention), Warning
+	}
+	return l.say(msgVerdictOK), Good
+}
+
+func (l Locale) state(s State) (string, Tone) {
+	switch s {
+	case StateNote:
+		return l.say(msgStateNote), Notice
+	case StateAttention:
+		return l.say(msgStateAttention), Warning
+	case StateWarn:
+		return l.say(msgStateWarn), Warning
+	case StateCritical:
+		return l.say(msgStateCritical), Bad
+	case StateFail:
+		return l.say(msgStateFail), Bad
+	}
+	return l.say(msgStateOK), Good
+}
+
+func checkName(name string) message {
+	return map[string]message{
+		"database": msgCheckDatabase, "schema": msgCheckSchema, "instances": msgCheckInstances, "passes": msgCheckPasses,
+		"writing": msgCheckWriting, "gateway": msgCheckGateway, "overdue": msgCheckOverdue, "paused": msgCheckPaused,
+		"review": msgCheckReview, "events": msgCheckEvents,
+	}[name]
+}

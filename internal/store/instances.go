@@ -1,0 +1,67 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Instance is a row of instances: a running daemon.
+type Instance struct {
+	Worker     string
+	Version    string
+	StartedAt  time.Time
+	SeenAt     time.Time  // the database's clock
+	LastPassAt *time.Time // nil: none has ended yet
+	Trouble    string     // why it does not work; "": it works
+	Settings   json.RawMessage
+}
+
+// Heartbeat writes the row of an instance, removes rows that nobody has written for a day, and ends
+// the incidents of people's pauses that have run out. SeenAt is ignored: it becomes the database's
+// present time.
+func (s *Store) Heartbeat(ctx context.Context, i Instance) error {
+	settings := i.Settings
+	if len(settings) == 0 {
+		settings = json.RawMessage("{}")
+	}
+	batch := &pgx.Batch{}
+	batch.Queue(`
+		INSERT INTO instances AS i (worker, version, started_at, seen_at, last_pass_at, trouble, settings)
+		VALUES ($1, $2, $3, now(), $4, $5, $6)
+		ON CONFLICT (worker) DO UPDATE SET version = excluded.version, started_at = excluded.started_at, seen_at = now(),
+		    last_pass_at = excluded.last_pass_at, trouble = excluded.trouble,
+		    settings = CASE WHEN i.settings = excluded.settings THEN i.settings ELSE excluded.settings END`,
+		i.Worker, i.Version, i.StartedAt, i.LastPassAt, nullText(safe(i.Trouble)), string(settings))
+	batch.Queue(`DELETE FROM instances WHERE seen_at < now() - interval '1 day'`)
+	batch.Queue(endLapsed)
+	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("write the heartbeat: %w", err)
+	}
+	return nil
+}
+
+// endLapsed ends the incidents of pauses that a person set with an end that has come.
+const endLapsed = `
+	UPDATE gateway_incidents AS i SET closed_at = greatest(i.opened_at, c.paused_until), closed_by = i.opened_by
+	FROM gateway_controls AS c
+	WHERE i.closed_at IS NULL AND i.opened_by <> 'breaker' AND c.scope = i.scope AND c.key = i.key
+	  AND c.set_by <> 'breaker' AND c.paused_until <= now()`
+
+// Instances lists the daemons that were seen within a day, the latest seen first.
+func (s *Store) Instances(ctx context.Context) ([]Instance, error) {
+	var list []Instance
+	err := s.look(ctx, func(tx pgx.Tx) (err error) {
+		list, err = collectRows[Instance](ctx, tx, `
+			SELECT worker, version, started_at, seen_at, last_pass_at, coalesce(trouble, '') AS trouble, settings
+			FROM instances ORDER BY seen_at DESC, worker LIMIT 1000`)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the instances: %w", err)
+	}
+	return list, nil
+}

@@ -1,0 +1,99 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// lookTimeout ends a statement for people on the server.
+const lookTimeout = "5s"
+
+// look reads several things as of one moment. Each statement ends after five seconds on the server.
+func (s *Store) look(ctx context.Context, do func(pgx.Tx) error) error {
+	begin := pgx.TxOptions{BeginQuery: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '" + lookTimeout + "'"}
+	return pgx.BeginTxFunc(ctx, s.pool, begin, do)
+}
+
+// collect reads all rows of a statement, by the names of its columns.
+func collectRows[T any](ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]T, error) {
+	rows, err := tx.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByName[T])
+}
+
+// Action is a row of operator_actions: what a person did. Texts that are null are "".
+type Action struct {
+	ID       int64
+	At       time.Time
+	Actor    string
+	DBUser   string
+	Via      string // "cli" or "console"
+	Action   string
+	OrderID  *int64
+	Scope    string
+	Key      string
+	Reason   string
+	Evidence string
+	Before   json.RawMessage // nil: none
+	After    json.RawMessage
+}
+
+// ActionFilter narrows a list of actions. Zero fields do not.
+type ActionFilter struct {
+	Since   *time.Time
+	Actor   string
+	Action  string
+	OrderID int64
+	Limit   int
+}
+
+const actionColumns = `a.id, a.at, a.actor, a.db_user, a.via, a.action, a.order_id, coalesce(a.scope, '') AS scope,
+	coalesce(a.key, '') AS key, coalesce(a.reason, '') AS reason, coalesce(a.evidence, '') AS evidence, a.before, a.after`
+
+// Actions lists what people did, the latest first.
+func (s *Store) Actions(ctx context.Context, f ActionFilter) ([]Action, error) {
+	var list []Action
+	err := s.look(ctx, func(tx pgx.Tx) (err error) {
+		list, err = collectRows[Action](ctx, tx, `
+			SELECT `+actionColumns+` FROM operator_actions AS a
+			WHERE ($1::timestamptz IS NULL OR a.at >= $1)
+			  AND ($2 = '' OR a.actor = $2)
+			  AND ($3 = '' OR a.action = $3)
+			  AND ($4::bigint = 0 OR a.order_id = $4)
+			ORDER BY a.id DESC LIMIT $5`, f.Since, f.Actor, f.Action, f.OrderID, f.Limit)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the actions: %w", err)
+	}
+	return list, nil
+}
+
+// AddAction records what a person did, where the deed itself has no transaction of its own.
+func (s *Store) AddAction(ctx context.Context, a Action) (int64, error) {
+	id, err := addAction(ctx, s.pool, a)
+	if err != nil {
+		return 0, fmt.Errorf("record the action: %w", err)
+	}
+	return id, nil
+}
+
+// addAction returns the number of the new row.
+func addAction(ctx context.Context, db queryer, a Action) (int64, error) {
+	var id int64
+	err := db.QueryRow(ctx, `
+		INSERT INTO operator_actions (actor, via, action, order_id, scope, key, reason, evidence, before, after)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id`,
+		safe(a.Actor), a.Via, a.Action, a.OrderID, nullText(a.Scope), nullText(safe(a.Key)), nullText(safe(a.Reason)),
+		nullText(safe(a.Evidence)), jsonText(a.Before), jsonText(a.After)).Scan(&id)
+	return id, err
+}
+
+// jsonText is a document as the driver sends it; an empty one is null.
+func jsonText(document json.RawMessage) *string { return nullText(string(document)) }

@@ -1,0 +1,239 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"reconciler/internal/order"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// OpenMerchant counts a merchant's unresolved orders, those under review included.
+type OpenMerchant struct {
+	MID      string
+	Orders   int
+	Amount   int64 // fen, at most 2^53
+	Under10m int   // by age since created_at
+	Under1h  int
+	Under24h int
+	Older    int
+	// Waiting and WaitingAmount leave out the orders under review: those that a pause would hold.
+	Waiting       int
+	WaitingAmount int64
+	// Overdue counts the orders that are due and not in flight, late checks included.
+	Overdue  int
+	DueSince *time.Time // of the longest due of them
+}
+
+// OpenMerchants counts what is open, by merchant. It reads the partial indexes, so settled orders,
+// however many, cost next to nothing. It fails after five seconds.
+func (s *Store) OpenMerchants(ctx context.Context) ([]OpenMerchant, error) {
+	const part = `
+		SELECT o.mid, o.order_amount, o.created_at, o.next_query_at, o.lease_until, o.review_reason, o.status FROM orders AS o WHERE `
+	var list []OpenMerchant
+	err := s.look(ctx, func(tx pgx.Tx) (err error) {
+		list, err = collectRows[OpenMerchant](ctx, tx, `
+			SELECT mid, orders, least(amount, 9007199254740992)::bigint AS amount, under10m, under1h, under24h, older,
+			       waiting, least(waiting_amount, 9007199254740992)::bigint AS waiting_amount, overdue,
+			       CASE WHEN isfinite(due_since) THEN due_since END AS due_since
+			FROM (
+			    SELECT o.mid, count(*) FILTER (WHERE o.open) AS orders,
+			           coalesce(sum(o.order_amount) FILTER (WHERE o.open), 0) AS amount,
+			           count(*) FILTER (WHERE o.open AND o.created_at > now() - interval '10 minutes') AS under10m,
+			           count(*) FILTER (WHERE o.open AND o.created_at <= now() - interval '10 minutes' AND o.created_at > now() - interval '1 hour') AS under1h,
+			           count(*) FILTER (WHERE o.open AND o.created_at <= now() - interval '1 hour' AND o.created_at > now() - interval '1 day') AS under24h,
+			           count(*) FILTER (WHERE o.open AND o.created_at <= now() - interval '1 day') AS older,
+			           count(*) FILTER (WHERE o.open AND o.review_reason IS NULL) AS waiting,
+			           coalesce(sum(o.order_amount) FILTER (WHERE o.open AND o.review_reason IS NULL), 0) AS waiting_amount,
+			           count(*) FILTER (WHERE o.overdue) AS overdue,
+			           min(o.next_query_at) FILTER (WHERE o.overdue) AS due_since
+			    FROM (
+			        SELECT o.*, o.status <> 'NOT_FOUND' AS open, o.review_reason IS NULL AND `+isOverdue+` AS overdue FROM (
+			            `+part+isQueued+`
+			            UNION ALL `+part+`o.review_reason IS NOT NULL AND o.status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY')
+			            UNION ALL `+part+isOrphan+`
+			        ) AS o
+			    ) AS o
+			    GROUP BY o.mid
+			) AS merchant
+			WHERE orders > 0 OR overdue > 0
+			ORDER BY mid`)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count the open orders: %w", err)
+	}
+	return list, nil
+}
+
+// isOrphan repeats the predicate of the index orders_orphans.
+const isOrphan = `o.status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY')
+	  AND o.review_reason IS NULL
+	  AND o.next_query_at IS NULL`
+
+// ReviewPile counts the orders that need a person, by reason.
+func (s *Store) ReviewPile(ctx context.Context) (map[string]Pile, error) {
+	type row struct {
+		ReviewReason string
+		Orders       int
+		Amount       int64
+		Age          float64
+	}
+	var rows []row
+	err := s.look(ctx, func(tx pgx.Tx) (err error) {
+		rows, err = collectRows[row](ctx, tx, `
+			SELECT o.review_reason, count(*) AS orders, least(sum(o.order_amount), 9007199254740992)::bigint AS amount,
+			       greatest(0, extract(epoch FROM now() - min(greatest(o.created_at, '0001-01-01Z'))))::float8 AS age
+			FROM orders AS o WHERE `+isUnderReview+` GROUP BY o.review_reason`)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count the orders under review: %w", err)
+	}
+	piles := make(map[string]Pile, len(rows))
+	for _, r := range rows {
+		piles[r.ReviewReason] = Pile{Orders: r.Orders, Amount: r.Amount, Oldest: seconds(r.Age)}
+	}
+	return piles, nil
+}
+
+// isUnderReview are the orders that need a person. Any review but a conflict is over once the
+// application has settled the order.
+const isUnderReview = `o.review_reason IS NOT NULL AND (` + isOpen + ` OR o.review_reason = 'conflict')`
+
+// Learned counts the orders whose outcome the reconciler found out. The row without a status is
+// their total.
+type Learned struct {
+	Status *order.Status
+	Orders int
+	Amount int64   // fen: total_amount, else order_amount
+	P50    float64 // seconds from created_at to settled_at
+	P95    float64
+}
+
+// LearnedSince counts the orders that were settled by a query at or after a time. It finds them by
+// their events, whose numbers grow with time, so that no table is read as a whole.
+func (s *Store) LearnedSince(ctx context.Context, since time.Time) ([]Learned, error) {
+	var list []Learned
+	err := s.look(ctx, func(tx pgx.Tx) error {
+		first, err := firstEventSince(ctx, tx, since)
+		if err != nil || first == 0 {
+			return err
+		}
+		list, err = collectRows[Learned](ctx, tx, `
+			SELECT o.status, count(*) AS orders, least(sum(coalesce(o.total_amount, o.order_amount)), 9007199254740992)::bigint AS amount,
+			       percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM o.settled_at - o.created_at)::float8) AS p50,
+			       percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM o.settled_at - o.created_at)::float8) AS p95
+			FROM (SELECT DISTINCT e.order_id FROM order_events AS e
+			      WHERE e.id >= $1 AND e.event IN ('order.paid', 'order.refunded', 'order.closed')) AS told
+			JOIN orders AS o ON o.id = told.order_id
+			WHERE o.settled_by = 'query' AND o.settled_at >= $2 AND isfinite(o.created_at)
+			GROUP BY GROUPING SETS ((o.status), ())
+			HAVING count(*) > 0
+			ORDER BY o.status`, first, since)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count the outcomes that were learned: %w", err)
+	}
+	return list, nil
+}
+
+// firstEventSince is the number of about the first event at or after a time, 0 where there is none.
+// It halves the range of the numbers: created_at has no index. An event whose transaction took long
+// has an earlier time than its neighbours, so an hour is added.
+func firstEventSince(ctx context.Context, tx pgx.Tx, since time.Time) (int64, error) {
+	var low, high int64 // every event below low is too old
+	err := tx.QueryRow(ctx, `SELECT coalesce(min(id), 0), coalesce(max(id), 0) + 1 FROM order_events`).Scan(&low, &high)
+	for err == nil && low < high {
+		middle := low + (high-low)/2
+		var id int64
+		var at time.Time
+		err = tx.QueryRow(ctx, `SELECT id, created_at FROM order_events WHERE id >= $1 ORDER BY id LIMIT 1`, middle).Scan(&id, &at)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			high, err = middle, nil
+		case err != nil:
+		case at.Before(since.Add(-time.Hour)):
+			low = id + 1
+		default:
+			high = middle
+		}
+	}
+	return low, err
+}
+
+// Unread is what a consumer of the events has not acknowledged.
+type Unread struct {
+	Consumer string
+	Oldest   *time.Time // created_at of the oldest event; nil: it has read all
+	SeenAt   time.Time
+}
+
+// UnreadEvents lists the consumers of the events. It also counts the deliveries by HTTP that were set
+// aside.
+func (s *Store) UnreadEvents(ctx context.Context) (list []Unread, setAside int, err error) {
+	err = s.look(ctx, func(tx pgx.Tx) error {
+		list, err = collectRows[Unread](ctx, tx, `
+			SELECT c.name AS consumer, oldest.created_at AS oldest, c.seen_at
+			FROM event_consumers AS c
+			LEFT JOIN LATERAL (
+			    SELECT e.created_at FROM order_events AS e
+			    WHERE (e.xact, e.id) > (c.xact, c.id)
+			      AND (c.registered_in IS NULL OR NOT pg_visible_in_snapshot(e.xact, c.registered_in))
+			    ORDER BY e.xact, e.id LIMIT 1
+			) AS oldest ON true
+			ORDER BY c.name LIMIT 1000`)
+		if err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, `SELECT count(*) FROM webhook_deliveries WHERE set_aside_at IS NOT NULL`).Scan(&setAside)
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the consumers of the events: %w", err)
+	}
+	return list, setAside, nil
+}
+
+// Answers counts the latest questions of the last hour, at most a thousand.
+type Answers struct {
+	Questions, Answered int
+	P95                 float64    // milliseconds of the answered ones
+	Newest              *time.Time // when the latest question began; nil: there is none
+	Codes               []CodeCount
+}
+
+// CodeCount counts the questions whose last answer had a code; "" is none.
+type CodeCount struct {
+	Code      string
+	Questions int
+}
+
+// LatestAnswers counts the latest questions, of all app ids.
+func (s *Store) LatestAnswers(ctx context.Context) (Answers, error) {
+	const latest = `
+		WITH latest AS (
+		    SELECT * FROM (SELECT queried_at, duration_ms, decision, err_code FROM order_queries ORDER BY id DESC LIMIT 1000) AS q
+		    WHERE q.queried_at > now() - interval '1 hour'
+		)`
+	var a Answers
+	err := s.look(ctx, func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, latest+`
+			SELECT count(*), count(*) FILTER (WHERE decision NOT IN ('no_answer', 'refused')),
+			       coalesce(percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_ms) FILTER (WHERE decision NOT IN ('no_answer', 'refused')), 0),
+			       max(queried_at)
+			FROM latest`).Scan(&a.Questions, &a.Answered, &a.P95, &a.Newest)
+		if err == nil {
+			a.Codes, err = collectRows[CodeCount](ctx, tx, latest+`
+				SELECT coalesce(err_code, '') AS code, count(*) AS questions FROM latest GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 20`)
+		}
+		return err
+	})
+	if err != nil {
+		return Answers{}, fmt.Errorf("read the latest answers: %w", err)
+	}
+	return a, nil
+}
