@@ -28,7 +28,7 @@ const (
 )
 
 type demoCommand struct {
-	Keep bool `name:"keep" help:"Leave everything running at the end, until Ctrl-C, to look around."`
+	Keep bool `name:"keep" help:"Keep everything running at the end, until Ctrl-C."`
 }
 
 // demo is the whole world on one machine.

@@ -177,11 +177,11 @@ func TestListenSetting(t *testing.T) {
 	for _, how := range []string{"flag", "environment"} {
 		t.Run("off by "+how, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t) // where the environment has it empty
+			w := newWorld(t) // where the environment has it off
 			var args []string
 			if how == "flag" {
 				w.set("RECONCILER_LISTEN=nowhere")
-				args = []string{"--listen="}
+				args = []string{"--listen=off"}
 			}
 			p := w.start(t, append([]string{"run"}, args...)...)
 			p.awaitLog(t, `"msg":"started"`)

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // wide makes the help the same wherever it is made.
 const wide = "COLUMNS=100"
@@ -39,11 +39,11 @@ func TestHelp(t *testing.T) {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(string(want), r.stdout); diff != "" {
-				t.Errorf("help (-want +got), go test -update writes it anew:\n%s", diff)
+				t.Errorf("help (-want +got), go test -update rewrites it:\n%s", diff)
 			}
 		})
 	}
-	for _, command := range []string{"run", "run-once", "migrate up", "migrate down", "migrate status", "query", "simulator", "demo", "version"} {
+	for _, command := range []string{"run", "run-once", "migrate up", "migrate down", "migrate status", "query", "simulator", "demo", "config", "version"} {
 		if !slices.Contains(all, command) {
 			t.Errorf("the help lacks %s", command)
 		}

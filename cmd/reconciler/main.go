@@ -1,6 +1,5 @@
-// Command reconciler finds out what became of ChinaUMS payments whose outcome is
-// unknown. This package is wiring only: settings, one small file a command, and
-// the exit code.
+// Command reconciler finds the outcome of ChinaUMS payments whose notification was lost. This package
+// is wiring only: settings, one small file per command, and the exit code.
 package main
 
 import (
@@ -20,14 +19,14 @@ import (
 // version is set by the linker.
 var version = "dev"
 
-// graceTime is how long a stop may take; it is above what a pass lingers.
+// graceTime is how long a stop may take. It is longer than the stop of a pass.
 const graceTime = 30 * time.Second
 
 // The exit codes.
 const (
 	exitDone   = 0
-	exitFailed = 1 // the run failed, or an order could not be asked about
-	exitUsage  = 2 // bad usage, bad settings, old schema
+	exitFailed = 1 // the run failed, or an order could not be asked
+	exitUsage  = 2 // bad usage, bad settings, old schema, missing rights
 
 	exitAttention exitCode = 3 // migrate status: pending
 )
@@ -41,19 +40,20 @@ func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 type commands struct {
 	Log logSettings `embed:"" prefix:"log-" group:"Logging:"`
 
-	Run       runCommand       `cmd:"" help:"Ask about orders as they fall due, until stopped: the daemon."`
-	RunOnce   runOnceCommand   `cmd:"" help:"Do one pass and exit: catch up by hand."`
-	Pause     pauseCommand     `cmd:"" help:"Ask nothing about a merchant, or with an app id, for a while; all instances obey."`
-	Resume    resumeCommand    `cmd:"" help:"End such a pause, or one of the breaker."`
+	Run       runCommand       `cmd:"" help:"Run the daemon: ask about orders as they fall due."`
+	RunOnce   runOnceCommand   `cmd:"" help:"Do one pass and exit, to catch up by hand."`
+	Pause     pauseCommand     `cmd:"" help:"Stop querying a merchant, or everything under an app id, on all instances."`
+	Resume    resumeCommand    `cmd:"" help:"End a pause, set by hand or by the circuit breaker."`
 	Migrate   migrateCommand   `cmd:"" help:"Change the database's schema; the only command that does."`
 	Prune     pruneCommand     `cmd:"" help:"Delete old questions and events of finished orders."`
 	Query     queryCommand     `cmd:"" help:"Ask the gateway about one order; needs no database."`
-	Simulator simulatorCommand `cmd:"" help:"Serve a fake gateway that plays a scenario."`
-	Demo      demoCommand      `cmd:"" help:"Show everything on this machine, with nothing to configure."`
+	Config    configCommand    `cmd:"" help:"List the settings in force, and where each comes from."`
+	Simulator simulatorCommand `cmd:"" help:"Serve a fake gateway that follows a scenario."`
+	Demo      demoCommand      `cmd:"" help:"Show everything on this machine, without any configuration."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 
-// process is what a command may use of the world.
+// process is a command's view of the outside world.
 type process struct {
 	ctx    context.Context // ends at SIGINT or SIGTERM
 	stdout io.Writer
@@ -61,32 +61,25 @@ type process struct {
 	getenv func(string) string
 	log    logSettings
 
-	unreadable unreadable
+	model    *kong.Application
+	flags    []*kong.Flag // of the selected command
+	settings []setting    // in force
 }
 
-// check is the usage error of all problems with the settings, those that any
-// command may have included.
-func (p *process) check(problems ...error) error {
-	if err := p.unreadable.problems(append(problems, p.log.validate())...); err != nil {
-		return usageError{err}
-	}
-	return nil
-}
-
-// usageError is an error of the one who called: exit code 2.
+// usageError is a mistake of the caller: exit code 2.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// gcPercent trades some memory for time: live data are a few megabytes, and a drain
-// spends an eighth less CPU than with Go's 100. 200 would bring 2 % more, and take
-// seven megabytes. GOGC in the environment overrules it.
+// gcPercent trades memory for time. Live data are a few megabytes, and a drain needs an eighth less CPU
+// than with Go's 100. 200 would gain another 2 % for seven megabytes. GOGC in the environment wins.
 const gcPercent = 150
 
 func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	unsetEmptyVariables(os.Environ())
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, os.Getenv))
 }
 
@@ -111,7 +104,7 @@ func run(args []string, stdout io.Writer, stderr *os.File, getenv func(string) s
 		return int(code)
 	}
 	if !errors.Is(err, errIncomplete) { // its summary has said so already
-		fmt.Fprintf(stderr, "reconciler: %v\n", err)
+		fmt.Fprintf(stderr, "reconciler: %s\n", visibleLines(err.Error()))
 	}
 	if errors.As(err, new(usageError)) {
 		return exitUsage
@@ -123,8 +116,8 @@ func runCommandLine(ctx context.Context, args []string, stdout io.Writer, stderr
 	var cli commands
 	parser, err := kong.New(&cli,
 		kong.Name("reconciler"),
-		kong.Description("Finds out what became of ChinaUMS payments whose outcome is unknown, and writes it into the orders table.\n\n"+
-			"Every setting is a flag and an environment variable, shown behind it; the flag wins. "+
+		kong.Description("Finds the outcome of ChinaUMS payments whose notification was lost, and writes it into the orders table.\n\n"+
+			"Every setting is a flag and an environment variable, shown behind its description. A flag beats the environment; the environment beats the default. "+
 			"The gateway's key is read from CHINAUMS_APP_KEY or from a file, never from a flag."),
 		kong.Writers(stdout, stderr),
 		kong.UsageOnError(),
@@ -141,9 +134,12 @@ func runCommandLine(ctx context.Context, args []string, stdout io.Writer, stderr
 	if err != nil {
 		return usageError{fmt.Errorf("%w (see reconciler --help)", err)}
 	}
-	return selected.Run(&process{
-		ctx: ctx, stdout: stdout, stderr: stderr, getenv: getenv, log: cli.Log, unreadable: unreadableAmong(selected.Flags()),
-	})
+	p := &process{
+		ctx: ctx, stdout: stdout, stderr: stderr, getenv: getenv, log: cli.Log,
+		model: parser.Model, flags: selected.Flags(), settings: settingsInForce(selected, getenv),
+	}
+	p.warnAboutVariables(os.Environ())
+	return selected.Run(p)
 }
 
 type versionCommand struct{}

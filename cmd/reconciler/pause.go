@@ -14,16 +14,16 @@ import (
 type pauseTarget struct {
 	Database databaseSettings `embed:"" group:"Database:"`
 
-	MID   string `name:"mid" placeholder:"MID" xor:"target" required:"" help:"One merchant."`
-	AppID string `name:"app-id" placeholder:"ID" xor:"target" required:"" help:"An app id: everything that is asked with its credentials."`
+	MID   string `name:"mid" placeholder:"MID" xor:"target" required:"" help:"Merchant number."`
+	AppID string `name:"app-id" placeholder:"ID" xor:"target" required:"" help:"App id: everything that is asked with its credentials."`
 }
 
 type pauseCommand struct {
 	pauseTarget
 
-	Reason string `name:"reason" required:"" help:"Why; operators read it in gateway_controls and in the logs."`
-	Until  *until `name:"until" placeholder:"TIME" help:"When it ends by itself: RFC 3339, or a duration from now such as 2h. Without: until resume."`
-	By     string `name:"by" placeholder:"NAME" help:"Who pauses; the user's name by default."`
+	Reason string `name:"reason" required:"" help:"Reason, for gateway_controls and the log."`
+	Until  *until `name:"until" placeholder:"TIME" help:"End of the pause: RFC 3339, or a duration from now such as 2h. Without: until resume."`
+	By     string `name:"by" placeholder:"NAME" help:"Who pauses. Without: the user's name."`
 }
 
 type resumeCommand struct {

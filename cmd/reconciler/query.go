@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"text/tabwriter"
 
 	"reconciler/internal/chinaums"
@@ -20,8 +19,8 @@ type queryCommand struct {
 	TID           string `name:"tid" required:"" placeholder:"TID" help:"Terminal number."`
 	InstMID       string `name:"inst-mid" default:"MINIDEFAULT" help:"Business type."`
 	MerOrderID    string `name:"mer-order-id" placeholder:"NUMBER" help:"The merchant's order number."`
-	TargetOrderID string `name:"target-order-id" placeholder:"NUMBER" help:"The channel's order number; one of the two is needed."`
-	Output        string `name:"output" default:"text" enum:"text,json" help:"Form of the answer on stdout: text or json."`
+	TargetOrderID string `name:"target-order-id" placeholder:"NUMBER" help:"The channel's order number. One of the two is required."`
+	Output        string `name:"output" default:"text" enum:"text,json" help:"Format of the answer on stdout: text or json."`
 }
 
 // found is the answer as it is printed.
@@ -34,7 +33,7 @@ type found struct {
 	Response    json.RawMessage `json:"response"`     // masked
 }
 
-// Run asks once, without retries, and prints what came. It fails unless the
+// Run asks once, without retries, and prints the answer. It fails unless the
 // answer is HTTP 200 and SUCCESS.
 func (c *queryCommand) Run(p *process) error {
 	options, err := c.Gateway.options(1)
@@ -60,12 +59,6 @@ func (c *queryCommand) Run(p *process) error {
 	return errors.Join(printAnswer(p.stdout, c.Output, answer), trouble)
 }
 
-// printable keeps foreign text from steering the terminal or forging a line.
-func printable(text string) string {
-	quoted := strconv.QuoteToGraphic(text)
-	return quoted[1 : len(quoted)-1]
-}
-
 func printAnswer(w io.Writer, form string, a chinaums.Answer) error {
 	f := found{
 		HTTPStatus: a.HTTPStatus, ErrCode: a.Code, ErrMsg: a.Message,
@@ -75,15 +68,13 @@ func printAnswer(w io.Writer, form string, a chinaums.Answer) error {
 		f.TotalAmount = &a.Trade.TotalAmount.Value
 	}
 	if form == "json" {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(f)
+		return writeJSON(w, f)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "http_status\t%d\nerr_code\t%s\nerr_msg\t%s\ntrade_status\t%s\n", f.HTTPStatus, printable(f.ErrCode), printable(f.ErrMsg), printable(f.TradeStatus))
+	fmt.Fprintf(table, "http_status\t%d\nerr_code\t%s\nerr_msg\t%s\ntrade_status\t%s\n", f.HTTPStatus, visibleText(f.ErrCode), visibleText(f.ErrMsg), visibleText(f.TradeStatus))
 	if f.TotalAmount != nil {
 		fmt.Fprintf(table, "total_amount\t%d fen\n", *f.TotalAmount)
 	}
-	fmt.Fprintf(table, "response\t%s\n", f.Response)
+	fmt.Fprintf(table, "response\t%s\n", visibleText(string(f.Response)))
 	return table.Flush()
 }

@@ -21,17 +21,12 @@ import (
 const startPatience = time.Minute
 
 type runCommand struct {
-	service
-
-	Schedule scheduleSetting `embed:"" group:"Polling:"`
-	Listen   string          `name:"listen" env:"RECONCILER_LISTEN" default:"127.0.0.1:9464" group:"Operations:" help:"Where /healthz, /readyz and /metrics are served; empty is off."`
-	Profiles bool            `name:"pprof" env:"RECONCILER_PPROF" group:"Operations:" help:"Serve Go profiles there as well, under /debug/pprof."`
+	daemonSettings
 }
 
 // Run is the daemon: it ends with its context, or when it cannot start.
 func (c *runCommand) Run(p *process) error {
-	schedule, scheduleErr := c.Schedule.parse()
-	r, err := c.resolve(p, scheduleErr, ops.CheckAddress(c.Listen))
+	r, err := c.resolveDaemon(p)
 	if err != nil {
 		return err
 	}
@@ -39,9 +34,10 @@ func (c *runCommand) Run(p *process) error {
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
 	logger := p.logger()
+	p.logSettings(p.ctx, logger)
 	metrics := ops.NewMetrics()
 	status := &ops.Status{}
-	server, err := ops.Listen(p.ctx, c.Listen, c.Profiles, logger, status, metrics)
+	server, err := ops.Listen(p.ctx, r.listen, c.Profiles, logger, status, metrics)
 	if err != nil {
 		return err
 	}
@@ -60,14 +56,14 @@ func (c *runCommand) Run(p *process) error {
 	}
 	defer r.clients.closeAll()
 	var reloads sync.WaitGroup
-	reloads.Go(func() { c.reloadOnHangup(p, hangups, r, asker, logger) })
+	reloads.Go(func() { c.reloadOnHangup(p, hangups, r.resolved, asker, logger) })
 	defer reloads.Wait()
 	status.Serve(orders, asker)
 	metrics.Watch(orders, asker.LastPass)
 	logger.LogAttrs(p.ctx, slog.LevelInfo, "started",
 		slog.String("version", version), slog.String("worker", r.options.Worker),
 		slog.String("gateway", c.Gateway.URL), slog.Any("app_ids", r.clients.appIDs()), slog.String("schedule", c.Schedule.Text))
-	asker.Run(p.ctx, schedule)
+	asker.Run(p.ctx, r.schedule)
 	logger.LogAttrs(p.ctx, slog.LevelInfo, "stopped")
 	return nil
 }

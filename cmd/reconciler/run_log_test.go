@@ -66,8 +66,8 @@ func TestNothingPersonalIsKept(t *testing.T) {
 		}
 	}
 	masked := scan[string](t, w, `SELECT response->>'bankCardNo' FROM order_queries WHERE order_id = 1`)
-	if !strings.HasSuffix(masked, cardNumber[len(cardNumber)-4:]) {
-		t.Errorf("masked card number %q does not keep the last four digits", masked)
+	if masked != "***" {
+		t.Errorf("the card number is stored as %q", masked)
 	}
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,15 +23,15 @@ var errIncomplete = errors.New("not every order could be asked about")
 type runOnceCommand struct {
 	service
 
-	MerOrderIDs  []string `name:"mer-order-id" sep:"none" placeholder:"NUMBER" group:"Selection (without any: what is due):" help:"These orders; may be given more than once."`
-	MID          string   `name:"mid" placeholder:"MID" group:"Selection (without any: what is due):" help:"Orders of this merchant."`
-	CreatedSince *moment  `name:"created-since" placeholder:"TIME" group:"Selection (without any: what is due):" help:"Orders created at or after this time (RFC 3339), or of at most this age (36h)."`
-	CreatedUntil *moment  `name:"created-until" placeholder:"TIME" group:"Selection (without any: what is due):" help:"Orders created before this time, or of at least this age."`
-	All          bool     `name:"all" group:"Selection (without any: what is due):" help:"All orders that are unresolved or NOT_FOUND."`
-	Review       bool     `name:"review" group:"Selection (without any: what is due):" help:"Those under review as well; alone, only those."`
-	Limit        int      `name:"limit" group:"Selection (without any: what is due):" placeholder:"N" help:"At most this many orders."`
-	DryRun       bool     `name:"dry-run" help:"Ask and decide, but claim and write nothing; lists what would change."`
-	Output       string   `name:"output" default:"text" enum:"text,json" help:"Form of the summary on stdout: text or json."`
+	MerOrderIDs  []string `name:"mer-order-id" sep:"none" placeholder:"NUMBER" group:"Selection (without any: all due orders):" help:"Only this order. May be given more than once."`
+	MID          string   `name:"mid" placeholder:"MID" group:"Selection (without any: all due orders):" help:"Only orders of this merchant."`
+	CreatedSince *moment  `name:"created-since" placeholder:"TIME" group:"Selection (without any: all due orders):" help:"Only orders created at or after this time (RFC 3339), or of at most this age (36h)."`
+	CreatedUntil *moment  `name:"created-until" placeholder:"TIME" group:"Selection (without any: all due orders):" help:"Only orders created before this time, or of at least this age."`
+	All          bool     `name:"all" group:"Selection (without any: all due orders):" help:"All unresolved and NOT_FOUND orders."`
+	Review       bool     `name:"review" group:"Selection (without any: all due orders):" help:"Add orders under review. Alone: only orders under review."`
+	Limit        int      `name:"limit" group:"Selection (without any: all due orders):" placeholder:"N" help:"Ask at most this many orders."`
+	DryRun       bool     `name:"dry-run" help:"Ask and decide, but claim and write nothing. Lists the orders that would change."`
+	Output       string   `name:"output" default:"text" enum:"text,json" help:"Format of the summary on stdout: text or json."`
 }
 
 // Run does one pass. It fails with [errIncomplete] when an order could not be
@@ -187,9 +186,7 @@ func (r *report) fill(s poller.Summary, count int) {
 
 func (r *report) print(w io.Writer, form string) error {
 	if form == "json" {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(r)
+		return writeJSON(w, r)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range []struct {
@@ -216,7 +213,8 @@ func (r *report) print(w io.Writer, form string) error {
 		fmt.Fprintf(table, "dry_run\tnothing was written; %s\n\n", plural(len(*r.Changes), "order would change", "orders would change"))
 		fmt.Fprintln(table, "ID\tMID\tMER_ORDER_ID\tFROM\tTO\tDECISION\tREASON")
 		for _, c := range *r.Changes {
-			fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", c.ID, c.MID, c.MerOrderID, c.From, c.To, c.Decision, c.Reason)
+			fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", c.ID, visibleText(c.MID), visibleText(c.MerOrderID),
+				visibleText(string(c.From)), c.To, c.Decision, visibleText(c.Reason))
 		}
 	}
 	return table.Flush()

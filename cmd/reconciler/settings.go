@@ -17,13 +17,14 @@ import (
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/credentials"
+	"reconciler/internal/ops"
 	"reconciler/internal/policy"
 	"reconciler/internal/poller"
 	"reconciler/internal/store"
 )
 
 type databaseSettings struct {
-	URL string `name:"database-url" env:"DATABASE_URL" placeholder:"URL" help:"The orders' database, any pgx URL. The standard PG* variables fill in what it leaves out."`
+	URL string `name:"database-url" env:"DATABASE_URL" placeholder:"URL" help:"URL of the orders' database, in any form that pgx reads. The standard PG* variables fill the gaps."`
 }
 
 // validate wants a database to be named, so that a forgotten setting does not
@@ -41,14 +42,14 @@ func (s databaseSettings) validate(getenv func(string) string) error {
 }
 
 type gatewaySettings struct {
-	AppID          string   `name:"app-id" env:"CHINAUMS_APP_ID" placeholder:"ID" help:"The app id that ChinaUMS gave. Its key comes from CHINAUMS_APP_KEY or --app-key-file."`
-	AppKeyFile     string   `name:"app-key-file" env:"CHINAUMS_APP_KEY_FILE" placeholder:"FILE" help:"A file that holds the app's key, instead of CHINAUMS_APP_KEY."`
+	AppID          string   `name:"app-id" env:"CHINAUMS_APP_ID" placeholder:"ID" help:"App id from ChinaUMS. Its key comes from CHINAUMS_APP_KEY or --app-key-file."`
+	AppKeyFile     string   `name:"app-key-file" env:"CHINAUMS_APP_KEY_FILE" placeholder:"FILE" help:"File with the app's key, instead of CHINAUMS_APP_KEY."`
 	Credentials    string   `name:"credentials-file" env:"CHINAUMS_CREDENTIALS_FILE" placeholder:"FILE" help:"Several app ids instead of one: a YAML list of app_id, app_key or app_key_file, and mids. The daemon reads it again on SIGHUP."`
-	Auth           string   `name:"auth" env:"CHINAUMS_AUTH" default:"body-sig" help:"How questions say who asks: body-sig signs each; access-token shares a token of about an hour."`
-	URL            string   `name:"gateway-url" env:"CHINAUMS_BASE_URL" default:"https://api-mop.chinaums.com" help:"The gateway; https://test-api-open.chinaums.com is the test one."`
-	QueryPath      string   `name:"query-path" env:"CHINAUMS_QUERY_PATH" default:"/v1/netpay/wx/mini-pre-query" help:"The endpoint's path."`
-	InsecureHTTP   bool     `name:"insecure-http" env:"RECONCILER_INSECURE_HTTP" help:"Allow a gateway by plain http that is not on this machine."`
-	RequestTimeout duration `name:"request-timeout" env:"RECONCILER_REQUEST_TIMEOUT" default:"10s" help:"The longest that one round trip may take."`
+	Auth           string   `name:"auth" env:"CHINAUMS_AUTH" default:"body-sig" help:"How requests are authenticated: body-sig signs each one; access-token uses a shared token, renewed hourly."`
+	URL            string   `name:"gateway-url" env:"CHINAUMS_BASE_URL" default:"https://api-mop.chinaums.com" help:"Address of the gateway. https://test-api-open.chinaums.com is the test gateway."`
+	QueryPath      string   `name:"query-path" env:"CHINAUMS_QUERY_PATH" default:"/v1/netpay/wx/mini-pre-query" help:"Path of the endpoint."`
+	InsecureHTTP   bool     `name:"insecure-http" env:"RECONCILER_INSECURE_HTTP" help:"Allow plain http to another machine."`
+	RequestTimeout duration `name:"request-timeout" env:"RECONCILER_REQUEST_TIMEOUT" default:"10s" help:"Maximum duration of one round trip."`
 }
 
 // options are those of the clients, but for their credentials; every problem is named.
@@ -58,7 +59,10 @@ func (s gatewaySettings) options(concurrency int) (chinaums.Options, error) {
 	}
 	probe := options
 	probe.Credentials = chinaums.Credentials{AppID: "any", AppKey: "any"}
-	probe.Concurrency = max(1, concurrency) // the poller's to judge
+	probe.Concurrency = max(1, concurrency) // the poller judges it
+	if s.RequestTimeout.problem != nil {
+		probe.Timeout = time.Second // its text is reported already
+	}
 	return options, errors.Join(checkClient(probe), s.checkURL())
 }
 
@@ -134,23 +138,23 @@ func (s gatewaySettings) checkURL() error {
 	ip := net.ParseIP(u.Hostname())
 	loopback := u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback())
 	if u.Scheme == "http" && !loopback && !s.InsecureHTTP {
-		return fmt.Errorf("gateway-url %s is plain http to another machine, where anyone between could forge answers: "+
-			"use https, or --insecure-http for a test network", s.URL)
+		return badSetting{"gateway-url", fmt.Sprintf("%s is plain http to another machine, so anybody in between could forge answers: "+
+			"use https, or --insecure-http for a test network", s.URL)}
 	}
 	return nil
 }
 
 type pollSettings struct {
-	Concurrency    integer  `name:"concurrency" env:"RECONCILER_CONCURRENCY" default:"32" help:"Questions in flight at once."`
-	Rate           decimal  `name:"rate" env:"RECONCILER_RATE" default:"50" help:"Round trips a second, retries included, of all instances together; 0 is no limit."`
-	Lease          duration `name:"lease" env:"RECONCILER_LEASE" default:"1m" help:"How long a claimed order is kept from other instances."`
-	PlanInitial    duration `name:"plan-initial" env:"RECONCILER_PLAN_INITIAL" default:"15s" help:"The first wait between two questions about an order."`
-	PlanMultiplier decimal  `name:"plan-multiplier" env:"RECONCILER_PLAN_MULTIPLIER" default:"2" help:"By which each further wait grows."`
-	PlanMax        duration `name:"plan-max" env:"RECONCILER_PLAN_MAX" default:"1h" help:"The longest wait."`
-	PlanJitter     decimal  `name:"plan-jitter" env:"RECONCILER_PLAN_JITTER" default:"0.1" help:"The share by which orders' waits differ."`
-	SlowAfter      duration `name:"slow-after" env:"RECONCILER_SLOW_AFTER" default:"24h" help:"The age from which an order is asked about daily."`
-	GiveUpAfter    duration `name:"give-up-after" env:"RECONCILER_GIVE_UP_AFTER" default:"168h" help:"The age from which an unresolved order goes to a person."`
-	NotFoundAfter  duration `name:"not-found-after" env:"RECONCILER_NOT_FOUND_AFTER" default:"2h" help:"The age before which \"no such order\" is never believed."`
+	Concurrency    integer  `name:"concurrency" env:"RECONCILER_CONCURRENCY" default:"32" help:"Maximum number of questions in flight."`
+	Rate           decimal  `name:"rate" env:"RECONCILER_RATE" default:"50" help:"Round trips a second per app id, retries included, of all instances together; 0 = no limit."`
+	Lease          duration `name:"lease" env:"RECONCILER_LEASE" default:"1m" help:"How long a claimed order is reserved for one instance."`
+	PlanInitial    duration `name:"plan-initial" env:"RECONCILER_PLAN_INITIAL" default:"15s" help:"First wait between two questions about an order."`
+	PlanMultiplier decimal  `name:"plan-multiplier" env:"RECONCILER_PLAN_MULTIPLIER" default:"2" help:"Factor by which the wait grows after each answer."`
+	PlanMax        duration `name:"plan-max" env:"RECONCILER_PLAN_MAX" default:"1h" help:"Maximum wait."`
+	PlanJitter     decimal  `name:"plan-jitter" env:"RECONCILER_PLAN_JITTER" default:"0.1" help:"Random-looking spread of the waits, as a fraction."`
+	SlowAfter      duration `name:"slow-after" env:"RECONCILER_SLOW_AFTER" default:"24h" help:"Orders older than this are asked about once a day."`
+	GiveUpAfter    duration `name:"give-up-after" env:"RECONCILER_GIVE_UP_AFTER" default:"168h" help:"Unresolved orders older than this go to review."`
+	NotFoundAfter  duration `name:"not-found-after" env:"RECONCILER_NOT_FOUND_AFTER" default:"2h" help:"Orders younger than this are never marked NOT_FOUND."`
 }
 
 func (s pollSettings) plan() policy.Plan {
@@ -194,24 +198,50 @@ func workerName() string {
 	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }
 
-type scheduleSetting struct {
-	Text string `name:"schedule" env:"RECONCILER_SCHEDULE" default:"@every 5s" help:"When to look for due orders: cron with optional seconds, or @every; the first pass runs at once."`
+// daemonSettings are all settings of the daemon.
+type daemonSettings struct {
+	service
+
+	Schedule scheduleSetting `embed:"" group:"Polling:"`
+	Listen   string          `name:"listen" env:"RECONCILER_LISTEN" default:"127.0.0.1:9464" group:"Operations:" help:"Address of /healthz, /readyz and /metrics; off turns them off."`
+	Profiles bool            `name:"pprof" env:"RECONCILER_PPROF" group:"Operations:" help:"Serve Go profiles at that address too, under /debug/pprof."`
 }
 
-func (s scheduleSetting) parse() (cron.Schedule, error) { return poller.ParseSchedule(s.Text) }
+// resolveDaemon checks all settings and names every problem, those given included.
+func (s daemonSettings) resolveDaemon(p *process, others ...error) (daemon, error) {
+	schedule, scheduleErr := s.Schedule.parse()
+	d := daemon{schedule: schedule, listen: s.Listen}
+	if d.listen == "off" {
+		d.listen = ""
+	}
+	if err := ops.CheckAddress(d.listen); err != nil {
+		others = append(others, badSetting{"listen", err.Error() + ". off turns it off"})
+	}
+	r, err := s.resolve(p, append(others, scheduleErr)...)
+	d.resolved = r
+	return d, err
+}
+
+// daemon is what the daemon's settings say.
+type daemon struct {
+	resolved
+
+	schedule cron.Schedule
+	listen   string // "" = off
+}
 
 type logSettings struct {
-	Level  string `name:"level" env:"RECONCILER_LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
-	Format string `name:"format" env:"RECONCILER_LOG_FORMAT" default:"auto" help:"json, text or auto: text on a terminal, else json."`
+	Level  string `name:"level" env:"RECONCILER_LOG_LEVEL" default:"info" help:"Minimum level: debug, info, warn or error."`
+	Format string `name:"format" env:"RECONCILER_LOG_FORMAT" default:"auto" help:"Format: json, text or auto (text on a terminal, else json)."`
 }
 
 func (s logSettings) validate() error {
 	var level, format error
 	if new(slog.Level).UnmarshalText([]byte(s.Level)) != nil || strings.ContainsAny(s.Level, "+-") {
-		level = fmt.Errorf("log-level must be debug, info, warn or error, not %q", s.Level)
+		level = badSetting{"log-level", fmt.Sprintf("must be debug, info, warn or error, not %q", s.Level)}
 	}
 	if s.Format != "auto" && s.Format != "json" && s.Format != "text" {
-		format = fmt.Errorf("log-format must be auto, json or text, not %q", s.Format)
+		format = badSetting{"log-format", fmt.Sprintf("must be auto, json or text, not %q", s.Format)}
 	}
 	return errors.Join(level, format)
 }
@@ -226,7 +256,7 @@ func (s logSettings) logger(w io.Writer, terminal bool) *slog.Logger {
 	if s.Format == "text" || (s.Format == "auto" && terminal) {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
-	return slog.New(slog.NewJSONHandler(w, options))
+	return slog.New(slog.NewJSONHandler(visibleJSON{w}, options))
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

@@ -28,7 +28,7 @@ func TestEveryProblemIsNamedAtOnce(t *testing.T) {
 		},
 		{
 			name: "unreadable",
-			env:  []string{"RECONCILER_RATE=fast", "RECONCILER_PLAN_MAX=1hour", "RECONCILER_CONCURRENCY=1.5", "RECONCILER_SLOW_AFTER="},
+			env:  []string{"RECONCILER_RATE=fast", "RECONCILER_PLAN_MAX=1hour", "RECONCILER_CONCURRENCY=1.5", "RECONCILER_SLOW_AFTER=late"},
 			args: []string{"--lease=60", "--plan-jitter=NaN"},
 			want: []string{"RECONCILER_RATE", "RECONCILER_PLAN_MAX", "RECONCILER_CONCURRENCY", "RECONCILER_SLOW_AFTER", "lease", "plan-jitter"},
 		},
@@ -44,7 +44,7 @@ func TestEveryProblemIsNamedAtOnce(t *testing.T) {
 		{
 			name: "at odds with each other",
 			args: []string{"--plan-max=1s", "--give-up-after=1h", "--lease=20s"},
-			want: []string{"plan-max", "plan-initial", "give-up-after", "not-found-after", "lease", "request-timeout"},
+			want: []string{"--plan-max (RECONCILER_PLAN_MAX) must be at least the first wait (15s)", "--give-up-after", "not found (2h0m0s)", "--lease (RECONCILER_LEASE) must be at least 36.125s with a request timeout of 10s"},
 		},
 		{
 			name: "unreadable, out of range and missing together",
@@ -85,7 +85,7 @@ func TestSettingIsRefused(t *testing.T) {
 		{"CHINAUMS_APP_KEY=two words", []string{"CHINAUMS_APP_KEY"}},
 		{"RECONCILER_SCHEDULE=@every 100ms", []string{"schedule"}},
 		{"RECONCILER_SCHEDULE=0 0 30 2 *", []string{"schedule"}}, // never comes
-		{"RECONCILER_SCHEDULE=", []string{"schedule"}},
+		{"RECONCILER_SCHEDULE=CRON_TZ= 0 9 * * *", []string{"--schedule (RECONCILER_SCHEDULE)", "zone"}},
 		{"RECONCILER_LEASE=51124ms", []string{"lease", "51.125s"}},
 		{"DATABASE_URL=nonsense", []string{"database"}},
 		{"DATABASE_URL=postgres://u:pass-that-nobody-may-see@host:port/db", []string{"database"}},

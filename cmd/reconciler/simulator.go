@@ -15,8 +15,8 @@ import (
 )
 
 type simulatorCommand struct {
-	Listen   string `name:"listen" default:"127.0.0.1:8080" help:"Where to serve."`
-	Scenario string `name:"scenario" placeholder:"FILE" help:"The scenario, YAML: who may ask, which orders there are and what becomes of them. Without: examples/scenario.yaml, which explains the form."`
+	Listen   string `name:"listen" default:"127.0.0.1:8080" help:"Address to serve on."`
+	Scenario string `name:"scenario" placeholder:"FILE" help:"Scenario file (YAML): who may ask, which orders exist, and how they end. Without: examples/scenario.yaml, which explains the format."`
 }
 
 // Run serves until it is stopped.

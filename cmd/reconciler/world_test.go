@@ -51,7 +51,7 @@ func newWorld(t *testing.T) *world {
 		"RECONCILER_SCHEDULE=@every 1s",
 		"RECONCILER_PLAN_INITIAL=100ms",
 		"RECONCILER_PLAN_MAX=500ms",
-		"RECONCILER_LISTEN=", // off
+		"RECONCILER_LISTEN=off",
 		"RECONCILER_LOG_LEVEL=debug",
 	}
 	return w

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/robfig/cron/v3"
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
@@ -99,10 +100,7 @@ func (w *world) add(t *testing.T, number string, amount int64, step simulator.St
 // runUntil lets the daemon's passes go on until then.
 func (w *world) runUntil(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	schedule, err := poller.ParseSchedule("@every 1s")
-	if err != nil {
-		t.Fatal(err)
-	}
+	schedule := cron.Every(time.Second)
 	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
 	ended := make(chan struct{})
 	go func() {

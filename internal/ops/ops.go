@@ -59,7 +59,8 @@ func (s *Status) Ready(ctx context.Context) error {
 	return errors.Join(database.CheckSchema(ctx), passes.Ready())
 }
 
-// CheckAddress refuses what [Listen] could never listen on.
+// CheckAddress refuses an address that [Listen] could never listen on. Its error continues a sentence
+// that begins with the name of the setting.
 func CheckAddress(address string) error {
 	if address == "" {
 		return nil
@@ -69,7 +70,7 @@ func CheckAddress(address string) error {
 		_, err = net.DefaultResolver.LookupPort(context.Background(), "tcp", port)
 	}
 	if err != nil {
-		return fmt.Errorf("listen %q must be host:port, :port or empty: %w", address, err)
+		return fmt.Errorf("must be host:port or :port, not %q: %w", address, err)
 	}
 	return nil
 }

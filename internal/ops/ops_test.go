@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -159,8 +160,8 @@ func TestCheckAddress(t *testing.T) {
 	} {
 		if err := CheckAddress(address); (err == nil) != good {
 			t.Errorf("CheckAddress(%q) = %v", address, err)
-		} else if err != nil && !strings.Contains(err.Error(), "listen") {
-			t.Errorf("CheckAddress(%q) = %v, which does not name the setting", address, err)
+		} else if err != nil && !strings.Contains(err.Error(), strconv.Quote(address)) {
+			t.Errorf("CheckAddress(%q) = %v, which does not show it", address, err)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"reconciler/internal/order"
@@ -46,21 +45,22 @@ type Plan struct {
 	NotFoundAfter time.Duration // age before which NO_ORDER is never believed
 }
 
-// Validate names everything that is wrong with the plan.
+// Validate names everything that is wrong with the plan, as joined values of type [Problem].
 func (p Plan) Validate() error {
 	var errs []error
-	refuse := func(bad bool, format string, args ...any) {
+	refuse := func(bad bool, field, format string, args ...any) {
 		if bad {
-			errs = append(errs, fmt.Errorf(format, args...))
+			errs = append(errs, Problemf(field, format, args...))
 		}
 	}
-	refuse(p.Initial <= 0, "plan-initial must be more than 0, not %s", p.Initial)
-	refuse(!(p.Multiplier >= 1 && p.Multiplier <= 100), "plan-multiplier must be from 1 to 100, not %g", p.Multiplier)
-	refuse(p.Max < p.Initial, "plan-max (%s) must not be less than plan-initial (%s)", p.Max, p.Initial)
-	refuse(!(p.Jitter >= 0 && p.Jitter < 1), "plan-jitter must be from 0 to below 1, not %g", p.Jitter)
-	refuse(p.SlowAfter <= 0, "slow-after must be more than 0, not %s", p.SlowAfter)
-	refuse(p.NotFoundAfter <= 0, "not-found-after must be more than 0, not %s", p.NotFoundAfter)
-	refuse(p.GiveUpAfter < p.NotFoundAfter, "give-up-after (%s) must not be less than not-found-after (%s)", p.GiveUpAfter, p.NotFoundAfter)
+	refuse(p.Initial <= 0, "Initial", "must be more than 0, not %s", p.Initial)
+	refuse(!(p.Multiplier >= 1 && p.Multiplier <= 100), "Multiplier", "must be from 1 to 100, not %g", p.Multiplier)
+	refuse(p.Max < p.Initial, "Max", "must be at least the first wait (%s), not %s", p.Initial, p.Max)
+	refuse(!(p.Jitter >= 0 && p.Jitter < 1), "Jitter", "must be from 0 to below 1, not %g", p.Jitter)
+	refuse(p.SlowAfter <= 0, "SlowAfter", "must be more than 0, not %s", p.SlowAfter)
+	refuse(p.NotFoundAfter <= 0, "NotFoundAfter", "must be more than 0, not %s", p.NotFoundAfter)
+	refuse(p.GiveUpAfter < p.NotFoundAfter, "GiveUpAfter",
+		"must be at least the age from which an order can be not found (%s), not %s", p.NotFoundAfter, p.GiveUpAfter)
 	return errors.Join(errs...)
 }
 

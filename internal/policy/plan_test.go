@@ -162,18 +162,18 @@ func TestPlanValidate(t *testing.T) {
 		change func(*Plan)
 		want   string
 	}{
-		{"no first wait", func(p *Plan) { p.Initial = 0 }, "plan-initial"},
-		{"negative first wait", func(p *Plan) { p.Initial = -time.Second }, "plan-initial"},
-		{"shrinking", func(p *Plan) { p.Multiplier = 0.5 }, "plan-multiplier"},
-		{"no number", func(p *Plan) { p.Multiplier = math.NaN() }, "plan-multiplier"},
-		{"endless", func(p *Plan) { p.Multiplier = math.Inf(1) }, "plan-multiplier"},
-		{"maximum below the first", func(p *Plan) { p.Max = time.Second }, "plan-max"},
-		{"negative jitter", func(p *Plan) { p.Jitter = -0.1 }, "plan-jitter"},
-		{"jitter of all", func(p *Plan) { p.Jitter = 1 }, "plan-jitter"},
-		{"jitter no number", func(p *Plan) { p.Jitter = math.NaN() }, "plan-jitter"},
-		{"no slow lane", func(p *Plan) { p.SlowAfter = 0 }, "slow-after"},
-		{"not found at once", func(p *Plan) { p.NotFoundAfter = 0 }, "not-found-after"},
-		{"given up before it can be not found", func(p *Plan) { p.GiveUpAfter = time.Hour }, "give-up-after"},
+		{"no first wait", func(p *Plan) { p.Initial = 0 }, "Initial must"},
+		{"negative first wait", func(p *Plan) { p.Initial = -time.Second }, "Initial must"},
+		{"shrinking", func(p *Plan) { p.Multiplier = 0.5 }, "Multiplier must"},
+		{"no number", func(p *Plan) { p.Multiplier = math.NaN() }, "Multiplier must"},
+		{"endless", func(p *Plan) { p.Multiplier = math.Inf(1) }, "Multiplier must"},
+		{"maximum below the first", func(p *Plan) { p.Max = time.Second }, "Max must"},
+		{"negative jitter", func(p *Plan) { p.Jitter = -0.1 }, "Jitter must"},
+		{"jitter of all", func(p *Plan) { p.Jitter = 1 }, "Jitter must"},
+		{"jitter no number", func(p *Plan) { p.Jitter = math.NaN() }, "Jitter must"},
+		{"no slow lane", func(p *Plan) { p.SlowAfter = 0 }, "SlowAfter must"},
+		{"not found at once", func(p *Plan) { p.NotFoundAfter = 0 }, "NotFoundAfter must"},
+		{"given up before it can be not found", func(p *Plan) { p.GiveUpAfter = time.Hour }, "GiveUpAfter must"},
 	} {
 		p := testPlan()
 		tt.change(&p)
@@ -182,7 +182,7 @@ func TestPlanValidate(t *testing.T) {
 		}
 	}
 	err := Plan{Multiplier: 0.5, Max: -1, Jitter: 2, GiveUpAfter: -1}.Validate()
-	for _, name := range []string{"plan-initial", "plan-multiplier", "plan-max", "plan-jitter", "slow-after", "not-found-after", "give-up-after"} {
+	for _, name := range []string{"Initial must", "Multiplier must", "Max must", "Jitter must", "SlowAfter must", "NotFoundAfter must", "GiveUpAfter must"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("all at once: %v lacks %s", err, name)
 		}

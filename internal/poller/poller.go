@@ -33,7 +33,6 @@ package poller
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -109,20 +108,20 @@ type Options struct {
 	Observe func(order.Outcome)
 }
 
-// Validate names everything that is wrong with the settings, which leaves out
-// store, accounts and logger.
+// Validate names everything that is wrong with the settings, as joined values of type [policy.Problem].
+// It leaves out store, apps and logger.
 func (o Options) Validate() error {
 	var errs []error
 	if o.Concurrency < 1 || o.Concurrency > 10_000 {
-		errs = append(errs, fmt.Errorf("concurrency must be from 1 to 10000, not %d", o.Concurrency))
+		errs = append(errs, policy.Problemf("Concurrency", "must be from 1 to 10000, not %d", o.Concurrency))
 	}
 	if o.Rate != 0 && !(o.Rate >= 0.01 && o.Rate <= 1e6) {
-		errs = append(errs, fmt.Errorf("rate must be 0 (no limit) or from 0.01 to a million round trips a second, not %g", o.Rate))
+		errs = append(errs, policy.Problemf("Rate", "must be 0 (no limit) or from 0.01 to a million round trips a second, not %g", o.Rate))
 	}
 	if o.RequestTimeout <= 0 || o.RequestTimeout > time.Hour {
-		errs = append(errs, fmt.Errorf("request-timeout must be more than 0 and at most 1h, not %s", o.RequestTimeout))
+		errs = append(errs, policy.Problemf("RequestTimeout", "must be more than 0 and at most 1h, not %s", o.RequestTimeout))
 	} else if least := MinLease(o.RequestTimeout); o.Lease < least {
-		errs = append(errs, fmt.Errorf("lease must be at least %s with a request-timeout of %s "+
+		errs = append(errs, policy.Problemf("Lease", "must be at least %s with a request timeout of %s "+
 			"(%d round trips, the waits between them and %s for the write), not %s", least, o.RequestTimeout, roundTrips, writeMargin, o.Lease))
 	}
 	return errors.Join(append(errs, o.Rules.Plan.Validate())...)

@@ -5,46 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/robfig/cron/v3"
 )
 
-// ParseSchedule reads a cron expression of five fields, or six with seconds in
-// front, or a descriptor such as @hourly or "@every 5s".
-//
-// Only the parser and Next of the cron library are used. Its runner would skip a
-// job for ever after a panic; [Poller.Run] is its own single flight.
-func ParseSchedule(text string) (schedule cron.Schedule, err error) {
-	defer func() {
-		if recover() != nil { // the parser panics on a time zone without fields
-			schedule, err = nil, fmt.Errorf("schedule %q cannot be read", text)
-		}
-	}()
-	descriptor := text
-	if zone, rest, found := strings.Cut(text, " "); found && strings.Contains(zone, "TZ=") {
-		descriptor = strings.TrimSpace(rest)
-	}
-	if every, found := strings.CutPrefix(descriptor, "@every "); found {
-		d, err := time.ParseDuration(every)
-		if err == nil && (d < time.Second || d%time.Second != 0) {
-			return nil, fmt.Errorf("schedule %q: the interval must be in whole seconds, at least 1s", text)
-		}
-	}
-	parser := cron.NewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
-	schedule, err = parser.Parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("schedule %q: %w (five cron fields, six with seconds, or \"@every 5s\")", text, err)
-	}
-	if schedule.Next(time.Now()).IsZero() {
-		return nil, fmt.Errorf("schedule %q never comes", text)
-	}
-	return schedule, nil
-}
-
-// Run does a pass at once and then at each time of the schedule, until ctx ends.
+// Run does a pass at once and then at each time of the schedule, until ctx ends. Only Next of the cron
+// library is used. Its runner would skip a job for ever after a panic.
 // A pass never overlaps the last: times that it runs over are skipped. A pass
 // that fails, or panics, is logged, and the next one comes as scheduled.
 func (p *Poller) Run(ctx context.Context, schedule cron.Schedule) {

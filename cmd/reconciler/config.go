@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/alecthomas/kong"
+)
+
+// setting is one setting in force, by the name of its environment variable.
+type setting struct {
+	Name   string `json:"name"`
+	Value  string `json:"value"`
+	Source string `json:"source"` // flag, environment, default
+}
+
+// withheld stands for a value that holds or may hold a secret.
+const withheld = "[withheld]"
+
+// settingsInForce lists the settings of the selected command, sorted by name.
+func settingsInForce(selected *kong.Context, getenv func(string) string) []setting {
+	var onCommandLine []*kong.Flag
+	for _, part := range selected.Path {
+		if part.Flag != nil {
+			onCommandLine = append(onCommandLine, part.Flag)
+		}
+	}
+	var list []setting
+	for _, flag := range selected.Flags() {
+		if len(flag.Envs) == 0 {
+			continue
+		}
+		s := setting{Name: flag.Envs[0], Value: shownValue(flag), Source: "default"}
+		switch {
+		case slices.Contains(onCommandLine, flag):
+			s.Source = "flag"
+		case getenv(s.Name) != "":
+			s.Source = "environment"
+		}
+		list = append(list, s)
+		if s.Name == "CHINAUMS_APP_KEY_FILE" && getenv(appKeyVariable) != "" {
+			list = append(list, setting{Name: appKeyVariable, Value: withheld, Source: "environment"})
+		}
+	}
+	slices.SortFunc(list, func(a, b setting) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+// shownValue leaves out what may hold a password: the database's URL has it in several forms.
+func shownValue(flag *kong.Flag) string {
+	value := fmt.Sprint(flag.Target.Interface())
+	switch flag.Name {
+	case "database-url":
+		if value != "" {
+			return withheld
+		}
+	case "gateway-url":
+		if u, err := url.Parse(value); err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			return withheld
+		}
+	}
+	return value
+}
+
+// logSettings writes one line with all settings in force.
+func (p *process) logSettings(ctx context.Context, logger *slog.Logger) {
+	var attrs []slog.Attr
+	for _, s := range p.settings {
+		attrs = append(attrs, slog.Any(strings.ToLower(s.Name), s)) // keys of the log are in lower case
+	}
+	logger.LogAttrs(ctx, slog.LevelInfo, "settings", attrs...)
+}
+
+// LogValue is the value with its source.
+func (s setting) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("value", s.Value), slog.String("source", s.Source))
+}
+
+type configCommand struct {
+	daemonSettings
+	People peopleSettings `embed:"" group:"People:"`
+
+	Output string `name:"output" default:"text" enum:"text,json" help:"Format of the list on stdout: text or json."`
+}
+
+// Run lists the settings, and then fails if something is wrong with them.
+func (c *configCommand) Run(p *process) error {
+	err := printSettings(p.stdout, c.Output, p.settings)
+	_, settingsErr := c.resolveDaemon(p, c.People.validate(p.getenv))
+	return errors.Join(err, settingsErr)
+}
+
+func printSettings(w io.Writer, form string, settings []setting) error {
+	if form == "json" {
+		return writeJSON(w, map[string][]setting{"settings": settings})
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "SETTING\tVALUE\tSOURCE")
+	for _, s := range settings {
+		fmt.Fprintf(table, "%s\t%s\t%s\n", s.Name, visibleText(s.Value), s.Source)
+	}
+	return table.Flush()
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"strings"
+	"time"
+)
+
+// peopleSettings are those of the commands for people.
+type peopleSettings struct {
+	TZ    string `name:"tz" env:"RECONCILER_TZ" default:"Asia/Shanghai" help:"Zone of the times that are shown, such as Asia/Shanghai or UTC."`
+	Lang  string `name:"lang" env:"RECONCILER_LANG" placeholder:"en|zh" help:"Language of the text output: en or zh. Without: from LC_ALL, LC_MESSAGES or LANG."`
+	Actor string `name:"actor" env:"RECONCILER_ACTOR" placeholder:"NAME" help:"Who acts, for the record. Without: user@host."`
+}
+
+// validate names everything that is wrong.
+func (s peopleSettings) validate(getenv func(string) string) error {
+	_, zoneErr := s.location()
+	_, langErr := s.language(getenv)
+	return errors.Join(zoneErr, langErr)
+}
+
+// location is the zone in which times are shown.
+func (s peopleSettings) location() (*time.Location, error) {
+	zone, err := time.LoadLocation(s.TZ)
+	if err != nil || s.TZ == "" {
+		return nil, badSetting{"tz", fmt.Sprintf("must be a zone such as Asia/Shanghai or UTC, not %q", s.TZ)}
+	}
+	return zone, nil
+}
+
+// language is "en" or "zh". Without the setting the locale decides.
+func (s peopleSettings) language(getenv func(string) string) (string, error) {
+	switch {
+	case s.Lang == "en" || s.Lang == "zh":
+		return s.Lang, nil
+	case s.Lang != "":
+		return "", badSetting{"lang", fmt.Sprintf("must be en or zh, not %q", s.Lang)}
+	}
+	locale := cmp.Or(getenv("LC_ALL"), getenv("LC_MESSAGES"), getenv("LANG"))
+	if language, _, _ := strings.Cut(locale, "_"); language == "zh" || strings.HasPrefix(language, "zh.") {
+		return "zh", nil
+	}
+	return "en", nil
+}
+
+// actorName is who acts, for the record of actions.
+func (s peopleSettings) actorName() string {
+	if s.Actor != "" {
+		return s.Actor
+	}
+	name, host := "unknown", "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if h, err := os.Hostname(); err == nil {
+		host = h
+	}
+	return name + "@" + host
+}
