@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -76,6 +77,7 @@ func (e usageError) Unwrap() error { return e.error }
 const gcPercent = 150
 
 func main() {
+	log.SetOutput(standardLog{os.Stderr})
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}

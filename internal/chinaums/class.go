@@ -1,10 +1,13 @@
 package chinaums
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -28,6 +31,11 @@ func (c Class) String() string { return string(c) }
 
 // codeSuccess says that the question was answered. It says nothing about the payment.
 const codeSuccess = "SUCCESS"
+
+// codeClock refuses a question because of its time.
+const codeClock = "ABNORMAL_REQUEST_TIME"
+
+var errClock = errors.New("this machine's clock is off")
 
 // classOfCode knows the vendor's codes: four digits from the platform, words from the business layer behind it.
 func classOfCode(code string) (class Class, known bool) {
@@ -68,31 +76,59 @@ func classifyOK(code string) Class {
 	return class
 }
 
+// classifyNotOK believes no trade status. Beside one, a code that is not known is trouble too: two layers contradict each other,
+// so something between them mixed answers up. A gateway that is overloaded is believed only what stops all its questions.
 func classifyNotOK(httpStatus int, code string, hasStatus bool) Class {
 	class, known := classOfCode(code)
+	stops := class == ClassCredentials || class == ClassMerchant
 	switch {
-	case overloaded(httpStatus) && !hasStatus:
+	case isOverloaded(httpStatus) && (!hasStatus || !stops):
 		return ClassTransient
 	case code == "" || code == codeSuccess:
 		return ClassTransient
-	case !known && hasStatus:
-		return ClassTransient // two layers contradict each other: something between them mixed answers up
+	case hasStatus && !known:
+		return ClassTransient
 	}
 	return class
 }
 
-func overloaded(httpStatus int) bool {
+func isOverloaded(httpStatus int) bool {
 	return httpStatus == http.StatusTooManyRequests || httpStatus/100 == 5
 }
 
 // Error is why a question has no answer that can be used. It never holds the key or the Authorization header.
 type Error struct {
 	Class         Class
-	HTTPStatus    int    // 0 when nothing came
-	Code, Message string // as in Answer
-	Err           error  // the cause, where there is one beside the code
-	// GatewayFailed reports that nothing showed the gateway alive.
-	GatewayFailed bool
+	HTTPStatus    int            // 0 when nothing came
+	Code, Message string         // as in Answer
+	GatewayFailed bool           // nothing shows the gateway alive; a caller who gave up blames nobody
+	RetryAfter    *time.Duration // how long a 429 or 503 asks to be left alone, at most an hour; nil = it does not say
+	Err           error          // the cause, where there is one beside the code
+}
+
+// newError says what a reply, or none, means. The gateway is alive if a JSON object begins in the body, whatever it says and
+// even where it ends too early, unless the HTTP status is 429 or 5xx.
+func (r reply) newError(class Class, cause error) *Error {
+	return &Error{
+		Class: class, HTTPStatus: r.answer.HTTPStatus, Code: r.answer.Code, Message: r.answer.Message, Err: cause,
+		GatewayFailed: !r.alive && !errors.Is(cause, context.Canceled), RetryAfter: r.retryAfter,
+	}
+}
+
+// clockError says by how much this machine's clock differs from the gateway's, by the stamp of the answer, else by the header.
+func (r reply) clockError(now time.Time) error {
+	theirs := r.answer.Trade.ResponseTime.Value
+	if theirs.IsZero() {
+		theirs = r.date
+	}
+	if theirs.IsZero() {
+		return errClock
+	}
+	direction, by := "ahead of", now.Sub(theirs).Round(time.Second)
+	if by < 0 {
+		direction, by = "behind", -by
+	}
+	return fmt.Errorf("%w: it is %v %s the answer's stamp, %s", errClock, by, direction, theirs.In(China()).Format(DateTimeLayout))
 }
 
 // What Error repeats at most, in characters: of a text of the gateway's, and of a cause.

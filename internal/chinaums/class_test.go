@@ -43,6 +43,10 @@ func TestClassifyKnownCodes(t *testing.T) {
 			if got := chinaums.Classify(status, code, false); got != chinaums.ClassTransient {
 				t.Errorf("HTTP %d, %s, no status: got %s, want transient", status, code, got)
 			}
+			want := want
+			if want != chinaums.ClassCredentials && want != chinaums.ClassMerchant {
+				want = chinaums.ClassTransient
+			}
 			if got := chinaums.Classify(status, code, true); got != want {
 				t.Errorf("HTTP %d, %s, a status: got %s, want %s", status, code, got, want)
 			}
@@ -63,6 +67,7 @@ func TestClassifyOtherCodes(t *testing.T) {
 		{200, "SUCCESS", false, ""},
 		{200, "", true, chinaums.ClassNoCode},
 		{200, "", false, chinaums.ClassNoCode},
+		{200, "TARGET_FAIL", false, unknown},
 		{200, "TARGET_FAIL", true, unknown},
 		{200, "success", false, unknown},
 		{200, "0000", false, unknown},

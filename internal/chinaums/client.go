@@ -32,26 +32,19 @@ import (
 	"time"
 )
 
-// maxBody bounds an answer, in bytes. Real ones are below 4 KiB, most below usualBody, for which there is room from the start.
-const (
-	maxBody   = 1 << 20
-	usualBody = 2 << 10
-)
-
-var errOversize = fmt.Errorf("the body is longer than %d bytes", maxBody)
-
 // Client asks the gateway. It is safe for concurrent use.
 type Client struct {
-	url       string
-	tokenURL  string
-	timeout   time.Duration
-	passed    error // when it has
-	now       func() time.Time
-	rand      io.Reader
-	transport *http.Transport
+	url      string
+	tokenURL string
+	timeout  time.Duration
+	passed   error // when it has
+	now      func() time.Time
+	rand     io.Reader
+	kept     *http.Transport // keeps connections
+	fresh    *http.Transport // opens one for each question
 	// sign holds the credentials, as tokens does; inside a function no way of printing a Client shows them.
 	sign   authorizer
-	tokens *tokenKeeper // nil with AuthBodySig
+	tokens *tokenCache // nil with AuthBodySig
 	appID  string
 	scan   func() *secretScan // for the app key and the secret names
 }
@@ -60,9 +53,12 @@ type Client struct {
 type authorizer func(timestamp, nonce string, body []byte) string
 
 // Query asks about one order in exactly one round trip, without any retry; the round trip that brings a token for all is not
-// counted. The error is nil if and only if HTTP 200, SUCCESS and one JSON object came; else it is an *Error, and the Answer holds
-// what is known. A cancelled context and a passed timeout are ClassTransient and wrap context.Canceled or
+// counted. The error is nil if and only if HTTP 200, SUCCESS and one JSON object came; else it is an *Error, and the Answer
+// holds what is known. A cancelled context and a passed timeout are ClassTransient and wrap context.Canceled or
 // context.DeadlineExceeded.
+//
+// An answer that names another merchant or another order shows that its connection is out of step. Query closes the
+// connection; the caller asks again with Request.NewConnection before it believes such an answer.
 func (c *Client) Query(ctx context.Context, r Request) (Answer, error) {
 	if err := r.Validate(); err != nil {
 		return Answer{}, err
@@ -72,35 +68,40 @@ func (c *Client) Query(ctx context.Context, r Request) (Answer, error) {
 	if c.tokens == nil {
 		return c.ask(ctx, r, c.scan(), c.sign)
 	}
-	token, err := c.tokens.take(ctx)
+	token, err := c.tokens.get(ctx)
 	if err != nil {
 		return answerTo(err), err
 	}
 	answer, err := c.ask(ctx, r, c.scan().with([]string{*token.secret}, nil), token.authorize)
-	return c.tokens.judge(token, answer, err)
+	return answer, c.tokens.onAnswer(token, answer, err)
 }
 
 // ask is the round trip of the question itself.
 func (c *Client) ask(ctx context.Context, r Request, scan *secretScan, authorize authorizer) (Answer, error) {
 	request, scan, err := c.newRequest(ctx, r, scan, authorize)
 	if err != nil {
-		return Answer{}, newError(ClassTransient, Answer{}, err)
+		return Answer{}, &Error{Class: ClassTransient, Err: err}
 	}
-	answer, body, err := c.roundTrip(request)
-	if notDecoded := answer.decode(body, scan); err == nil {
+	got, err := c.roundTrip(request, r.NewConnection)
+	if notDecoded := got.answer.decode(got.body, scan); err == nil {
 		err = notDecoded
 	}
+	got.endUse(r.contradicts(got.answer.Trade))
 	if err != nil {
-		return answer, newError(ClassTransient, answer, scan.hideError(err))
+		return got.answer, got.newError(ClassTransient, scan.hideError(err))
 	}
-	if class := Classify(answer.HTTPStatus, answer.Code, answer.Trade.HasStatus()); class != "" {
-		return answer, newError(class, answer, nil)
+	class := Classify(got.answer.HTTPStatus, got.answer.Code, got.answer.Trade.HasStatus())
+	switch {
+	case class == "":
+		return got.answer, nil
+	case got.answer.Code == codeClock:
+		err = got.clockError(c.now())
 	}
-	return answer, nil
+	return got.answer, got.newError(class, err)
 }
 
 // Close closes the idle connections. Questions in flight go on.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+func (c *Client) Close() { c.kept.CloseIdleConnections() }
 
 // newRequest stamps, signs and wraps a question. The scan that it returns also finds parts of the question's header.
 func (c *Client) newRequest(
@@ -125,14 +126,13 @@ func (c *Client) newRequest(
 	return request, scan.with(nil, headerValues(header, c.appID, timestamp)), nil
 }
 
-// newPost wraps a body in a request that net/http cannot rewind (GetBody is nil): its transport would otherwise repeat a request
-// by itself on a stale connection, and the caller's count of round trips would not hold.
+// newPost wraps a body in a request. It has no Idempotency-Key, so that the transport never repeats what it has begun to send,
+// and the caller's count of round trips holds.
 func newPost(ctx context.Context, url string, body []byte) (*http.Request, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("make the request: %w", err)
 	}
-	request.GetBody = nil
 	request.Header.Set("Content-Type", "application/json; charset=utf-8")
 	request.Header.Set("Accept", "application/json")
 	request.Header.Set("User-Agent", "reconciler")
@@ -146,42 +146,6 @@ func (c *Client) nonce() (string, error) {
 		return "", fmt.Errorf("no random bytes for the nonce: %w", err)
 	}
 	return hex.EncodeToString(b[:]), nil
-}
-
-// roundTrip sends and reads. It goes to the transport and not through an http.Client, which would look into redirects: here a
-// redirect is an answer like any other, and the Authorization header is never sent elsewhere.
-func (c *Client) roundTrip(request *http.Request) (Answer, []byte, error) {
-	response, err := c.transport.RoundTrip(request)
-	if err != nil {
-		return Answer{}, nil, withCause(request.Context(), err)
-	}
-	defer response.Body.Close()
-	read := bytes.NewBuffer(make([]byte, 0, usualBody))
-	_, err = read.ReadFrom(io.LimitReader(response.Body, maxBody+1))
-	answer, body := Answer{HTTPStatus: response.StatusCode}, read.Bytes()[:min(read.Len(), maxBody)]
-	switch {
-	case err != nil:
-		return answer, body, withCause(request.Context(), err)
-	case read.Len() > maxBody:
-		return answer, body, errOversize
-	}
-	return answer, body, nil
-}
-
-// withCause names the deadline that passed, or why the caller gave up, where that is what ended the round trip.
-func withCause(ctx context.Context, err error) error {
-	ended, cause := ctx.Err(), context.Cause(ctx)
-	switch {
-	case ended == nil:
-		return err
-	case errors.Is(cause, ended):
-		return cause
-	}
-	return fmt.Errorf("%w: %w", ended, cause)
-}
-
-func newError(class Class, a Answer, err error) error {
-	return &Error{Class: class, HTTPStatus: a.HTTPStatus, Code: a.Code, Message: a.Message, Err: err}
 }
 
 // answerTo is what is known where there was no question for want of a token.

@@ -22,18 +22,6 @@ func internalClient(t *testing.T, baseURL string) *Client {
 	return client
 }
 
-func TestRequestCannotBeRewound(t *testing.T) {
-	t.Parallel()
-	client := internalClient(t, "https://gateway.example")
-	request, _, err := client.newRequest(t.Context(), Request{}, client.scan(), client.sign)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if request.GetBody != nil || request.ContentLength <= 0 {
-		t.Errorf("GetBody given: %t, length %d", request.GetBody != nil, request.ContentLength)
-	}
-}
-
 func TestHTTPSWithOneQuestionAConnection(t *testing.T) {
 	t.Parallel()
 	var protocol string
@@ -52,7 +40,7 @@ func TestHTTPSWithOneQuestionAConnection(t *testing.T) {
 	}
 	trusted := x509.NewCertPool()
 	trusted.AddCert(server.Certificate())
-	client.transport.TLSClientConfig = &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}
+	client.kept.TLSClientConfig = &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}
 	if _, err := client.Query(t.Context(), order); err != nil || protocol != "HTTP/1.1" {
 		t.Errorf("got %s, %v", protocol, err)
 	}

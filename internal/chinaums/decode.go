@@ -38,9 +38,9 @@ func (a *Answer) decode(body []byte, scan *secretScan) error {
 
 func (a *Answer) readEnvelope(o object) {
 	a.Code = o.text("errCode").Value
-	a.Message = o.text("errMsg").Value
+	a.Message = clean(o.text("errMsg").Value)
 	if a.Message == "" {
-		a.Message = o.text("errInfo").Value
+		a.Message = clean(o.text("errInfo").Value)
 	}
 }
 

@@ -109,7 +109,7 @@ func TestDecodeRefusesAllButOneObject(t *testing.T) {
 	t.Parallel()
 	bodies := []string{
 		"", " ", "null", "1", `"SUCCESS"`, `[{"errCode":"SUCCESS"}]`, `{"errCode":"SUCCESS"`, `{"errCode":"SUCCESS"}{}`,
-		`{"errCode":"SUCCESS"} x`, `{"errCode":"SUCCESS",}`, `{errCode:"SUCCESS"}`, "<html>502</html>", "\ufeff" + `{"errCode":"SUCCESS"}`,
+		`{"errCode":"SUCCESS"} x`, `{"errCode":"SUCCESS",}`, `{errCode:"SUCCESS"}`, "<html>502</html>", "\ufeff", "\ufeff\ufeff{}",
 		`{"a":` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + `}`,
 	}
 	for _, body := range bodies {
@@ -118,7 +118,7 @@ func TestDecodeRefusesAllButOneObject(t *testing.T) {
 			t.Errorf("%.40q: got %q, %v", body, got.Code, err)
 		}
 	}
-	if got, err := decoded(" {\"errCode\" : \"SUCCESS\"}\r\n"); err != nil || got.Code != "SUCCESS" {
+	if got, err := decoded("\ufeff {\"errCode\" : \"SUCCESS\"}\r\n"); err != nil || got.Code != "SUCCESS" {
 		t.Errorf("space around the object: got %q, %v", got.Code, err)
 	}
 }

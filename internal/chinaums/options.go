@@ -44,21 +44,23 @@ func New(o Options) (*Client, error) {
 	}
 	scan := newSecretScan(o.Credentials.AppKey)
 	client := &Client{
-		url:       o.url(o.Path),
-		tokenURL:  o.url(TokenPath),
-		timeout:   o.Timeout,
-		passed:    fmt.Errorf("the request timeout of %v passed", o.Timeout),
-		now:       defaultNow(o.Now),
-		rand:      defaultRand(o.Rand),
-		transport: o.transport(),
-		appID:     o.Credentials.AppID,
-		scan:      func() *secretScan { return scan },
+		url:      o.url(o.Path),
+		tokenURL: o.url(TokenPath),
+		timeout:  o.Timeout,
+		passed:   fmt.Errorf("the request timeout of %v passed", o.Timeout),
+		now:      defaultNow(o.Now),
+		rand:     defaultRand(o.Rand),
+		kept:     o.newTransport(),
+		fresh:    o.newTransport(),
+		appID:    o.Credentials.AppID,
+		scan:     func() *secretScan { return scan },
 		sign: func(timestamp, nonce string, body []byte) string {
 			return Authorization(o.Credentials, timestamp, nonce, body)
 		},
 	}
+	client.fresh.DisableKeepAlives = true
 	if o.Auth == AuthAccessToken {
-		client.tokens = newTokenKeeper(client.now, func(ctx context.Context) (accessToken, error) {
+		client.tokens = newTokenCache(client.now, func(ctx context.Context) (accessToken, error) {
 			return client.fetchToken(ctx, o.Credentials)
 		})
 	}
@@ -100,14 +102,14 @@ func token(s, forbidden string) bool {
 	return s != "" && strings.IndexFunc(s, bad) < 0
 }
 
-// transport speaks HTTP/1.1 only, one question a connection: with HTTP/2 a single connection that silently died would stall
+// newTransport speaks HTTP/1.1 only, one question a connection: with HTTP/2 a single connection that silently died would stall
 // all questions in flight.
-func (o Options) transport() *http.Transport {
+func (o Options) newTransport() *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: o.Timeout}).DialContext,
+		DialContext:            dialer((&net.Dialer{Timeout: o.Timeout}).DialContext).dial,
 		TLSHandshakeTimeout:    o.Timeout,
 		MaxIdleConns:           o.Concurrency,
 		MaxIdleConnsPerHost:    o.Concurrency,

@@ -30,6 +30,7 @@ func read(body []byte, scan *secretScan) (object, json.RawMessage, error) {
 	if len(body) == 0 {
 		return nil, nil, errNotObject
 	}
+	body = withoutMark(body)
 	text := string(body)
 	if !json.Valid(body) {
 		return nil, jsonText(clean(scan.hide(text))), errNotObject

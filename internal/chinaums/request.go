@@ -17,6 +17,7 @@ type Request struct {
 	InstMID       string // business type, 8–32 if given; a wrong one is answered with NO_ORDER
 	TargetOrderID string // the channel's number, 6–64; one of the two numbers is required
 	MerOrderID    string // the merchant's number, 6–64: the documents say 32, but real numbers are longer
+	NewConnection bool   // ask on a connection that no other question uses before or after
 }
 
 var errNoOrderNumber = errors.New("merOrderId or targetOrderId must be given")
@@ -61,6 +62,14 @@ func checkText(name, value string, shortest, longest int) error {
 		return fmt.Errorf("%s has %d characters, must have %d to %d", name, n, shortest, longest)
 	}
 	return nil
+}
+
+// contradicts tells whether an answer names another merchant or another order than the request.
+func (r Request) contradicts(t Trade) bool {
+	differs := func(asked string, answered Field[string]) bool {
+		return asked != "" && answered.Present && (answered.Err != nil || answered.Value != asked)
+	}
+	return differs(r.MID, t.MID) || differs(r.MerOrderID, t.MerOrderID) || differs(r.TargetOrderID, t.TargetOrderID)
 }
 
 // wireRequest has the documents' key order, and every key also when it is empty. MsgID and SrcReserve are always empty: the

@@ -80,25 +80,29 @@ func (c *Client) fetchToken(ctx context.Context, credentials Credentials) (acces
 	asked := c.now().In(China())
 	request, signature, err := c.newTokenRequest(ctx, credentials, asked)
 	if err != nil {
-		return accessToken{}, noToken(ClassTransient, Answer{}, err)
+		return accessToken{}, noToken(&Error{Class: ClassTransient, Err: err})
 	}
-	answer, body, err := c.roundTrip(request)
-	o, _, notRead := read(body, c.scan())
+	got, err := c.roundTrip(request, false)
+	got.endUse(false)
+	o, _, notRead := read(got.body, c.scan())
 	if err == nil {
 		err = notRead
 	}
-	answer.readEnvelope(o)
+	got.answer.readEnvelope(o)
 	given := append(o.texts("accessToken"), signature)
 	scan := c.scan().with(given, given)
-	answer.Code, answer.Message = scan.hide(answer.Code), scan.hide(answer.Message)
-	if class := classifyToken(answer); err != nil || class != "" {
-		return accessToken{}, noToken(class, answer, scan.hideError(err))
+	got.answer.Code, got.answer.Message = scan.hide(got.answer.Code), scan.hide(got.answer.Message)
+	class := classifyToken(got.answer)
+	switch fresh, ok := newToken(o, credentials.AppID, asked); {
+	case err != nil && class == "":
+		return accessToken{}, noToken(got.newError(ClassTransient, scan.hideError(err)))
+	case err != nil || class != "":
+		return accessToken{}, noToken(got.newError(class, scan.hideError(err)))
+	case !ok:
+		return accessToken{}, noToken(got.newError(ClassTransient, errBadToken))
+	default:
+		return fresh, nil
 	}
-	fresh, ok := newToken(o, credentials.AppID, asked)
-	if !ok {
-		return accessToken{}, noToken(ClassTransient, answer, errBadToken)
-	}
-	return fresh, nil
 }
 
 func (c *Client) newTokenRequest(
@@ -137,22 +141,21 @@ func classifyToken(a Answer) Class {
 	return ClassTransient
 }
 
-// noToken is the error where no token came. Of the answer it keeps no more than an Error holds: the body may have a token in it.
-func noToken(class Class, a Answer, cause error) error {
-	if cause == nil {
-		return newError(class, a, errNoToken)
+// noToken says of an error that for its reason there is no token.
+func noToken(e *Error) *Error {
+	if e.Err == nil {
+		e.Err = errNoToken
+	} else {
+		e.Err = fmt.Errorf("%w: %w", errNoToken, e.Err)
 	}
-	if class == "" {
-		class = ClassTransient
-	}
-	return newError(class, a, fmt.Errorf("%w: %w", errNoToken, cause))
+	return e
 }
 
 // failsAuth reports whether the platform says that it does not know who asks. Clients in use go by the text, others by the
 // status; neither counts in an answer that may come from something overloaded in front of it, or from the business layer.
 func failsAuth(a Answer) bool {
 	switch {
-	case overloaded(a.HTTPStatus):
+	case isOverloaded(a.HTTPStatus):
 		return false
 	case a.HTTPStatus == http.StatusUnauthorized, a.Code == codeAuth:
 		return true

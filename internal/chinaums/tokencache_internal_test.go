@@ -15,7 +15,7 @@ import (
 
 // endpoint gives tokens of an hour, each fetch taking a while. The clock is the bubble's.
 type endpoint struct {
-	*tokenKeeper
+	*tokenCache
 	takes   time.Duration
 	fails   error
 	began   time.Time
@@ -24,7 +24,7 @@ type endpoint struct {
 
 func newEndpoint(takes time.Duration) *endpoint {
 	e := &endpoint{takes: takes, began: time.Now()}
-	e.tokenKeeper = newTokenKeeper(time.Now, e.fetch)
+	e.tokenCache = newTokenCache(time.Now, e.fetch)
 	return e
 }
 
@@ -35,7 +35,7 @@ func (e *endpoint) fetch(ctx context.Context) (accessToken, error) {
 	select {
 	case <-time.After(e.takes):
 	case <-ctx.Done():
-		return accessToken{}, newError(ClassTransient, Answer{}, ctx.Err())
+		return accessToken{}, reply{}.newError(ClassTransient, ctx.Err())
 	}
 	if e.fails != nil {
 		return accessToken{}, e.fails
@@ -45,7 +45,7 @@ func (e *endpoint) fetch(ctx context.Context) (accessToken, error) {
 
 // taken is what a question got, and when since the start.
 func (e *endpoint) taken(ctx context.Context) string {
-	token, err := e.take(ctx)
+	token, err := e.get(ctx)
 	at := time.Since(e.began)
 	if err != nil {
 		return fmt.Sprintf("%v: %v", at, err)
@@ -86,7 +86,7 @@ func TestWaitingQuestionObeysItsOwnContext(t *testing.T) {
 		synctest.Wait()
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errors.New("its time is over"))
 		defer cancel()
-		_, err := e.take(ctx)
+		_, err := e.get(ctx)
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(e.began) != time.Second {
 			t.Errorf("after %v: %v", time.Since(e.began), err)
 		}
@@ -135,7 +135,7 @@ func TestFailedRenewalIsPutOffWhileTheTokenLives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEndpoint(0)
 		got := []string{e.taken(t.Context())}
-		e.fails = newError(ClassTransient, Answer{HTTPStatus: 502}, nil)
+		e.fails = reply{answer: Answer{HTTPStatus: 502}}.newError(ClassTransient, nil)
 		time.Sleep(47 * time.Minute)
 		for range 13 {
 			time.Sleep(time.Minute)
@@ -156,7 +156,7 @@ func TestRefusedCredentialsAreNotPutOff(t *testing.T) {
 		e := newEndpoint(0)
 		e.taken(t.Context())
 		time.Sleep(48 * time.Minute)
-		e.fails = newError(ClassCredentials, Answer{HTTPStatus: 412, Code: "1000"}, nil)
+		e.fails = reply{answer: Answer{HTTPStatus: 412, Code: "1000"}}.newError(ClassCredentials, nil)
 		wantAll(t, []string{`48m0s: chinaums: credentials: HTTP 412, code "1000"`}, []string{e.taken(t.Context())})
 	})
 }
@@ -166,16 +166,16 @@ func TestRefusedTokenIsNotPutOff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEndpoint(10 * time.Second)
-		old, err := e.take(t.Context())
+		old, err := e.get(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(50 * time.Minute)
-		e.fails = newError(ClassTransient, Answer{}, nil)
+		e.fails = reply{}.newError(ClassTransient, nil)
 		renewing := make(chan string)
 		go func() { renewing <- e.taken(t.Context()) }()
 		synctest.Wait()
-		if e.refuse(old) {
+		if e.drop(old) {
 			t.Error("the first refusal counts as the second")
 		}
 		wantAll(t, []string{"50m20s: chinaums: transient: no answer"}, []string{<-renewing})
@@ -189,21 +189,21 @@ func TestLateNewsOfAnOldTokenChangesNothing(t *testing.T) {
 		e := newEndpoint(0)
 		refused := Answer{HTTPStatus: 412, Code: "1000"}
 		class := func(used accessToken) Class {
-			_, err := e.judge(used, refused, nil)
+			err := e.onAnswer(used, refused, reply{answer: refused}.newError(ClassCredentials, nil))
 			trouble, _ := errors.AsType[*Error](err)
 			return trouble.Class
 		}
-		old, _ := e.take(t.Context())
+		old, _ := e.get(t.Context())
 		for range 3 {
 			if got := class(old); got != ClassTransient {
 				t.Errorf("old token: %s", got)
 			}
 		}
-		renewed, _ := e.take(t.Context())
-		if got := class(old); got != ClassTransient || e.holding() != renewed {
-			t.Errorf("late: %s, holding %s", got, *e.holding().secret)
+		renewed, _ := e.get(t.Context())
+		if got := class(old); got != ClassTransient || e.current() != renewed {
+			t.Errorf("late: %s, holding %s", got, *e.current().secret)
 		}
-		_, _ = e.judge(old, Answer{HTTPStatus: 200, Code: codeSuccess}, nil) // sent before the old one was refused
+		_ = e.onAnswer(old, Answer{HTTPStatus: 200, Code: codeSuccess}, nil) // sent before the old one was refused
 		if got := class(renewed); got != ClassCredentials {
 			t.Errorf("new token: %s", got)
 		}
@@ -221,7 +221,7 @@ func TestNoWayOfPrintingAClientShowsItsToken(t *testing.T) {
 	}
 	secret := "the-token"
 	token := accessToken{appID: "app", secret: &secret, endsAt: time.Now()}
-	client.tokens.hold(token)
+	client.tokens.store(token)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		shown := fmt.Sprintf(verb+verb+verb+verb, client, *client, client.tokens, token)
 		for _, never := range []string{"the-key", "the-token", "7468652d6b6579", "7468652d746f6b656e"} {

@@ -1,0 +1,161 @@
+package chinaums
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// maxBody bounds an answer, in bytes. Real ones are below 4 KiB, most below usualBody, for which there is room from the start.
+const (
+	maxBody   = 1 << 20
+	usualBody = 2 << 10
+)
+
+// maxRetryAfter is the longest time for which a gateway is left alone because it says so.
+const maxRetryAfter = time.Hour
+
+var (
+	errOversize = fmt.Errorf("the body is longer than %d bytes", maxBody)
+	errSwitched = errors.New("the gateway switches to another protocol")
+)
+
+// reply is what one round trip brought.
+type reply struct {
+	answer     Answer
+	body       []byte // as received, at most maxBody
+	alive      bool   // a JSON object begins in the body, and the gateway does not say that it is overloaded
+	retryAfter *time.Duration
+	date       time.Time // of the HTTP header; zero = none
+	progress   *progress
+}
+
+// endUse gives the connection back, for good if it is out of step.
+func (r reply) endUse(outOfStep bool) {
+	if r.progress != nil && r.progress.connection != nil {
+		r.progress.connection.end(r.progress.use, outOfStep)
+	}
+}
+
+// roundTrip sends and reads. It goes to the transport and not through an http.Client, which would look into redirects: here a
+// redirect is an answer like any other, and the Authorization header is never sent elsewhere. The request's context ends every
+// read; of a 101, whose connection it would not end, nothing is read.
+func (c *Client) roundTrip(request *http.Request, newConnection bool) (reply, error) {
+	response, progress, err := c.send(request, newConnection)
+	if err != nil {
+		return reply{}, withCause(request.Context(), err)
+	}
+	defer response.Body.Close()
+	r := reply{
+		answer: Answer{HTTPStatus: response.StatusCode}, progress: progress,
+		retryAfter: parseRetryAfter(response, c.now),
+	}
+	r.date, _ = http.ParseTime(response.Header.Get("Date"))
+	if response.StatusCode == http.StatusSwitchingProtocols {
+		return r, errSwitched
+	}
+	received := bytes.NewBuffer(make([]byte, 0, usualBody))
+	_, err = received.ReadFrom(io.LimitReader(response.Body, maxBody+1))
+	r.body = received.Bytes()[:min(received.Len(), maxBody)]
+	r.alive = beginsObject(r.body) && !isOverloaded(response.StatusCode)
+	switch {
+	case err != nil:
+		return r, withCause(request.Context(), err)
+	case received.Len() > maxBody:
+		return r, errOversize
+	}
+	return r, nil
+}
+
+// progress is how far a request got.
+type progress struct {
+	connection *connection
+	use        int // of the connection
+	reused     bool
+	written    atomic.Bool // the whole of it; set by a goroutine of the transport
+}
+
+func (p *progress) trace(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(got httptrace.GotConnInfo) {
+			p.connection, p.reused = connectionOf(got.Conn), got.Reused
+			p.use = p.connection.use()
+		},
+		WroteRequest: func(wrote httptrace.WroteRequestInfo) {
+			if wrote.Err == nil {
+				p.written.Store(true)
+			}
+		},
+	})
+}
+
+// send returns the beginning of an answer, and the connection that it came on. A kept connection may turn out to be closed
+// before the request is written; only then is it sent once more, on a new one. The gateway has not seen it, so it counts as one.
+func (c *Client) send(request *http.Request, newConnection bool) (*http.Response, *progress, error) {
+	p := new(progress)
+	ctx := p.trace(request.Context())
+	transport := c.kept
+	if newConnection {
+		transport = c.fresh
+	}
+	response, err := transport.RoundTrip(request.WithContext(ctx))
+	if err != nil && p.reused && !p.written.Load() && ctx.Err() == nil {
+		again := request.WithContext(ctx)
+		if again.Body, err = request.GetBody(); err == nil {
+			response, err = c.fresh.RoundTrip(again)
+		}
+	}
+	return response, p, err
+}
+
+// beginsObject tells whether a body begins as a JSON object, however it goes on.
+func beginsObject(body []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(withoutMark(body), " \t\r\n"), []byte("{"))
+}
+
+// withoutMark skips a UTF-8 byte order mark.
+func withoutMark(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\uFEFF")) }
+
+// parseRetryAfter returns how long an overloaded gateway asks to be left alone, at most maxRetryAfter; nil if it does not say,
+// or not in a way that can be read.
+func parseRetryAfter(response *http.Response, now func() time.Time) *time.Duration {
+	text := strings.TrimSpace(response.Header.Get("Retry-After"))
+	if status := response.StatusCode; status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable {
+		return nil
+	}
+	var wait time.Duration
+	if isDigits(text) {
+		wait = maxRetryAfter
+		if seconds, err := strconv.Atoi(text); err == nil && seconds < int(maxRetryAfter/time.Second) {
+			wait = time.Duration(seconds) * time.Second
+		}
+	} else if at, err := http.ParseTime(text); err == nil {
+		wait = min(at.Sub(now()), maxRetryAfter)
+	} else {
+		return nil
+	}
+	if wait < 0 {
+		return nil
+	}
+	return &wait
+}
+
+// withCause names the deadline that passed, or why the caller gave up, where that is what ended the round trip.
+func withCause(ctx context.Context, err error) error {
+	ended, cause := ctx.Err(), context.Cause(ctx)
+	switch {
+	case ended == nil:
+		return err
+	case errors.Is(cause, ended):
+		return cause
+	}
+	return fmt.Errorf("%w: %w", ended, cause)
+}
