@@ -96,7 +96,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	return &world{conn: conn, env: []string{
 		"DATABASE_URL=" + url, "CHINAUMS_APP_ID=" + app.AppID, "CHINAUMS_APP_KEY=" + app.AppKey,
-		"CHINAUMS_BASE_URL=" + server.URL, "RECONCILER_LISTEN=",
+		"CHINAUMS_BASE_URL=" + server.URL, "RECONCILER_LISTEN=off",
 	}}
 }
 
