@@ -13,7 +13,7 @@ import (
 // peopleSettings are those of the commands for people.
 type peopleSettings struct {
 	TZ    string `name:"tz" env:"RECONCILER_TZ" default:"Asia/Shanghai" help:"Zone of the times that are shown, such as Asia/Shanghai or UTC."`
-	Lang  string `name:"lang" env:"RECONCILER_LANG" placeholder:"en|zh" help:"Language of the text output: en or zh. Without: from LC_ALL, LC_MESSAGES or LANG."`
+	Lang  string `name:"lang" env:"RECONCILER_LANG" placeholder:"LANG" help:"Language of the text output: en or zh. Without: from LC_ALL, LC_MESSAGES or LANG."`
 	Actor string `name:"actor" env:"RECONCILER_ACTOR" placeholder:"NAME" help:"Who acts, for the record. Without: user@host."`
 }
 
