@@ -10,9 +10,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"log/slog"
-	"net"
 	"net/http"
 	"net/http/pprof"
 	"sync"
@@ -59,61 +56,7 @@ func (s *Status) Ready(ctx context.Context) error {
 	return errors.Join(database.CheckSchema(ctx), passes.Ready())
 }
 
-// CheckAddress refuses an address that [Listen] could never listen on. Its error continues a sentence
-// that begins with the name of the setting.
-func CheckAddress(address string) error {
-	if address == "" {
-		return nil
-	}
-	_, port, err := net.SplitHostPort(address)
-	if err == nil {
-		_, err = net.DefaultResolver.LookupPort(context.Background(), "tcp", port)
-	}
-	if err != nil {
-		return fmt.Errorf("must be host:port or :port, not %q: %w", address, err)
-	}
-	return nil
-}
-
-// Server serves until it is closed.
-type Server struct {
-	http *http.Server
-	// Address is where it listens, "" when it is off.
-	Address string
-}
-
-// Listen serves on address; an empty one is off. With profiles, /debug/pprof is
-// served as well: whoever reaches the address can then look into the process.
-func Listen(ctx context.Context, address string, profiles bool, logger *slog.Logger, status *Status, metrics *Metrics) (*Server, error) {
-	if address == "" {
-		return &Server{}, nil
-	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
-	}
-	s := &Server{Address: listener.Addr().String(), http: &http.Server{
-		Handler:           handler(status, metrics, profiles),
-		ReadHeaderTimeout: 5 * time.Second,
-		WriteTimeout:      time.Minute, // a profile takes 30 s by default
-	}}
-	go func() {
-		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			logger.LogAttrs(ctx, slog.LevelError, "health server ended", slog.Any("error", err))
-		}
-	}()
-	logger.LogAttrs(ctx, slog.LevelInfo, "health server listens", slog.String("address", s.Address))
-	return s, nil
-}
-
-// Close ends the server.
-func (s *Server) Close() {
-	if s.http != nil {
-		_ = s.http.Close() // the process ends: there is nobody to tell
-	}
-}
-
-func handler(status *Status, metrics *Metrics, profiles bool) http.Handler {
+func newHandler(status *Status, metrics *Metrics, profiles bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, status.Ready(r.Context())) })

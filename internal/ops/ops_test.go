@@ -112,7 +112,7 @@ func TestHandlerServesNothingElse(t *testing.T) {
 // ask asks without a network.
 func ask(status *Status, metrics *Metrics, method, path string) *httptest.ResponseRecorder {
 	response := httptest.NewRecorder()
-	handler(status, metrics, false).ServeHTTP(response, httptest.NewRequest(method, path, nil))
+	newHandler(status, metrics, false).ServeHTTP(response, httptest.NewRequest(method, path, nil))
 	return response
 }
 
@@ -217,7 +217,7 @@ func TestProfilesAreOffUnlessAskedFor(t *testing.T) {
 	t.Parallel()
 	for profiles, want := range map[bool]int{false: http.StatusNotFound, true: http.StatusOK} {
 		w := httptest.NewRecorder()
-		handler(&Status{}, NewMetrics(), profiles).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/debug/pprof/heap?debug=1", nil))
+		newHandler(&Status{}, NewMetrics(), profiles).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/debug/pprof/heap?debug=1", nil))
 		if w.Code != want {
 			t.Errorf("profiles %v: %d, want %d", profiles, w.Code, want)
 		}
