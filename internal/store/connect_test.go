@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 	"pgregory.net/rapid"
 
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
@@ -84,6 +85,10 @@ func connectErrors(ctx context.Context, url string) (said []string) {
 	_, err = s.MigrationStatus(ctx)
 	tell(err)
 	_, err = s.Backlog(ctx)
+	tell(err)
+	tell(s.Heartbeat(ctx, store.Instance{Worker: "test", Version: "test"}))
+	tell(s.Insert(ctx, []store.NewOrder{{MID: mid, TID: tid, MerOrderID: "319400000001", OrderAmount: 1}}))
+	_, err = s.Record(ctx, []order.Outcome{settled(order.Order{ID: 1})})
 	tell(err)
 	return said
 }

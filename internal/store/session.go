@@ -110,6 +110,17 @@ func (p *connPool) AcquireFunc(ctx context.Context, f func(*pgxpool.Conn) error)
 	return p.explain(p.retryStale(func() error { return p.Pool.AcquireFunc(ctx, f) }))
 }
 
+// Acquire lends a connection.
+func (p *connPool) Acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	conn, err := p.Pool.Acquire(ctx)
+	return conn, p.explain(err)
+}
+
+// SendBatch sends several statements at once.
+func (p *connPool) SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults {
+	return batchResults{p.Pool.SendBatch(ctx, batch), p}
+}
+
 // Ping reports whether the server answers.
 func (p *connPool) Ping(ctx context.Context) error { return p.explain(p.Pool.Ping(ctx)) }
 
@@ -162,6 +173,34 @@ func (r *startedRows) Next() bool {
 
 // Err is the error that ended the rows.
 func (r *startedRows) Err() error { return r.pool.explain(r.Rows.Err()) }
+
+// batchResults are those of several statements.
+type batchResults struct {
+	pgx.BatchResults
+
+	pool *connPool
+}
+
+// Exec is the result of the next statement.
+func (r batchResults) Exec() (pgconn.CommandTag, error) {
+	tag, err := r.BatchResults.Exec()
+	return tag, r.pool.explain(err)
+}
+
+// Query is the rows of the next statement.
+func (r batchResults) Query() (pgx.Rows, error) {
+	rows, err := r.BatchResults.Query()
+	return rows, r.pool.explain(err)
+}
+
+// QueryRow is the first row of the next statement.
+func (r batchResults) QueryRow() pgx.Row {
+	rows, err := r.Query()
+	return firstRow{rows, err}
+}
+
+// Close reads what is left.
+func (r batchResults) Close() error { return r.pool.explain(r.BatchResults.Close()) }
 
 // firstRow is the first row of some.
 type firstRow struct {
