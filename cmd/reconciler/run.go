@@ -48,17 +48,16 @@ func (c *runCommand) Run(p *process) error {
 		return err // or stopped while waiting
 	}
 	defer orders.Close()
-	r.options.Observe = metrics.Observe
+	r.options.Observer = metrics
 	warnAboutFiles(p.ctx, logger, r.warnings)
 	asker, err := r.newPoller(orders, logger)
 	if err != nil {
 		return err
 	}
 	defer r.clients.closeAll()
-	var beside sync.WaitGroup
-	beside.Go(func() { c.reloadOnHangup(p, hangups, r.resolved, asker, logger) })
-	beside.Go(func() { r.newHeartbeat(p, orders, asker, logger).Run(p.ctx) })
-	defer beside.Wait()
+	var reloads sync.WaitGroup
+	reloads.Go(func() { c.reloadOnHangup(p, hangups, r.resolved, asker, logger) })
+	defer reloads.Wait()
 	status.Serve(orders, asker)
 	metrics.Watch(orders, asker.LastPass)
 	logger.LogAttrs(p.ctx, slog.LevelInfo, "started",
@@ -149,5 +148,5 @@ func (c *runCommand) reloadApps(p *process, r resolved, asker *poller.Poller) (w
 	if err != nil {
 		return warnings, err
 	}
-	return warnings, asker.Use(accounts)
+	return warnings, asker.UseApps(accounts)
 }

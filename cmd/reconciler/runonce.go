@@ -76,12 +76,12 @@ func (c *runOnceCommand) catchUp(p *process, r resolved, orders *store.Store) er
 func (c *runOnceCommand) pass(p *process, r resolved, orders *store.Store, run poller.Run) error {
 	bar := (*progressbar.ProgressBar)(nil)
 	report := report{DryRun: c.DryRun}
-	r.options.Observe = func(out order.Outcome) {
+	r.options.Observer = recordedFunc{recorded: func(out order.Outcome) {
 		report.observe(out)
 		if bar != nil {
 			_ = bar.Add(1)
 		}
-	}
+	}}
 	logger := p.logger()
 	warnAboutFiles(p.ctx, logger, r.warnings)
 	asker, err := r.newPoller(orders, logger)
@@ -103,7 +103,7 @@ func (c *runOnceCommand) pass(p *process, r resolved, orders *store.Store, run p
 	if err := errors.Join(report.print(p.stdout, c.Output), runErr); err != nil {
 		return err
 	}
-	if summary.BreakerOpen {
+	if summary.BreakerOpen() {
 		fmt.Fprintln(p.stderr, "reconciler: the gateway fails or refuses our credentials; the run ended early. What is left stays due.")
 	}
 	if summary.Unwritten > 0 || (!summary.Complete() && p.ctx.Err() == nil) {
@@ -111,6 +111,16 @@ func (c *runOnceCommand) pass(p *process, r resolved, orders *store.Store, run p
 	}
 	return nil
 }
+
+// recordedFunc observes the answers that are written, one at a time.
+type recordedFunc struct {
+	poller.Unobserved
+
+	recorded func(order.Outcome)
+}
+
+// Recorded passes the answer on.
+func (f recordedFunc) Recorded(out order.Outcome) { f.recorded(out) }
 
 // selection is nil where no flag selects: then it is what is due.
 func (c *runOnceCommand) selection(ctx context.Context, orders *store.Store) (*store.Selection, error) {

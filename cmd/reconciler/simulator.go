@@ -32,9 +32,7 @@ func (c *simulatorCommand) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	for _, path := range gateway.Paths() {
-		fmt.Fprintf(p.stdout, "the simulated gateway serves on http://%s%s\n", server.address, path)
-	}
+	fmt.Fprintf(p.stdout, "the simulated gateway serves on http://%s%s\n", server.address, simulator.QueryPath)
 	<-p.ctx.Done()
 	server.close()
 	return nil

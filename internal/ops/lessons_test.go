@@ -67,7 +67,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{Store: s, conn: conn, sim: sim, status: &Status{}, metrics: NewMetrics()}
 	w.poller, err = poller.New(poller.Options{
 		Store: s, Apps: []poller.App{{AppID: appID, Gateway: client}}, Logger: slog.New(slog.DiscardHandler), Worker: "test",
-		Concurrency: 4, RequestTimeout: 10 * time.Second, Lease: time.Minute, Observe: w.metrics.Observe,
+		Concurrency: 4, RequestTimeout: 10 * time.Second, Lease: time.Minute, Observer: w.metrics,
 		Rules: policy.Rules{Plan: policy.Plan{
 			Initial: 15 * time.Second, Multiplier: 2, Max: time.Hour,
 			SlowAfter: 24 * time.Hour, GiveUpAfter: 168 * time.Hour, NotFoundAfter: 2 * time.Hour,

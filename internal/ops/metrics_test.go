@@ -30,7 +30,7 @@ func outcome(decision order.Decision, reason string, roundTrips int, took time.D
 	}
 }
 
-func TestObserve(t *testing.T) {
+func TestPipelineCounts(t *testing.T) {
 	t.Parallel()
 	m := NewMetrics()
 	for _, o := range []order.Outcome{
@@ -44,11 +44,22 @@ func TestObserve(t *testing.T) {
 		outcome(order.NotFound, "not_found", 1, time.Millisecond),
 		outcome(order.Superseded, "superseded after: trade_success", 1, time.Millisecond),
 	} {
-		m.Observe(o)
+		for range o.Question.RoundTrips {
+			m.RoundTripSent("app")
+			m.Answered("app", "ok")
+		}
+		decided := o
+		if o.Decision == order.Superseded {
+			decided.Decision = order.Settled // only the write knows better
+		}
+		m.Decided(decided)
+		m.Recorded(o)
 	}
+	m.WriteFailed("rights")
+	m.BreakerMoved("app", "open")
 	body := scrape(t, m)
 	for _, line := range []string{
-		`reconciler_questions_total{decision="settled"} 2`,
+		`reconciler_questions_total{decision="settled"} 3`,
 		`reconciler_questions_total{decision="no_answer"} 1`,
 		`reconciler_questions_total{decision="refused"} 1`,
 		`reconciler_questions_total{decision="review"} 1`,
@@ -56,6 +67,11 @@ func TestObserve(t *testing.T) {
 		`reconciler_questions_total{decision="not_found"} 1`,
 		`reconciler_questions_total{decision="superseded"} 1`,
 		`reconciler_round_trips_total 12`,
+		`reconciler_gateway_answers_total{app_id="app",class="ok"} 12`,
+		`reconciler_answers_recorded_total 9`,
+		`reconciler_write_failures_total{reason="rights"} 1`,
+		`reconciler_write_failures_total{reason="room"} 0`,
+		`reconciler_breaker_transitions_total{scope="app",to="open"} 1`,
 		`reconciler_question_duration_seconds_count 9`,
 		`reconciler_question_duration_seconds_bucket{le="0.025"} 7`,
 		`reconciler_question_duration_seconds_bucket{le="0.5"} 8`,
@@ -82,7 +98,8 @@ func TestMetricsAreWellFormed(t *testing.T) {
 	for _, d := range []order.Decision{
 		order.Settled, order.Deferred, order.NotFound, order.Review, order.NoAnswer, order.Refused, order.Superseded,
 	} {
-		m.Observe(outcome(d, "unknown_code", 1, time.Second))
+		m.Decided(outcome(d, "unknown_code", 1, time.Second))
+		m.Recorded(outcome(d, "unknown_code", 1, time.Second))
 	}
 	body := scrape(t, m)
 	for _, name := range []string{"reconciler_questions_total counter", "go_goroutines gauge", "process_start_time_seconds gauge"} {
@@ -106,7 +123,7 @@ func TestObserveByManyAtOnce(t *testing.T) {
 	for range 8 {
 		group.Go(func() {
 			for range 100 {
-				m.Observe(outcome(order.Settled, "trade_success", 1, time.Millisecond))
+				m.Decided(outcome(order.Settled, "trade_success", 1, time.Millisecond))
 			}
 		})
 		group.Go(func() { scrape(t, m) })
@@ -121,7 +138,7 @@ func TestObserveByManyAtOnce(t *testing.T) {
 func TestMetricsAreNotGlobal(t *testing.T) {
 	t.Parallel()
 	a, b := NewMetrics(), NewMetrics()
-	a.Observe(outcome(order.Settled, "trade_success", 1, time.Millisecond))
+	a.Decided(outcome(order.Settled, "trade_success", 1, time.Millisecond))
 	if !strings.Contains(scrape(t, b), `reconciler_questions_total{decision="settled"} 0`+"\n") {
 		t.Error("one's figures are in the other's")
 	}

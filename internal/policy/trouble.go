@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"errors"
 
 	"reconciler/internal/chinaums"
@@ -33,8 +34,8 @@ func TroubleOf(out order.Outcome, reply error) Trouble {
 	}
 	var e *chinaums.Error
 	switch {
-	case !errors.As(reply, &e):
-		return NothingLearned
+	case errors.Is(reply, context.Canceled) || !errors.As(reply, &e):
+		return NothingLearned // a stop cut the round trip off, or the fault is ours
 	case e.GatewayFailed:
 		return GatewayFails
 	}

@@ -3,282 +3,204 @@ package poller
 import (
 	"context"
 	"math"
-	"slices"
 	"time"
 
-	"reconciler/internal/order"
+	"reconciler/internal/store"
 )
 
-// verdict is what an account's last claim says of the next one.
-type verdict int
+// lookAgainAfter is how long a claimer that found nothing waits for its last questions before it
+// looks again: one slow answer must not keep new orders waiting.
+const lookAgainAfter = time.Second
 
-const (
-	hungry  verdict = iota // there may be more
-	unpaid                 // the budget allows none until a certain time
-	busy                   // a question under way has to end first
-	crowded                // merchants have as many orders in hand as they may have
-	empty                  // nothing is due, while questions are under way
-	drained                // nothing is due: nothing but a want of orders can be why
-	blocked                // the app is not to be asked for now
-)
+// claimer takes the orders of one app id. It owns its place in them.
+type claimer struct {
+	cursor *cursor
+	poller *Poller
+	app    *app
+	run    Run
 
-// claimAll feeds the workers until nothing is due and nothing under way. It
-// reports whether it ended because a gateway is not to be asked for now.
-func (x *pass) claimAll(ctx context.Context) (shut bool, err error) {
-	defer recovered(&err)
+	queue    *queue
+	breaker  *breaker
+	minClaim int           // there has to be room for so many
+	turn     chan struct{} // of all claimers: one claims at a time
+}
+
+// claimsEnd is why a claimer ended. Without either, nothing was due.
+type claimsEnd struct {
+	paused bool // the app is not to be asked now
+	err    error
+}
+
+// taking is the result of one try to claim.
+type taking struct {
+	store.Page
+
+	limited bool          // orders were left out that may be claimed once others are finished
+	full    bool          // the run has taken all that it may take
+	wait    time.Duration // answers cannot be written: the time until the next probe
+}
+
+// claimUntilDone claims until nothing is due and nothing of the app is under way.
+func (c *claimer) claimUntilDone(ctx context.Context) (end claimsEnd) {
+	defer recoverAs(&end.err)
+	if err := c.reviveOrders(ctx); err != nil {
+		return claimsEnd{err: err}
+	}
 	for ctx.Err() == nil {
-		if err := x.persistAs(ctx, x.look); err != nil {
-			return false, err
+		if c.breaker.isPaused(c.app.AppID) {
+			return claimsEnd{paused: true}
 		}
-		if x.room() == 0 {
-			x.sleep(ctx, lookAgain)
-			continue
-		}
-		switch n, err := x.round(ctx); {
+		idle := c.queue.unfinishedOf(c.app) == 0 // before the claim: what ends meanwhile is seen next time
+		t, err := c.take(ctx)
+		switch {
 		case err != nil:
-			return false, err
-		case n > 0:
-		case x.over():
-			return x.any(blocked), nil
+			return claimsEnd{err: err}
+		case t.full:
+			return claimsEnd{}
+		case len(t.Orders) > 0 || len(t.Refused) > 0:
+		case t.wait > 0 && c.run.Once:
+			return claimsEnd{err: c.poller.writing.trouble()}
+		case t.wait > 0:
+			sleep(ctx, t.wait)
+		case t.Paused && idle:
+			return claimsEnd{paused: true}
+		case t.NextToken > 0:
+			sleep(ctx, min(t.NextToken, lookAgainAfter))
+		case idle && c.cursor.readAgain(), c.cursor.restart():
+		case idle && !t.limited && !t.Paused:
+			return claimsEnd{}
 		default:
-			x.rest(ctx)
+			c.awaitChange(ctx, t.limited)
 		}
 	}
-	return false, nil
+	return claimsEnd{}
 }
 
-// persistAs tries for as long as the run has patience with the database.
-func (x *pass) persistAs(ctx context.Context, do func(context.Context) error) error {
-	return persist(ctx, x.run.patience(), do)
-}
-
-// look brings the sources up to date with the accounts in use, and what is known of
-// the merchants.
-func (x *pass) look(ctx context.Context) error {
-	if using := x.apps.Load(); using != x.using {
-		sources, err := x.Poller.sources(ctx, x.run, *using)
-		if err != nil {
-			return err
-		}
-		x.using, x.sources = using, sources
-	}
-	return x.crowd.look(ctx, x)
-}
-
-// round lets each account claim for which it is worth it, in turns, and returns how
-// many orders came.
-func (x *pass) round(ctx context.Context) (int, error) {
-	total := 0
-	x.turn++ // another is the first each time
-	for i := range x.sources {
-		s := x.sources[(x.turn+i)%len(x.sources)]
-		if !x.worthwhile(s) {
-			continue
-		}
-		n, err := x.feed(ctx, s)
-		total += n
-		if err != nil || ctx.Err() != nil {
-			return total, err
-		}
-	}
-	return total, nil
-}
-
-func (x *pass) worthwhile(s *source) bool {
-	switch late := !time.Now().Before(s.again); s.verdict {
-	case hungry, busy:
-		return true
-	case crowded:
-		return late || !x.crowded()
-	case empty, drained:
-		return late || x.idle()
-	default:
-		return late
-	}
-}
-
-// feed claims for one account.
-func (x *pass) feed(ctx context.Context, s *source) (n int, err error) {
-	v, wait := hungry, lookAgain
-	switch want := x.want(s); {
-	case s.app.gates.open():
-		v = blocked
-	case want == 0 && x.room() > 0:
-		v = busy // with the probe
-	case want > 0:
-		n, err = x.claim(ctx, s, want)
-		if err == nil && n == 0 {
-			v, wait, err = x.nothing(ctx, s)
-		}
-	}
-	s.verdict, s.again = v, time.Now().Add(wait)
-	if s.drained++; v != drained {
-		s.drained = 0
-	}
-	return n, err
-}
-
-// nothing finds out why a claim brought nothing, and how long it may stay so.
-func (x *pass) nothing(ctx context.Context, s *source) (verdict, time.Duration, error) {
-	idle := x.idle()
-	if idle && s.anew() {
-		return hungry, 0, nil
-	}
-	standing, err := x.Store.Standing(ctx, s.claim.App, s.claim.Rate)
-	switch {
-	case ctx.Err() != nil:
-		return drained, 0, nil // stopped, not failed
-	case err != nil:
-		return drained, 0, err
-	case standing.Blocked != nil && idle:
-		return blocked, lookAgain, nil
-	case standing.Blocked == nil && s.claim.Rate > 0 && standing.Tokens < 1 && !x.dryRun && !s.ended:
-		return unpaid, refill(standing.Tokens, x.Rate), nil
-	case s.rewind():
-		return hungry, 0, nil
-	case x.crowded():
-		return crowded, lookAgain, nil
-	case !idle:
-		return empty, lookAgain, nil
-	}
-	return drained, lookAgain, nil
-}
-
-// over reports whether nothing can come of any account. Of what is due it takes two
-// looks to be sure: the last question may have ended between look and reason.
-func (x *pass) over() bool {
-	return !slices.ContainsFunc(x.sources, func(s *source) bool {
-		return s.verdict != blocked && s.drained < 2
-	})
-}
-
-func (x *pass) any(v verdict) bool {
-	return slices.ContainsFunc(x.sources, func(s *source) bool { return s.verdict == v })
-}
-
-// rest waits for what the verdicts wait for.
-func (x *pass) rest(ctx context.Context) {
-	switch {
-	case x.any(hungry):
-	case x.any(unpaid):
-		x.awaitBudget(ctx)
-	case x.any(busy):
-		x.sleep(ctx, lookAgain)
-	case x.any(crowded):
-		x.sleepWhile(ctx, x.crowded)
-	case x.any(empty):
-		x.sleepWhile(ctx, func() bool { return !x.idle() })
-	}
-}
-
-// awaitBudget waits for round trips to be allowed again; no worker's news changes
-// that.
-func (x *pass) awaitBudget(ctx context.Context) {
-	next := time.Now().Add(lookAgain)
-	for _, s := range x.sources {
-		if s.verdict == unpaid && s.again.Before(next) {
-			next = s.again
-		}
-	}
-	timer := time.NewTimer(time.Until(next))
-	defer timer.Stop()
+// take claims once, when it is this claimer's turn and there is room.
+func (c *claimer) take(ctx context.Context) (taking, error) {
 	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
 	case <-ctx.Done():
-	case <-timer.C:
+		return taking{}, nil
 	}
-}
-
-// refill is how long the budget takes to be worth a claim: about a tenth of a
-// second's round trips.
-func refill(tokens, perSecond float64) time.Duration {
-	missing := max(1, math.Floor(perSecond/10)) - tokens
-	return time.Duration(missing / perSecond * float64(time.Second))
-}
-
-// room is how many orders there is room for: none while the workers have enough, for
-// claims of a few at a time would only be more of them.
-func (x *pass) room() int {
-	inHand, _ := x.queue.counts()
-	room := x.Concurrency + x.ahead - inHand
-	if room < x.least() {
-		return 0
+	free, full := c.queue.waitForRoom(ctx, c.minClaim)
+	if free == 0 {
+		return taking{full: full}, nil
 	}
-	return room
+	if wait := c.poller.writing.probeIn(); wait > 0 {
+		return taking{wait: wait}, nil
+	}
+	// A claim that a stop cut off would be lost until its lease ends.
+	ctx, cancel := outlive(ctx, writeTimeout)
+	defer cancel()
+	var t taking
+	err := retryWhileDown(ctx, c.run.patience(), func(ctx context.Context) (err error) {
+		t, err = c.claim(ctx, free)
+		return err
+	})
+	return t, err
 }
 
-// least is for how many orders there has to be room.
-func (x *pass) least() int { return max(1, 3*x.ahead/4) }
-
-// want is how many orders to claim for an account now.
-func (x *pass) want(s *source) int {
-	return min(x.room(), s.app.gates.room(x.queue.of(s.app)), mostAtOnce(s.claim.Rate))
+// claim takes a page and hands it to the workers.
+func (c *claimer) claim(ctx context.Context, free int) (taking, error) {
+	p := c.poller
+	if refreshed, err := p.fairness.refresh(ctx, p.Store); err != nil {
+		return taking{}, err
+	} else if refreshed {
+		c.queue.wakeWorkers()
+	}
+	if err := c.releaseStray(ctx); err != nil {
+		return taking{}, err
+	}
+	if c.cursor.isStale() {
+		c.cursor.restart()
+	}
+	claim, limited := c.request(free)
+	sentAt := time.Now()
+	page, err := c.cursor.next(ctx, claim)
+	if err != nil {
+		p.writing.leaveStray() // it may have been committed all the same
+		return taking{}, err
+	}
+	p.health.progress()
+	for _, refusal := range page.Refused {
+		p.aside.add(ctx, refusal.Order.ID, refusal.Err)
+	}
+	c.queue.push(c.cursor.claimedNow(page.Orders, sentAt))
+	return taking{Page: page, limited: limited}, nil
 }
 
-// mostAtOnce is more than the budget ever allows, so that a claim does not lock
-// many orders that it cannot have.
-func mostAtOnce(perSecond float64) int {
+// request is the claim for some free places, with all that it has to heed.
+func (c *claimer) request(free int) (claim store.Claim, limited bool) {
+	p := c.poller
+	claim = c.cursor.claim
+	claim.Limit = min(free, maxClaim(claim.Rate))
+	claim.ExceptIDs = p.aside.ids()
+	claim.Suspects = !c.queue.hasSuspect()
+	if p.writing.isFailing() {
+		claim.Limit, claim.Uncounted = 1, true // a probe
+	}
+	limited = !claim.Suspects
+	if c.run.Selection != nil || c.run.DryRun {
+		return claim, limited // paged through as it comes: only the workers are kept free
+	}
+	fair := p.fairness.claimLimits(c.queue, c.minClaim)
+	claim.Merchants, claim.PausedMIDs = fair.merchants, fair.excluded
+	claim.MaxPerMerchant, claim.InHand, claim.MerchantCaps = fair.maxPerMerchant, fair.inHand, fair.caps
+	return claim, limited || fair.reached
+}
+
+// maxClaim is more than the budget ever allows, so that a claim does not lock many orders that it
+// cannot have.
+func maxClaim(perSecond float64) int {
 	if perSecond == 0 {
-		return math.MaxInt
+		return math.MaxInt32
 	}
 	return max(4, int(math.Ceil(perSecond)))
 }
 
-// claim takes a page and hands it to the workers.
-func (x *pass) claim(ctx context.Context, s *source, limit int) (int, error) {
-	if x.run.Limit > 0 {
-		limit = min(limit, x.run.Limit-int(x.taken.Load()))
+// releaseStray gives back the claims in our name that nobody has in hand: the reply of the database
+// was lost, or it could not be reached when they were given back.
+func (c *claimer) releaseStray(ctx context.Context) error {
+	if c.run.DryRun || !c.poller.writing.takeStray() {
+		return nil
 	}
-	asked := time.Now()
-	// A claim that a stop cut off would be lost until its lease ends.
-	whole, cancel := linger(ctx, writeTimeout)
-	defer cancel()
-	var page []order.Order
-	err := x.persistAs(whole, func(ctx context.Context) (err error) {
-		page, err = s.page(ctx, x.allotment(), limit)
-		return err
-	})
+	_, err := c.poller.Store.ReleaseStray(ctx, c.poller.Worker, c.queue.unfinishedIDs())
 	if err != nil {
-		return 0, err
+		c.poller.writing.leaveStray()
 	}
-	x.health.progress()
-	x.taken.Add(int64(len(page)))
-	list := make([]claimed, len(page))
-	for i, o := range page {
-		list[i] = claimed{Order: o, app: s.app, asked: asked, taken: time.Now()}
-	}
-	x.queue.push(list)
-	return len(page), nil
+	return err
 }
 
-// sleep waits for a worker to finish with an order, at most d.
-func (x *pass) sleep(ctx context.Context, d time.Duration) {
+// reviveOrders makes the orders due that went to review because nobody's credentials covered their
+// merchant, once this app covers it.
+func (c *claimer) reviveOrders(ctx context.Context) error {
+	if c.app.Gateway == nil || c.run.DryRun || c.run.Selection != nil || c.app.revived.Load() {
+		return nil
+	}
+	_, err := c.poller.Store.ReviveNoCredentials(ctx, c.app.MIDs)
+	if err == nil {
+		c.app.revived.Store(true)
+	}
+	return err
+}
+
+// awaitChange waits until another claim can bring something: all questions of the app have ended, or,
+// where merchants are at their limits, anything has.
+func (c *claimer) awaitChange(ctx context.Context, limited bool) {
+	calls := 0
+	c.queue.waitUntil(ctx, func() bool {
+		calls++
+		return len(c.queue.unfinished[c.app]) == 0 && calls > 1 || limited && calls > 1
+	}, lookAgainAfter)
+}
+
+func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-	case <-x.changed:
 	case <-timer.C:
-	}
-}
-
-// sleepWhile waits while something holds, which only workers' news can change, at most
-// [lookAgain].
-func (x *pass) sleepWhile(ctx context.Context, holds func() bool) {
-	for end := time.Now().Add(lookAgain); ctx.Err() == nil && holds() && time.Now().Before(end); {
-		x.sleep(ctx, time.Until(end))
-	}
-}
-
-// idle reports whether all that was claimed is through.
-func (x *pass) idle() bool {
-	_, under := x.queue.counts()
-	return under == 0 && x.waiting.Load() == 0
-}
-
-// news wakes the claimer.
-func (x *pass) news() {
-	select {
-	case x.changed <- struct{}{}:
-	default:
 	}
 }

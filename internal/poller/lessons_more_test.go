@@ -189,11 +189,11 @@ func TestLesson9RightStatusWrongOrder(t *testing.T) {
 	add(open, says("SUCCESS"), says("PAID"), says("trade_success"), says("TRADE_FINISHED"))
 	unknown := 0
 	p := w.poller(t, func(o *Options) {
-		o.Observe = func(out order.Outcome) {
+		observing(func(out order.Outcome) {
 			if slices.Contains(order.UnexpectedReasons(), out.Reason) && out.Order.MerOrderID >= mer(understood) {
 				unknown++
 			}
-		}
+		})(o)
 	})
 	sweep(t, p, Run{})
 	for n := range want {

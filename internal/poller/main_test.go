@@ -40,8 +40,8 @@ func credentials() chinaums.Credentials {
 	return chinaums.Credentials{AppID: "test-app", AppKey: "test-key"}
 }
 
-// anAccount is one account of all merchants.
-func anAccount(g Gateway) []App { return []App{{AppID: credentials().AppID, Gateway: g}} }
+// oneApp is one app of all merchants.
+func oneApp(g Gateway) []App { return []App{{AppID: credentials().AppID, Gateway: g}} }
 
 // testPlan is the default plan without jitter, so that each wait is a round number.
 func testPlan() policy.Plan {

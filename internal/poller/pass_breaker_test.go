@@ -44,8 +44,8 @@ func TestBreakerOpensDuringABacklog(t *testing.T) {
 			}
 			p := w.poller(t)
 			summary := sweep(t, p, Run{})
-			if !summary.BreakerOpen || summary.Complete() {
-				t.Errorf("breaker open %t, complete %t", summary.BreakerOpen, summary.Complete())
+			if !summary.BreakerOpen() || summary.Complete() {
+				t.Errorf("breaker open %t, complete %t", summary.BreakerOpen(), summary.Complete())
 			}
 			asked := summary.Asked
 			if summary.Decisions[tt.decision] != asked || asked > tt.most || w.sim.Total() != asked*tt.trips {
@@ -69,8 +69,8 @@ func TestBreakerOpensDuringABacklog(t *testing.T) {
 			// Neither this instance nor another asks while the pause lasts.
 			total := w.sim.Total()
 			for _, other := range []*Poller{p, w.poller(t, named("another"))} {
-				if s := sweep(t, other, Run{}); s.Asked != 0 || !s.BreakerOpen {
-					t.Errorf("asked %d, breaker open %t during the pause", s.Asked, s.BreakerOpen)
+				if s := sweep(t, other, Run{}); s.Asked != 0 || !s.BreakerOpen() {
+					t.Errorf("asked %d, breaker open %t during the pause", s.Asked, s.BreakerOpen())
 				}
 			}
 			if w.sim.Total() != total {
@@ -79,11 +79,11 @@ func TestBreakerOpensDuringABacklog(t *testing.T) {
 
 			// The pause over, one probe fails: nothing more is asked.
 			w.pauseOver(t)
-			if s := sweep(t, w.poller(t, named("another")), Run{}); s.Asked != 1 || !s.BreakerOpen {
-				t.Errorf("asked %d, breaker open %t; want one probe", s.Asked, s.BreakerOpen)
+			if s := sweep(t, w.poller(t, named("another")), Run{}); s.Asked != 1 || !s.BreakerOpen() {
+				t.Errorf("asked %d, breaker open %t; want one probe", s.Asked, s.BreakerOpen())
 			}
-			if s := sweep(t, w.poller(t, named("a third")), Run{}); s.Asked != 0 || !s.BreakerOpen {
-				t.Errorf("asked %d, breaker open %t behind a failed probe", s.Asked, s.BreakerOpen)
+			if s := sweep(t, w.poller(t, named("a third")), Run{}); s.Asked != 0 || !s.BreakerOpen() {
+				t.Errorf("asked %d, breaker open %t behind a failed probe", s.Asked, s.BreakerOpen())
 			}
 
 			// And one succeeds: all goes on.
@@ -92,8 +92,8 @@ func TestBreakerOpensDuringABacklog(t *testing.T) {
 			}
 			w.pauseOver(t)
 			w.exec(t, `UPDATE orders SET next_query_at = now()`)
-			if s := sweep(t, w.poller(t, named("a fourth")), Run{}); s.Asked != orders || s.BreakerOpen {
-				t.Errorf("asked %d of %d, breaker open %t after the outage", s.Asked, orders, s.BreakerOpen)
+			if s := sweep(t, w.poller(t, named("a fourth")), Run{}); s.Asked != orders || s.BreakerOpen() {
+				t.Errorf("asked %d of %d, breaker open %t after the outage", s.Asked, orders, s.BreakerOpen())
 			}
 			if n := one[int](t, w, `SELECT count(*)::int FROM gateway_controls`); n != 0 {
 				t.Errorf("%d pauses left", n)
@@ -118,8 +118,8 @@ func TestMerchantTroubleStaysWithItsMerchant(t *testing.T) {
 			logged := newRecords()
 			summary := sweep(t, w.poller(t, logging(logged)), Run{})
 			refused := summary.Decisions[order.Refused]
-			if summary.Decisions[order.Settled] != 20 || refused < 1 || refused > 4 || summary.BreakerOpen || summary.Complete() {
-				t.Errorf("%v, breaker open %t, complete %t", summary.Decisions, summary.BreakerOpen, summary.Complete())
+			if summary.Decisions[order.Settled] != 20 || refused < 1 || refused > 4 || summary.BreakerOpen() || summary.Complete() {
+				t.Errorf("%v, breaker open %t, complete %t", summary.Decisions, summary.BreakerOpen(), summary.Complete())
 			}
 			if n := w.inFlight(t); n != 0 {
 				t.Errorf("%d orders are left in flight", n)
@@ -127,8 +127,8 @@ func TestMerchantTroubleStaysWithItsMerchant(t *testing.T) {
 			if !logged.find("ERROR", "merchant", otherMID) {
 				t.Error("the refusal is not loud")
 			}
-			if s := sweep(t, w.poller(t, named("another")), Run{}); s.Asked != 0 || s.BreakerOpen {
-				t.Errorf("another instance: asked %d, breaker open %t", s.Asked, s.BreakerOpen)
+			if s := sweep(t, w.poller(t, named("another")), Run{}); s.Asked != 0 || s.BreakerOpen() {
+				t.Errorf("another instance: asked %d, breaker open %t", s.Asked, s.BreakerOpen())
 			}
 			// Well again: a probe, then the rest.
 			if err := w.sim.SetMerchant(simulator.Merchant{MID: otherMID}); err != nil {

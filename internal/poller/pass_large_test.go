@@ -36,7 +36,7 @@ func (s *countingStore) Record(ctx context.Context, group []order.Outcome) ([]st
 	bytes := 0
 	for i, out := range group {
 		bytes += len(out.Question.Response)
-		if err == nil && written[i].State != store.Locked {
+		if err == nil && written[i].State == store.Written {
 			s.unwritten--
 		}
 	}
@@ -82,7 +82,7 @@ func TestLargeAnswersAreBounded(t *testing.T) {
 		if s.most > concurrency+1 { // the one that is parked
 			t.Errorf("%d answers were in memory at once, with %d workers", s.most, concurrency)
 		}
-		if s.largest >= groupBytes+2*answer {
+		if s.largest >= maxBatchBytes+2*answer {
 			t.Errorf("%d bytes in a group of %d", s.largest, s.largeOf)
 		}
 	}
@@ -103,7 +103,7 @@ func TestLargeAnswersOfOneMerchantLeaveAWorkerToOthers(t *testing.T) {
 			close(asked)
 			return a, err
 		}
-		a.Redacted = []byte(`"` + strings.Repeat("x", largeAnswer) + `"`)
+		a.Redacted = []byte(`"` + strings.Repeat("x", minLarge) + `"`)
 		return a, err
 	})
 	s := &brokenStore{Store: w.Store, record: func(int) error { <-write; return nil }}

@@ -103,7 +103,7 @@ func TestLastReplyDecides(t *testing.T) {
 	w.add(t, 1, busy, says("TRADE_SUCCESS", simulator.MutationTotalNull))
 	w.add(t, 2, simulator.Step{Times: 1, Status: "TRADE_SUCCESS", HTTPStatus: 404}, says("TRADE_CLOSED"))
 	sweep(t, w.poller(t), Run{})
-	w.wantLedger(t, 0, "review identity_mismatch 2")
+	w.wantLedger(t, 0, "review identity_mismatch 3") // once more on a new connection
 	w.wantLedger(t, 1, "review amount_missing 2")
 	w.wantLedger(t, 2, "settled trade_closed 2")
 }
@@ -155,7 +155,7 @@ func TestTroubleIsToldWithoutSecrets(t *testing.T) {
 	logged := newRecords()
 	sweep(t, w.poller(t, logging(logged)), Run{})
 	lines := strings.Join(logged.all(), "\n")
-	if !strings.Contains(lines, "ERROR the gateway refuses our credentials") || !strings.Contains(lines, "BAD_SIGN") {
+	if !strings.Contains(lines, "ERROR gateway paused") || !strings.Contains(lines, "BAD_SIGN") {
 		t.Errorf("the refusal is not loud:\n%s", lines)
 	}
 	if all := lines + strings.Join(w.dump(t), "\n"); strings.Contains(all, credentials().AppKey) {

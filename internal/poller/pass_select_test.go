@@ -158,7 +158,7 @@ func TestDryRunWritesNothing(t *testing.T) {
 	}
 	before := w.dump(t)
 	var observed int
-	p := w.poller(t, workers(1), func(o *Options) { o.Observe = func(order.Outcome) { observed++ } })
+	p := w.poller(t, workers(1), observing(func(order.Outcome) { observed++ }))
 	summary := sweep(t, p, Run{DryRun: true})
 	if summary.Asked != 10 || observed != 10 {
 		t.Errorf("asked %d, observed %d, want 10", summary.Asked, observed)
@@ -178,17 +178,17 @@ func TestDryRunObeysThePauses(t *testing.T) {
 	w := newWorld(t)
 	w.add(t, 0, isPaidStep)
 	w.addOf(t, otherMID, 1, isPaidStep)
-	if err := w.Trip(t.Context(), store.ScopeMerchant, otherMID, "trouble", time.Minute); err != nil {
+	if err := w.PauseByBreaker(t.Context(), store.BreakerPause{Scope: store.ScopeMerchant, Key: otherMID, Cause: "trouble", For: time.Minute}); err != nil {
 		t.Fatal(err)
 	}
 	if s := sweep(t, w.poller(t), Run{DryRun: true}); s.Asked != 1 {
 		t.Errorf("one merchant paused: asked %d, want 1", s.Asked)
 	}
-	if err := w.Trip(t.Context(), store.ScopeApp, credentials().AppID, "trouble", time.Minute); err != nil {
+	if err := w.PauseByBreaker(t.Context(), store.BreakerPause{Scope: store.ScopeApp, Key: credentials().AppID, Cause: "trouble", For: time.Minute}); err != nil {
 		t.Fatal(err)
 	}
-	if s := sweep(t, w.poller(t), Run{DryRun: true}); s.Asked != 0 || !s.BreakerOpen {
-		t.Errorf("all paused: asked %d, breaker open %t", s.Asked, s.BreakerOpen)
+	if s := sweep(t, w.poller(t), Run{DryRun: true}); s.Asked != 0 || !s.BreakerOpen() {
+		t.Errorf("all paused: asked %d, breaker open %t", s.Asked, s.BreakerOpen())
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 // probed yet.
 func (w *world) halfOpen(t *testing.T, scope store.Scope, key string) {
 	t.Helper()
-	if err := w.Trip(t.Context(), scope, key, "trouble", time.Minute); err != nil {
+	if err := w.PauseByBreaker(t.Context(), store.BreakerPause{Scope: scope, Key: key, Cause: "trouble", For: time.Minute}); err != nil {
 		t.Fatal(err)
 	}
 	w.pauseOver(t)
@@ -45,12 +45,14 @@ func TestWhatAProbeFinds(t *testing.T) {
 		{"app: not yet", store.ScopeApp, says("WAIT_BUYER_PAY"), nil},
 		{"app: not understood", store.ScopeApp, codes("TARGET_FAIL"), nil},
 		{"app: merchant refused", store.ScopeApp, codes("NO_MERCHANT"), []string{"mid " + testMID + " paused"}},
-		{"app: no answer", store.ScopeApp, codes("TIMEOUT"), []string{"app " + app + " paused"}},
+		{"app: no answer", store.ScopeApp, simulator.Step{HTTPStatus: 503}, []string{"app " + app + " paused"}},
+		{"app: no usable answer about its merchant", store.ScopeApp, codes("TIMEOUT"), nil},
 		{"app: refused", store.ScopeApp, codes("1000"), []string{"app " + app + " paused"}},
 		{"app: a panic of ours", store.ScopeApp, simulator.Step{Code: "PANIC"}, []string{"app " + app + " half open"}},
 		{"merchant: paid", store.ScopeMerchant, isPaidStep, nil},
 		{"merchant: refused", store.ScopeMerchant, codes("NO_MERCHANT"), []string{"mid " + testMID + " paused"}},
-		{"merchant: no answer", store.ScopeMerchant, codes("TIMEOUT"), []string{"mid " + testMID + " half open"}},
+		{"merchant: no usable answer", store.ScopeMerchant, codes("TIMEOUT"), []string{"mid " + testMID + " paused"}},
+		{"merchant: the gateway fails", store.ScopeMerchant, simulator.Step{HTTPStatus: 503}, []string{"mid " + testMID + " half open"}},
 		{"merchant: a panic of ours", store.ScopeMerchant, simulator.Step{Code: "PANIC"}, []string{"mid " + testMID + " half open"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -107,15 +109,15 @@ func TestPauseByHand(t *testing.T) {
 		}
 	}
 	hold(store.ScopeApp, credentials().AppID)
-	if s := sweep(t, w.poller(t), Run{}); s.Asked != 0 || !s.BreakerOpen {
-		t.Errorf("paused: asked %d, told so %t", s.Asked, s.BreakerOpen)
+	if s := sweep(t, w.poller(t), Run{}); s.Asked != 0 || !s.BreakerOpen() {
+		t.Errorf("paused: asked %d, told so %t", s.Asked, s.BreakerOpen())
 	}
 	if _, err := w.Resume(t.Context(), store.ScopeApp, credentials().AppID); err != nil {
 		t.Fatal(err)
 	}
 	hold(store.ScopeMerchant, otherMID)
-	if s := sweep(t, w.poller(t), Run{}); s.Asked != 1 || s.BreakerOpen {
-		t.Errorf("one merchant paused: asked %d, all of the gateway paused %t", s.Asked, s.BreakerOpen)
+	if s := sweep(t, w.poller(t), Run{}); s.Asked != 1 || s.BreakerOpen() {
+		t.Errorf("one merchant paused: asked %d, all of the gateway paused %t", s.Asked, s.BreakerOpen())
 	}
 	w.wantState(t, 1, rowUntouched)
 }

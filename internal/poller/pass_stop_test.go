@@ -43,7 +43,7 @@ func TestStopInFlight(t *testing.T) {
 		pass.stop()
 		close(letGo)
 		wantDecisions(t, pass.wait(t), map[order.Decision]int{order.Settled: most})
-		if pass.summary.BreakerOpen {
+		if pass.summary.BreakerOpen() {
 			t.Error("a stop looks like an open breaker")
 		}
 		if w.sim.Total() != most {

@@ -45,16 +45,11 @@ func (s awayStore) Reserve(ctx context.Context, app string, rate float64) (time.
 	return wait, errors.Join(s.err("Reserve"), err)
 }
 
-func (s awayStore) Standing(ctx context.Context, app string, rate float64) (store.Standing, error) {
-	standing, err := s.Store.Standing(ctx, app, rate)
-	return standing, errors.Join(s.err("Standing"), err)
-}
-
-func (s awayStore) Trip(ctx context.Context, scope store.Scope, key, reason string, pause time.Duration) error {
-	if err := s.err("Trip"); err != nil {
+func (s awayStore) PauseByBreaker(ctx context.Context, p store.BreakerPause) error {
+	if err := s.err("PauseByBreaker"); err != nil {
 		return err
 	}
-	return s.Store.Trip(ctx, scope, key, reason, pause)
+	return s.Store.PauseByBreaker(ctx, p)
 }
 
 func (s awayStore) Release(ctx context.Context, orders []order.Order) error {
@@ -82,18 +77,6 @@ func TestPassThatCannotBegin(t *testing.T) {
 	}
 }
 
-// Why a claim brought nothing cannot be read: the pass says so, with all it has done.
-func TestStandingUnreadable(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.add(t, 0, isPaidStep)
-	summary, err := w.poller(t, into(awayStore{w.Store, "Standing"})).RunOnce(t.Context(), Run{})
-	if !errors.Is(err, errAway) || summary.Decisions[order.Settled] != 1 {
-		t.Errorf("%v, %v; want one settled and the failure", summary.Decisions, err)
-	}
-	w.wantState(t, 0, rowPaid)
-}
-
 // Where the ledger cannot be read, NO_ORDER is not believed: the order waits.
 func TestEvidenceUnreadable(t *testing.T) {
 	t.Parallel()
@@ -119,16 +102,16 @@ func TestReserveFails(t *testing.T) {
 }
 
 // A pause that cannot be shared holds in this instance all the same.
-func TestTripFails(t *testing.T) {
+func TestPauseByBreakerFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for i := range 20 {
 		w.add(t, i, codes("1000"))
 	}
 	logged := newRecords()
-	summary := sweep(t, w.poller(t, into(awayStore{w.Store, "Trip"}), logging(logged)), Run{})
-	if !summary.BreakerOpen || summary.Asked > 4 {
-		t.Errorf("asked %d, breaker open %t", summary.Asked, summary.BreakerOpen)
+	summary := sweep(t, w.poller(t, into(awayStore{w.Store, "PauseByBreaker"}), logging(logged)), Run{})
+	if !summary.BreakerOpen() || summary.Asked > 4 {
+		t.Errorf("asked %d, breaker open %t", summary.Asked, summary.BreakerOpen())
 	}
 	if !logged.find("WARN", "pause", errAway.Error()) {
 		t.Error("no word of it in the log")

@@ -1,33 +1,33 @@
-// Package poller is the policy: which orders are asked about, what an answer
-// means and when to ask again. It is the only package that knows the words of
-// both the gateway ([chinaums]) and the tables ([store]).
+// Package poller is the pipeline: it claims orders, asks the gateway about them, and records what
+// came of it. [policy] decides the meaning of an answer, [store] has the SQL.
 //
-// # Claim, ask, record
+// # Who runs, who owns what
 //
-// A pass runs three stages side by side, joined by channels:
+// [Poller.RunOnce] does one pass; start reading at runPass. The stages run side by side:
 //
-//   - one claimer takes due orders from the store, account by account, a few ahead of
-//     need, as many as the breaker and the rate allow;
-//   - as many workers as there may be questions in flight each ask about one
-//     order after the other, with a few quick retries, and decide;
-//   - one writer records whatever has arrived while its last commit ran.
+//		claimer (one per app id) → queue → worker (Concurrency of them) → results → recorder (one)
 //
-// There is no barrier between batches: a slow order holds up its own worker and
-// nothing else. Memory is bounded by the number of workers. No transaction is
-// open while the gateway is asked; a claim that is lost with its process simply
+//	  - A claimer takes due orders of its app id, as many as there is room for. It ends when nothing is
+//	    due and nothing of its own is under way, or when its app id is paused.
+//	  - The queue deals claimed orders out to the workers. It knows who may have how many.
+//	  - A worker asks about one order at a time and decides.
+//	  - The recorder writes whatever has arrived while its last commit ran. It keeps aside the answers
+//	    that cannot be written yet.
+//
+// Arrows run one way. The only way back is a count: the recorder tells the queue which orders are
+// finished, and the queue wakes the claimers.
+//
+// A slow order holds up its own worker and nothing else. Concurrency bounds the memory, the backlog
+// does not. No transaction is open while the gateway is asked. A claim that is lost with its process
 // ends with its lease.
 //
-// # What decides
-//
-// [policy.Rules.Decide] is a pure function of the order, the reply and the time. An
-// error never becomes a settlement: only a reply without trouble reaches the code
-// that reads the trade status.
+// Four things outlive a pass, each a type with a mutex of its own: the [breaker], the fairness
+// between merchants, the outage of the writing, and the rows that wait aside.
 //
 // # Stopping
 //
-// When the context ends, nothing more is claimed; claims that were not asked are
-// given back; a question in flight ends with its present round trip; every
-// answer that came is written.
+// See shutdown.go: when the context ends, nothing more is claimed; claims that were not asked are
+// given back; a question in flight ends with its present round trip; every answer is written.
 package poller
 
 import (
@@ -48,30 +48,61 @@ type Gateway interface {
 	Query(ctx context.Context, r chinaums.Request) (chinaums.Answer, error)
 }
 
-// Store keeps the orders. A [*store.Store] is one.
+// Store keeps the orders, seen by the stages of the pipeline. A [*store.Store] is one.
 type Store interface {
+	Claims
+	Budgets
+	Ledger
+	Pauses
+}
+
+// Claims is the claimers' view of the store.
+type Claims interface {
 	Now(ctx context.Context) (time.Time, error)
+	MerchantStats(ctx context.Context) (store.MerchantStats, error)
 	Claim(ctx context.Context, c store.Claim) (store.Page, error)
-	Peek(ctx context.Context, c store.Claim) ([]order.Order, error)
+	Peek(ctx context.Context, c store.Claim) (store.Page, error)
 	Count(ctx context.Context, c store.Claim) (int, error)
-	Release(ctx context.Context, orders []order.Order) error
-	Forgive(ctx context.Context, orders []order.Order) error
-	Record(ctx context.Context, group []order.Outcome) ([]store.Recorded, error)
-	RecordUnwritable(ctx context.Context, o order.Outcome, cause error) (store.Recorded, error)
-	Standing(ctx context.Context, app string, rate float64) (store.Standing, error)
+	ReleaseStray(ctx context.Context, worker string, inHand []int64) (int, error)
+	ReviveNoCredentials(ctx context.Context, mids []string) (int, error)
+}
+
+// Budgets is the view of the round trips that all instances share.
+type Budgets interface {
 	OpenBudget(ctx context.Context, app string, rate float64) error
 	Reserve(ctx context.Context, app string, rate float64) (time.Duration, error)
-	Trip(ctx context.Context, scope store.Scope, key, reason string, pause time.Duration) error
-	Heal(ctx context.Context, scope store.Scope, key string) error
-	EndProbe(ctx context.Context, scope store.Scope, key string) error
-	Crowd(ctx context.Context) (store.Crowd, error)
+}
+
+// Ledger is the recorder's view of the store.
+type Ledger interface {
 	NotFoundEvidence(ctx context.Context, o order.Order, since time.Time) (order.Evidence, error)
+	Record(ctx context.Context, group []order.Outcome) ([]store.Recorded, error)
+	RecordUnwritable(ctx context.Context, o order.Outcome, cause error) (store.Recorded, error)
+	Release(ctx context.Context, orders []order.Order) error
+	UncountClaims(ctx context.Context, orders []order.Order) error
+}
+
+// Pauses is the breaker's view of the store.
+type Pauses interface {
+	PauseByBreaker(ctx context.Context, p store.BreakerPause) error
+	ResumeByBreaker(ctx context.Context, scope store.Scope, key string) (resumed bool, after time.Duration, err error)
+	ReleaseProbe(ctx context.Context, scope store.Scope, key string) error
+}
+
+// Observer is told what happens, for metrics. Its methods are called by many goroutines at once and
+// must not block.
+type Observer interface {
+	RoundTripSent(appID string)
+	Answered(appID, class string)     // the class of trouble, "ok" for none
+	Decided(out order.Outcome)        // a question was decided
+	Recorded(out order.Outcome)       // its answer is written (in a dry run: decided)
+	WriteFailed(reason string)        // one of store.FailureReason
+	BreakerMoved(scope, state string) // open, half_open, closed
 }
 
 const (
-	// roundTrips is how often one question may be asked before it counts as not
-	// answered.
-	roundTrips = 3
+	// maxRoundTrips is how many requests one question may take.
+	maxRoundTrips = 3
 	// writeMargin is kept free at the end of a lease for the write.
 	writeMargin = 5 * time.Second
 	// retryInitial and retryJitter shape the waits between those round trips.
@@ -79,33 +110,31 @@ const (
 	retryJitter  = 0.5
 )
 
-// MinLease is the shortest lease under which a question can use all of its
-// round trips, wait between them at the longest, and be written.
+// MinLease is the shortest lease under which a question can use all of its round trips, wait between
+// them at the longest, and be written.
 func MinLease(requestTimeout time.Duration) time.Duration {
 	waits, next := time.Duration(0), retryInitial
-	for range roundTrips - 1 {
+	for range maxRoundTrips - 1 {
 		waits += next + time.Duration(float64(next)*retryJitter)
 		next *= 2
 	}
-	return roundTrips*requestTimeout + waits + writeMargin
+	return maxRoundTrips*requestTimeout + waits + writeMargin
 }
 
-// Options configure a [Poller]. All of them but Observe are required.
+// Options configure a [Poller]. All of them but Observer are required.
 type Options struct {
 	Store  Store
-	Apps   []App // that the poller begins with; see [Poller.Use]
+	Apps   []App // that the poller begins with; see [Poller.UseApps]
 	Logger *slog.Logger
 
-	Worker         string        // this instance's name in claimed_by and the ledger
+	Worker         string        // this process's name in claimed_by and the ledger, never used again
 	Concurrency    int           // questions in flight
 	Rate           float64       // round trips a second with one app id, of all instances together; 0 = no limit
 	RequestTimeout time.Duration // of the gateway's round trips, as the client has it
 	Lease          time.Duration // of a claim
 	Rules          policy.Rules
 
-	// Observe, if set, is told of every outcome once it is written (or, in a dry
-	// run, decided), by one goroutine at a time.
-	Observe func(order.Outcome)
+	Observer Observer
 }
 
 // Validate names everything that is wrong with the settings, as joined values of type [policy.Problem].
@@ -122,7 +151,7 @@ func (o Options) Validate() error {
 		errs = append(errs, policy.Problemf("RequestTimeout", "must be more than 0 and at most 1h, not %s", o.RequestTimeout))
 	} else if least := MinLease(o.RequestTimeout); o.Lease < least {
 		errs = append(errs, policy.Problemf("Lease", "must be at least %s with a request timeout of %s "+
-			"(%d round trips, the waits between them and %s for the write), not %s", least, o.RequestTimeout, roundTrips, writeMargin, o.Lease))
+			"(%d round trips, the waits between them and %s for the write), not %s", least, o.RequestTimeout, maxRoundTrips, writeMargin, o.Lease))
 	}
 	return errors.Join(append(errs, o.Rules.Plan.Validate())...)
 }
@@ -131,10 +160,12 @@ func (o Options) Validate() error {
 type Poller struct {
 	Options
 
-	apps   atomic.Pointer[[]*appState]
-	health health
-	// severalUntil is how long there is to be room for more than one merchant; the claimer's.
-	severalUntil time.Time
+	apps     atomic.Pointer[[]*app]
+	health   health
+	breaker  *breaker
+	fairness *fairness
+	writing  *writing
+	aside    *aside
 }
 
 // New returns a poller, or everything that is wrong with the options.
@@ -145,9 +176,36 @@ func New(o Options) (*Poller, error) {
 	if o.Store == nil || o.Logger == nil || o.Worker == "" {
 		return nil, errors.New("poller: store, logger and worker are required")
 	}
-	if o.Observe == nil {
-		o.Observe = func(order.Outcome) {}
+	if o.Observer == nil {
+		o.Observer = Unobserved{}
 	}
-	p := &Poller{Options: o}
-	return p, p.Use(o.Apps)
+	p := &Poller{
+		Options:  o,
+		breaker:  newBreaker(o.Store, o.Logger, o.Observer, o.RequestTimeout),
+		fairness: newFairness(o.Concurrency),
+		writing:  newWriting(o.Logger, o.Observer),
+		aside:    newAside(o.Lease, o.Logger),
+	}
+	return p, p.UseApps(o.Apps)
 }
+
+// Unobserved is an [Observer] that does nothing. Others embed it.
+type Unobserved struct{}
+
+// RoundTripSent does nothing.
+func (Unobserved) RoundTripSent(string) {}
+
+// Answered does nothing.
+func (Unobserved) Answered(string, string) {}
+
+// Decided does nothing.
+func (Unobserved) Decided(order.Outcome) {}
+
+// Recorded does nothing.
+func (Unobserved) Recorded(order.Outcome) {}
+
+// WriteFailed does nothing.
+func (Unobserved) WriteFailed(string) {}
+
+// BreakerMoved does nothing.
+func (Unobserved) BreakerMoved(string, string) {}

@@ -31,7 +31,7 @@ func TestOptionsValidate(t *testing.T) {
 	t.Parallel()
 	good := func() Options {
 		return Options{
-			Store: &store.Store{}, Apps: anAccount(gatewayFunc(nil)), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Worker: "test",
+			Store: &store.Store{}, Apps: oneApp(gatewayFunc(nil)), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Worker: "test",
 			Concurrency: 32, Rate: 50, RequestTimeout: 10 * time.Second, Lease: time.Minute, Rules: policy.Rules{Plan: testPlan()},
 		}
 	}

@@ -1,132 +1,297 @@
 package poller
 
 import (
+	"context"
 	"maps"
+	"slices"
 	"sync"
+	"time"
+
+	"reconciler/internal/order"
 )
 
-// queue holds the orders of a pass from their claim until they have been asked about,
-// and deals them out to the workers: first come, first served, but for a merchant that
-// has as many workers as it may have. It counts them until they are through.
-type queue struct {
-	mu      sync.Mutex
-	news    *sync.Cond // an order to ask about, perhaps
-	waiting []claimed
-	asking  map[string]int    // by mid: with a worker
-	held    map[string]int    // by mid: with a worker or waiting for one
-	shares  map[*appState]int // the same by account
-	inHand  int               // the same of all
-	under   int               // under way: claimed, and not yet written, parked or given back
-	most    int               // workers that a merchant may have
-	closed  bool
+// claimed is an order with the local times of its claim, by which the database's clock is followed
+// without asking for it again. With a slow claim both times are on the safe side: no lease is
+// thought longer, and no answer dated later, than it is.
+type claimed struct {
+	order.Order
+
+	app     *app
+	sentAt  time.Time // when the claim was sent
+	takenAt time.Time // when it had come back
 }
 
-func newQueue(workers int) *queue {
-	q := &queue{asking: make(map[string]int), held: make(map[string]int), shares: make(map[*appState]int), most: workers}
-	q.news = sync.NewCond(&q.mu)
+// now is the database's clock.
+func (c claimed) now() time.Time { return c.ClaimedAt.Add(time.Since(c.takenAt)) }
+
+// deadline is when a question about c must have ended, so that its answer can be written within the
+// lease.
+func (c claimed) deadline(lease time.Duration) time.Time {
+	if c.LeaseUntil != nil {
+		lease = c.LeaseUntil.Sub(c.ClaimedAt)
+	}
+	return c.sentAt.Add(lease - writeMargin)
+}
+
+// isSuspect reports whether two earlier claims of the order ended with their process.
+func (c claimed) isSuspect() bool { return c.UnrecordedClaims > suspectClaims }
+
+// queue holds the orders of a pass from their claim until they are finished: written, lost or given
+// back. It deals them out to the workers: first come, first served, except that a merchant has at
+// most as many workers as the [fairness] allows.
+type queue struct {
+	fairness *fairness
+	maxHand  int // orders that are waiting for a worker or with one
+	maxTaken int // orders of the whole pass, 0 = no limit
+
+	mu         sync.Mutex
+	wakeWorker *sync.Cond
+	changed    chan struct{} // closed at the next change, for claimers; nil while none waits
+	waiting    []claimed
+	asking     questions                // with a worker
+	inHand     map[string]int           // by mid: waiting for a worker or with one
+	hand       int                      // the same of all
+	unfinished map[*app]map[int64]int64 // claim numbers by order id
+	total      int                      // of those
+	suspects   int                      // of those
+	taken      int                      // claimed and not given back
+	closed     bool
+}
+
+func newQueue(f *fairness, maxHand, maxTaken int) *queue {
+	q := &queue{
+		fairness: f, maxHand: maxHand, maxTaken: maxTaken,
+		asking: make(questions), inHand: make(map[string]int), unfinished: make(map[*app]map[int64]int64),
+	}
+	q.wakeWorker = sync.NewCond(&q.mu)
 	return q
 }
 
-// push adds claimed orders.
+// push adds claimed orders. A suspect goes first: its claim counts from now on.
 func (q *queue) push(orders []claimed) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.waiting = append(q.waiting, orders...)
 	for _, c := range orders {
-		q.held[c.MID]++
-		q.shares[c.app]++
+		q.inHand[c.MID]++
+		if q.unfinished[c.app] == nil {
+			q.unfinished[c.app] = make(map[int64]int64)
+		}
+		if _, again := q.unfinished[c.app][c.ID]; !again {
+			q.total++
+		}
+		q.unfinished[c.app][c.ID] = c.ClaimNo
+		if c.isSuspect() {
+			q.suspects++
+			q.waiting = slices.Insert(q.waiting, 0, c)
+			continue
+		}
+		q.waiting = append(q.waiting, c)
 	}
-	q.inHand += len(orders)
-	q.under += len(orders)
-	q.news.Broadcast()
+	q.hand += len(orders)
+	q.taken += len(orders)
+	q.wakeWorker.Broadcast()
 }
 
-// next waits for an order that may be asked about. There are no more when the queue is
-// closed and empty.
+// next waits for an order to ask about. There is none when the queue is closed and empty.
 func (q *queue) next() (claimed, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for {
+		limits := q.fairness.workerLimits(q.asking, time.Now())
 		for i, c := range q.waiting {
-			if q.asking[c.MID] < q.most || q.closed {
-				q.remove(i)
-				q.asking[c.MID]++
+			if q.closed || limits.allows(c.MID, len(q.asking[c.MID])) {
+				q.removeWaiting(i)
+				q.begin(c)
 				return c, true
 			}
 		}
 		if q.closed {
 			return claimed{}, false
 		}
-		q.news.Wait()
+		q.wakeWorker.Wait()
 	}
 }
 
-// remove takes an order out of the waiting ones. As a rule that is the first.
-func (q *queue) remove(i int) {
+// removeWaiting takes out an order, usually the first.
+func (q *queue) removeWaiting(i int) {
 	copy(q.waiting[1:i+1], q.waiting[:i])
 	q.waiting[0] = claimed{}
 	q.waiting = q.waiting[1:]
 }
 
-// asked says that a worker is done with an order.
-func (q *queue) asked(c claimed) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	less(q.asking, c.MID)
-	less(q.held, c.MID)
-	less(q.shares, c.app)
-	q.inHand--
-	if len(q.waiting) > 0 {
-		q.news.Signal()
+func (q *queue) begin(c claimed) {
+	if q.asking[c.MID] == nil {
+		q.asking[c.MID] = make(map[int64]time.Time)
 	}
+	q.asking[c.MID][c.ID] = time.Now()
 }
 
-// through says that orders are written, parked or given back.
-func (q *queue) through(orders int) {
+// workerDone says that a worker is free of an order.
+func (q *queue) workerDone(c claimed) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.under -= orders
+	if delete(q.asking[c.MID], c.ID); len(q.asking[c.MID]) == 0 {
+		delete(q.asking, c.MID)
+	}
+	countDown(q.inHand, c.MID)
+	q.hand--
+	if len(q.waiting) > 0 {
+		q.wakeWorker.Signal()
+	}
+	q.announce()
 }
 
-// close ends the waiting of the workers. What is left is dealt out, whoever's it is.
+// finish says that orders are written or lost; giveBack, that they were not asked.
+func (q *queue) finish(orders ...claimed) { q.remove(orders, 0) }
+
+func (q *queue) giveBack(orders ...claimed) { q.remove(orders, len(orders)) }
+
+func (q *queue) remove(orders []claimed, untaken int) {
+	if len(orders) == 0 {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, c := range orders {
+		if c.isSuspect() {
+			q.suspects--
+		}
+		if claimNo, ok := q.unfinished[c.app][c.ID]; ok && claimNo == c.ClaimNo { // else there is a newer claim
+			delete(q.unfinished[c.app], c.ID)
+			q.total--
+		}
+	}
+	q.taken -= untaken
+	q.announce()
+}
+
+// close ends the waiting of the workers. What is left is dealt out, to whichever merchant it belongs.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
-	q.news.Broadcast()
+	q.wakeWorker.Broadcast()
 }
 
-// limit is how many workers a merchant may have from now on.
-func (q *queue) limit(most int) {
+// announce wakes the claimers.
+func (q *queue) announce() {
+	if q.changed != nil {
+		close(q.changed)
+		q.changed = nil
+	}
+}
+
+// waitUntil waits until a condition on the queue holds, which is evaluated under its lock, or for at
+// most a while.
+func (q *queue) waitUntil(ctx context.Context, holds func() bool, atMost time.Duration) {
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	for {
+		q.mu.Lock()
+		if holds() {
+			q.mu.Unlock()
+			return
+		}
+		if q.changed == nil {
+			q.changed = make(chan struct{})
+		}
+		changed := q.changed
+		q.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			return
+		case <-changed:
+		}
+	}
+}
+
+// waitForRoom waits until there is room for a claim of at least minClaim orders, and says for how
+// many there is. It is 0 when ctx has ended, or when the pass has taken all that it may take.
+func (q *queue) waitForRoom(ctx context.Context, minClaim int) (free int, full bool) {
+	for ctx.Err() == nil {
+		q.waitUntil(ctx, func() bool {
+			free, full = q.maxHand-q.hand, q.maxTaken > 0 && q.taken >= q.maxTaken
+			return free >= minClaim || full
+		}, time.Second)
+		if full {
+			return 0, true
+		}
+		if free >= minClaim {
+			if q.maxTaken > 0 {
+				free = min(free, q.maxTaken-q.takenNow())
+			}
+			return free, false
+		}
+	}
+	return 0, false
+}
+
+func (q *queue) takenNow() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.most = most
-	q.news.Broadcast()
+	return q.taken
 }
 
-// counts are the orders in hand, and all that are under way.
-func (q *queue) counts() (inHand, under int) {
+// unfinishedOf counts the orders of an app that are under way.
+func (q *queue) unfinishedOf(a *app) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.inHand, q.under
+	return len(q.unfinished[a])
 }
 
-// of is how many orders of an account are held.
-func (q *queue) of(a *appState) int {
+// unfinishedTotal counts the orders of all apps.
+func (q *queue) unfinishedTotal() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.shares[a]
+	return q.total
 }
 
-// merchants are the orders held of each.
-func (q *queue) merchants() map[string]int {
+// unfinishedIDs lists all orders that this pass has in its hands.
+func (q *queue) unfinishedIDs() []int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return maps.Clone(q.held)
+	var ids []int64
+	for _, orders := range q.unfinished {
+		ids = slices.AppendSeq(ids, maps.Keys(orders))
+	}
+	return ids
 }
 
-// less counts down; what is at zero takes no room.
-func less[K comparable](counts map[K]int, key K) {
+// merchantsInHand counts the orders of each merchant that wait for a worker or are with one.
+func (q *queue) merchantsInHand() map[string]int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return maps.Clone(q.inHand)
+}
+
+// askingNow copies the questions that are with workers.
+func (q *queue) askingNow() questions {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	asking := make(questions, len(q.asking))
+	for mid, orders := range q.asking {
+		asking[mid] = maps.Clone(orders)
+	}
+	return asking
+}
+
+// wakeWorkers lets the workers look again: the limits may have changed.
+func (q *queue) wakeWorkers() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.wakeWorker.Broadcast()
+}
+
+func (q *queue) hasSuspect() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.suspects > 0
+}
+
+// countDown counts down; what is at zero takes no room.
+func countDown(counts map[string]int, key string) {
 	counts[key]--
 	if counts[key] <= 0 {
 		delete(counts, key)

@@ -7,14 +7,22 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"reconciler/internal/order"
 )
 
+// severalMerchants is the fairness while several merchants have open orders.
+func severalMerchants(workers int) *fairness {
+	f := newFairness(workers)
+	f.severalUntil = time.Now().Add(time.Hour)
+	return f
+}
+
 func claims(mids ...string) []claimed {
 	list := make([]claimed, len(mids))
 	for i, mid := range mids {
-		list[i] = claimed{Order: order.Order{ID: int64(i + 1), MID: mid}}
+		list[i] = claimed{Order: order.Order{ID: int64(i + 1), MID: mid}, app: testApp}
 	}
 	return list
 }
@@ -22,9 +30,9 @@ func claims(mids ...string) []claimed {
 // First come, first served, but for a merchant that has as many workers as it may.
 func TestQueueKeepsWorkersFree(t *testing.T) {
 	t.Parallel()
-	q := newQueue(3)
-	q.limit(2)
-	q.push(claims("a", "a", "a", "b", "a", "b"))
+	q := newQueue(severalMerchants(3), 6, 0)
+	all := claims("a", "a", "a", "b", "a", "b")
+	q.push(all)
 	var taken []int64
 	var first claimed
 	for range 4 {
@@ -40,17 +48,16 @@ func TestQueueKeepsWorkersFree(t *testing.T) {
 	if want := []int64{1, 2, 4, 6}; !slices.Equal(taken, want) {
 		t.Errorf("dealt out %v, want %v", taken, want)
 	}
-	q.asked(first)
+	q.workerDone(first)
 	if c, _ := q.next(); c.ID != 3 {
 		t.Errorf("dealt out %d once a worker of its merchant was done, want 3", c.ID)
 	}
-	inHand, under := q.counts()
-	if got := q.merchants(); inHand != 5 || under != 6 || got["a"] != 3 || got["b"] != 2 {
-		t.Errorf("%d in hand of %d under way, %v; want 5 of 6, 3 of a and 2 of b", inHand, under, got)
+	if got := q.merchantsInHand(); q.unfinishedTotal() != 6 || got["a"] != 3 || got["b"] != 2 {
+		t.Errorf("%d unfinished, in hand %v; want 6, 3 of a and 2 of b", q.unfinishedTotal(), got)
 	}
-	q.through(6)
-	if _, under := q.counts(); under != 0 {
-		t.Errorf("%d under way when all are through", under)
+	q.finish(all...)
+	if n := q.unfinishedTotal(); n != 0 {
+		t.Errorf("%d unfinished when all are finished", n)
 	}
 }
 
@@ -58,7 +65,8 @@ func TestQueueKeepsWorkersFree(t *testing.T) {
 func TestQueueWakesItsWorkers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(1)
+		f := severalMerchants(2)
+		q := newQueue(f, 10, 0)
 		var mu sync.Mutex
 		var taken []claimed
 		ended := 0
@@ -89,12 +97,13 @@ func TestQueueWakesItsWorkers(t *testing.T) {
 		check("empty", 0)
 		q.push(claims("a", "a", "a", "a", "a"))
 		check("one at a time", 1)
-		q.asked(taken[0])
+		q.workerDone(taken[0])
 		check("the next", 2)
-		q.limit(2)
-		check("two at a time", 3)
+		f.severalUntil = time.Time{}
+		q.wakeWorkers()
+		check("all at once", 5)
 		q.close()
-		check("the rest, and the end of four", 9)
+		check("the end of four", 9)
 		if ended != 4 {
 			t.Errorf("%d workers ended, want 4", ended)
 		}
@@ -109,14 +118,14 @@ func TestUseRefusesAccountsAtOdds(t *testing.T) {
 		apps []App
 		want string
 	}{
-		{"none", nil, "an account is needed"},
+		{"none", nil, "an app is needed"},
 		{"without a gateway", []App{{AppID: "a"}}, "a gateway"},
 		{"two, one of all merchants", []App{{"a", g, nil}, {"b", g, []string{testMID}}}, "a has no merchants"},
-		{"a merchant of two", []App{{"a", g, []string{testMID}}, {"b", g, []string{otherMID, testMID}}}, testMID + " has two accounts"},
+		{"a merchant of two", []App{{"a", g, []string{testMID}}, {"b", g, []string{otherMID, testMID}}}, testMID + " has two apps"},
 	} {
 		p := newScheduled(t, slog.New(slog.DiscardHandler), nil)
 		before := p.apps.Load()
-		err := p.Use(tt.apps)
+		err := p.UseApps(tt.apps)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
 		}

@@ -19,34 +19,31 @@ import (
 	"reconciler/internal/store"
 )
 
-// dueStore is a store of which only what a pass asks of it first is called: what is
-// due. It stands in where time is not real and a connection cannot be.
+// dueStore is a store of which only what a pass asks first is called: what is due. It stands in where
+// time is not real and a connection cannot be.
 type dueStore struct {
 	Store
 
-	due       func(ctx context.Context) ([]order.Order, error)
-	standings int
+	due func(ctx context.Context) ([]order.Order, error)
 }
 
 func (s *dueStore) Claim(ctx context.Context, _ store.Claim) (store.Page, error) {
-	if s.standings%2 == 1 { // a pass that found nothing makes sure of it
-		return store.Page{}, nil
-	}
 	orders, err := s.due(ctx)
 	return store.Page{Orders: orders}, err
 }
 
-func (s *dueStore) Crowd(context.Context) (store.Crowd, error) { return store.Crowd{}, nil }
-
-func (s *dueStore) Standing(context.Context, string, float64) (store.Standing, error) {
-	s.standings++
-	return store.Standing{}, nil
+func (s *dueStore) MerchantStats(context.Context) (store.MerchantStats, error) {
+	return store.MerchantStats{}, nil
 }
+
+func (s *dueStore) ReviveNoCredentials(context.Context, []string) (int, error) { return 0, nil }
+
+func (s *dueStore) ReleaseStray(context.Context, string, []int64) (int, error) { return 0, nil }
 
 func newScheduled(t *testing.T, logger *slog.Logger, due func(context.Context) ([]order.Order, error)) *Poller {
 	t.Helper()
 	p, err := New(Options{
-		Store: &dueStore{due: due}, Apps: anAccount(gatewayFunc(nil)), Logger: logger, Worker: "test",
+		Store: &dueStore{due: due}, Apps: oneApp(gatewayFunc(nil)), Logger: logger, Worker: "test",
 		Concurrency: 2, RequestTimeout: 10 * time.Second, Lease: time.Minute, Rules: policy.Rules{Plan: testPlan()},
 	})
 	if err != nil {

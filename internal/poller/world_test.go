@@ -74,7 +74,7 @@ func newWorldWith(t *testing.T, timeout time.Duration) *world {
 func (w *world) poller(t *testing.T, changes ...func(*Options)) *Poller {
 	t.Helper()
 	o := Options{
-		Store: w.Store, Apps: anAccount(w.client), Logger: slog.New(slog.DiscardHandler), Worker: "test",
+		Store: w.Store, Apps: oneApp(w.client), Logger: slog.New(slog.DiscardHandler), Worker: "test",
 		Concurrency: 4, RequestTimeout: 10 * time.Second, Lease: time.Minute, Rules: policy.Rules{Plan: testPlan()},
 	}
 	for _, c := range changes {
@@ -92,6 +92,19 @@ func asking(g Gateway) func(*Options)    { return func(o *Options) { o.Apps[0].G
 func into(s Store) func(*Options)        { return func(o *Options) { o.Store = s } }
 func named(worker string) func(*Options) { return func(o *Options) { o.Worker = worker } }
 func at(rate float64) func(*Options)     { return func(o *Options) { o.Rate = rate } }
+
+// recordedFunc is an observer of the answers that are written.
+type recordedFunc struct {
+	Unobserved
+
+	recorded func(order.Outcome)
+}
+
+func (f recordedFunc) Recorded(out order.Outcome) { f.recorded(out) }
+
+func observing(recorded func(order.Outcome)) func(*Options) {
+	return func(o *Options) { o.Observer = recordedFunc{recorded: recorded} }
+}
 
 func (w *world) exec(t *testing.T, sql string, args ...any) {
 	t.Helper()

@@ -188,24 +188,32 @@ func (l *life) RecordUnwritable(ctx context.Context, o order.Outcome, cause erro
 	return through(ctx, l, func(ctx context.Context) (store.Recorded, error) { return l.Store.RecordUnwritable(ctx, o, cause) })
 }
 
-func (l *life) Standing(ctx context.Context, app string, rate float64) (store.Standing, error) {
-	return through(ctx, l, func(ctx context.Context) (store.Standing, error) { return l.Store.Standing(ctx, app, rate) })
-}
-
 func (l *life) Reserve(ctx context.Context, app string, rate float64) (time.Duration, error) {
 	return through(ctx, l, func(ctx context.Context) (time.Duration, error) { return l.Store.Reserve(ctx, app, rate) })
 }
 
-func (l *life) Trip(ctx context.Context, scope store.Scope, key, reason string, pause time.Duration) error {
-	return try(ctx, l, func(ctx context.Context) error { return l.Store.Trip(ctx, scope, key, reason, pause) })
+func (l *life) PauseByBreaker(ctx context.Context, p store.BreakerPause) error {
+	return try(ctx, l, func(ctx context.Context) error { return l.Store.PauseByBreaker(ctx, p) })
 }
 
-func (l *life) Heal(ctx context.Context, scope store.Scope, key string) error {
-	return try(ctx, l, func(ctx context.Context) error { return l.Store.Heal(ctx, scope, key) })
+func (l *life) ResumeByBreaker(ctx context.Context, scope store.Scope, key string) (resumed bool, after time.Duration, err error) {
+	err = try(ctx, l, func(ctx context.Context) (err error) {
+		resumed, after, err = l.Store.ResumeByBreaker(ctx, scope, key)
+		return err
+	})
+	return resumed, after, err
 }
 
-func (l *life) EndProbe(ctx context.Context, scope store.Scope, key string) error {
-	return try(ctx, l, func(ctx context.Context) error { return l.Store.EndProbe(ctx, scope, key) })
+func (l *life) ReleaseProbe(ctx context.Context, scope store.Scope, key string) error {
+	return try(ctx, l, func(ctx context.Context) error { return l.Store.ReleaseProbe(ctx, scope, key) })
+}
+
+func (l *life) ReleaseStray(ctx context.Context, worker string, inHand []int64) (int, error) {
+	return through(ctx, l, func(ctx context.Context) (int, error) { return l.Store.ReleaseStray(ctx, worker, inHand) })
+}
+
+func (l *life) UncountClaims(ctx context.Context, orders []order.Order) error {
+	return try(ctx, l, func(ctx context.Context) error { return l.Store.UncountClaims(ctx, orders) })
 }
 
 func (l *life) NotFoundEvidence(ctx context.Context, o order.Order, since time.Time) (order.Evidence, error) {

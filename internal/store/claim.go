@@ -36,6 +36,10 @@ type Claim struct {
 	// 0 is no bound. MerchantCaps has smaller bounds for single merchants, such as those that hang.
 	MaxPerMerchant       int
 	InHand, MerchantCaps map[string]int // by mid
+	// Uncounted claims never count toward poison: they are probes while answers cannot be written.
+	Uncounted bool
+	// DespitePause claims also what is paused. Where the breaker set the pause, one order is its probe.
+	DespitePause bool
 	// AskedBefore, when set, leaves out orders that were asked at or after it, so
 	// that a run asks no order twice.
 	AskedBefore *time.Time
@@ -129,6 +133,7 @@ func (s *Store) whyEmpty(ctx context.Context, c Claim) (Page, error) {
 	if page.Paused {
 		page.ProbeInFlight = standing.Blocked.SetBy == Breaker && standing.Blocked.PausedUntil != nil &&
 			!standing.Blocked.PausedUntil.After(time.Now())
+		page.Paused = page.ProbeInFlight || !c.DespitePause
 	} else if c.Rate > 0 && standing.Tokens < 1 {
 		page.NextToken = untilWorthwhile(standing.Tokens, c.Rate)
 	}
@@ -164,6 +169,10 @@ func (c Claim) statement() (string, pgx.StrictNamedArgs) {
 	}
 	args["lease"] = c.Lease
 	args["worker"] = c.Worker
+	args["counted"] = 1
+	if c.Uncounted {
+		args["counted"] = 0
+	}
 	args["rate"] = c.Rate
 	args["burst"] = burst(c.Rate)
 	args["max_per_merchant"] = c.MaxPerMerchant
@@ -192,13 +201,17 @@ func split(perMerchant map[string]int) (mids []string, counts []int) {
 }
 
 // Peek reads the page that [Store.Claim] would take, and takes nothing.
-func (s *Store) Peek(ctx context.Context, c Claim) ([]order.Order, error) {
+func (s *Store) Peek(ctx context.Context, c Claim) (Page, error) {
+	why, err := s.whyEmpty(ctx, c)
+	if err != nil || why.Paused {
+		return why, err
+	}
 	page, args := c.page()
 	orders, err := s.readOrders(ctx, "WITH "+controls+") SELECT "+orderColumns+", false AS app_probe, false AS merchant_probe"+page, args)
 	if err != nil {
-		return nil, fmt.Errorf("select orders: %w", err)
+		return Page{}, fmt.Errorf("select orders: %w", err)
 	}
-	return orders, nil
+	return Page{Orders: orders}, nil
 }
 
 // Count is how many orders the pages of c would hold together, at most c.Limit.
@@ -232,6 +245,7 @@ func (c Claim) newest() int {
 func (c Claim) page() (string, pgx.StrictNamedArgs) {
 	args := pgx.StrictNamedArgs{
 		"app":          c.App,
+		"despite":      c.DespitePause,
 		"mids":         c.MIDs,
 		"except":       c.ExceptMIDs,
 		"paused":       nonNil(c.PausedMIDs),

@@ -17,11 +17,14 @@ const isFree = `CASE WHEN (o.lease_until IS NULL OR o.lease_until <= now())
 	AND (@asked_before::timestamptz IS NULL OR o.last_queried_at IS NULL OR o.last_queried_at < @asked_before)
 	THEN true ELSE false END`
 
+// isProbed reports that the probe of a pause of the breaker is in flight.
+const isProbed = `(c.set_by = 'breaker' AND coalesce(c.probe_until > now(), false))`
+
 // controls are the pauses of the app and of merchants. A claim locks those that
 // are the breaker's, so that of all instances one takes the probe.
 const controls = `control AS MATERIALIZED (
-    SELECT c.scope, c.key, ` + inForce + ` AS in_force,
-           c.set_by = 'breaker' AND NOT ` + inForce + ` AS half_open
+    SELECT c.scope, c.key, CASE WHEN @despite THEN ` + isProbed + ` ELSE ` + inForce + ` END AS in_force,
+           c.set_by = 'breaker' AND NOT CASE WHEN @despite THEN ` + isProbed + ` ELSE ` + inForce + ` END AS half_open
     FROM gateway_controls AS c
     WHERE c.scope = 'mid' OR c.key = @app`
 
@@ -208,7 +211,7 @@ claimed AS (
     SET lease_until = now() + @lease::interval,
         claimed_by = @worker,
         claim_no = o.claim_no + 1,
-        unrecorded_claims = o.unrecorded_claims + 1
+        unrecorded_claims = o.unrecorded_claims + @counted
     FROM claimable
     WHERE o.ctid = claimable.spot
     RETURNING ` + orderColumns + `

@@ -163,11 +163,11 @@ func TestSelection(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if len(page) == 0 {
+				if len(page.Orders) == 0 {
 					break
 				}
-				got = append(got, ids(page)...)
-				claim.After = store.Next(page)
+				got = append(got, ids(page.Orders)...)
+				claim.After = store.Next(page.Orders)
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("selected (-want +got):\n%s", diff)
@@ -192,11 +192,11 @@ func TestPeekPagesThroughWhatIsDue(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(page) == 0 {
+		if len(page.Orders) == 0 {
 			break
 		}
-		got = append(got, ids(page)...)
-		claim.After = store.Next(page)
+		got = append(got, ids(page.Orders)...)
+		claim.After = store.Next(page.Orders)
 	}
 	if diff := cmp.Diff([]int64{2, 4, 1, 3, 5}, got); diff != "" {
 		t.Errorf("pages (-want +got):\n%s", diff)

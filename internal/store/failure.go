@@ -18,14 +18,14 @@ func FailureReason(err error) string {
 	case !errors.As(err, &pgErr) || errors.As(err, new(*pgconn.ConnectError)):
 		return "connection"
 	}
-	switch {
-	case pgErr.Code == "25006":
+	switch pgErr.Code {
+	case "25006":
 		return "read_only"
-	case pgErr.Code == "53300":
+	case "53300":
 		return "connection" // too many of them
-	case pgErr.Code == "58030": // input/output error of a disk
+	case "58030": // input/output error of a disk
 		return "room"
-	case pgErr.Code == "55P03":
+	case "55P03":
 		return "locked"
 	}
 	switch class(pgErr) {

@@ -53,10 +53,9 @@ type Step struct {
 
 	Status     chinaums.Status `yaml:"status"`      // trade status, any word
 	Code       string          `yaml:"code"`        // "" = SUCCESS
-	Message    string          `yaml:"message"`     // errMsg or errInfo; "" = the usual text; {authorization} = the request's header
+	Message    string          `yaml:"message"`     // errMsg or errInfo; "" = the usual text
 	HTTPStatus int             `yaml:"http_status"` // 0 = the usual one
-	RetryAfter string          `yaml:"retry_after"` // header Retry-After, verbatim; "" = none
-	Raw        string          `yaml:"raw"`         // verbatim body instead of all that; {authorization} as in Message
+	Raw        string          `yaml:"raw"`         // verbatim body in the place of all that
 
 	Fault     Fault         `yaml:"fault"`     // what happens to the answer on its way
 	Delay     time.Duration `yaml:"delay"`     // before the answer or the fault; how long a slow fault drips, 0 = 30 s

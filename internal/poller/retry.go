@@ -2,7 +2,6 @@ package poller
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -10,19 +9,14 @@ import (
 	"reconciler/internal/store"
 )
 
-// persist tries again, for the given time, while the database cannot be reached; 0
-// is a single try.
-// Each try has a limit of its own. The error is that of the last try.
-func persist(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
+// retryWhileDown tries again, for the given time, while the database cannot be reached. A limit of 0
+// is a single try. Each try has a limit of its own. The error is that of the last try.
+func retryWhileDown(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
 	var last error
 	try := func() error {
 		ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 		defer cancel()
 		last = do(ctx)
-		if permanent, ok := errors.AsType[*backoff.PermanentError](last); ok {
-			last = permanent.Err
-			return permanent
-		}
 		if last != nil && !store.IsTransient(last) {
 			return backoff.Permanent(last)
 		}

@@ -1,0 +1,301 @@
+package poller
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"reconciler/internal/policy"
+	"reconciler/internal/store"
+)
+
+const (
+	// maxFailures is how many questions in a row must fail to open a breaker.
+	maxFailures = 5
+	// breakerPause is how long an open breaker refuses questions before it lets one probe through.
+	breakerPause = 30 * time.Second
+	// stillAliveMargin is added to the request timeout: an answer about another merchant within that
+	// time shows that the gateway is alive.
+	stillAliveMargin = 5 * time.Second
+)
+
+// breaker is the circuit breaker of every app id, and of every merchant. Its state is a row of
+// gateway_controls, which all instances share: open is a row in force, half-open a row whose time is
+// over and whose probe is allowed or under way, closed is no row. The claim's SQL obeys it.
+//
+// In memory are the failures in a row, and the time of the last opening: orders that were claimed
+// before it are given back. Where a pause could not be shared, it holds in this process alone.
+//
+// report is the only place that opens and closes. allows is the only place that refuses.
+type breaker struct {
+	pauses   Pauses // nil: nothing is shared (a dry run)
+	logger   *slog.Logger
+	observer Observer
+	aliveFor time.Duration
+
+	mu        sync.Mutex
+	apps      map[string]*appTrack
+	merchants map[string]*track
+}
+
+// track is the memory about one app id or merchant.
+type track struct {
+	failures int       // questions in a row
+	openedAt time.Time // claims that were sent before are not asked
+	until    time.Time // nothing is asked before; only of a pause that could not be shared
+}
+
+// appTrack also remembers the app's last usable answers, newest first: two about different orders,
+// and two about different merchants.
+type appTrack struct {
+	track
+
+	orders    [2]answerSeen[int64]
+	merchants [2]answerSeen[string]
+}
+
+type answerSeen[K comparable] struct {
+	about K
+	at    time.Time
+}
+
+func newBreaker(pauses Pauses, logger *slog.Logger, observer Observer, requestTimeout time.Duration) *breaker {
+	return &breaker{
+		pauses: pauses, logger: logger, observer: observer, aliveFor: requestTimeout + stillAliveMargin,
+		apps: make(map[string]*appTrack), merchants: make(map[string]*track),
+	}
+}
+
+// unshared is a fresh breaker that writes nothing.
+func (b *breaker) unshared() *breaker {
+	return newBreaker(nil, b.logger, Unobserved{}, b.aliveFor-stillAliveMargin)
+}
+
+// isPaused reports whether the app is paused in this process alone.
+func (b *breaker) isPaused(appID string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return time.Now().Before(b.app(appID).until)
+}
+
+// allows reports whether a claimed order may be asked.
+func (b *breaker) allows(c claimed) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.AppProbe {
+		b.observer.BreakerMoved(string(store.ScopeApp), "half_open")
+	}
+	if c.MerchantProbe {
+		b.observer.BreakerMoved(string(store.ScopeMerchant), "half_open")
+	}
+	merchant := b.merchants[c.MID]
+	return b.app(c.app.AppID).allows(c) && (merchant == nil || merchant.allows(c))
+}
+
+func (t *track) allows(c claimed) bool {
+	return !c.sentAt.Before(t.openedAt) && !time.Now().Before(t.until)
+}
+
+func (b *breaker) app(appID string) *appTrack {
+	if b.apps[appID] == nil {
+		b.apps[appID] = &appTrack{}
+	}
+	return b.apps[appID]
+}
+
+// othersAnsweredAt is when the app last had a usable answer about another order; zero: never.
+func (b *breaker) othersAnsweredAt(c claimed) time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return lastAboutAnother(b.app(c.app.AppID).orders, c.ID)
+}
+
+func lastAboutAnother[K comparable](seen [2]answerSeen[K], about K) time.Time {
+	if seen[0].about != about {
+		return seen[0].at
+	}
+	return seen[1].at
+}
+
+// remember keeps the newest answer, and the newest one about something else.
+func remember[K comparable](seen *[2]answerSeen[K], about K) {
+	if seen[0].about != about {
+		seen[1] = seen[0]
+	}
+	seen[0] = answerSeen[K]{about, time.Now()}
+}
+
+// move is what a question does to a breaker.
+type move int
+
+const (
+	stay         move = iota
+	open              // refuse questions for a while
+	resume            // the probe came back well
+	releaseProbe      // the probe showed nothing: another one is allowed
+)
+
+// moves of the app's breaker and of the merchant's.
+type moves struct {
+	app, merchant move
+	pause         time.Duration
+}
+
+// report moves the breakers by what a question showed. retryAfter is the gateway's own wish, nil for
+// none; overloaded says that it came with HTTP 429.
+func (b *breaker) report(ctx context.Context, c claimed, trouble policy.Trouble, last finalReply) {
+	b.mu.Lock()
+	m := b.judge(c, trouble, last)
+	b.mu.Unlock()
+	b.apply(ctx, c, m, last.cause)
+}
+
+// finalReply is what the breaker needs of a question's last reply.
+type finalReply struct {
+	cause      string
+	retryAfter time.Duration // 0: none
+	overloaded bool          // HTTP 429
+}
+
+func (b *breaker) judge(c claimed, trouble policy.Trouble, last finalReply) moves {
+	app := b.app(c.app.AppID)
+	m := moves{pause: breakerPause}
+	if last.retryAfter > 0 {
+		m.pause = last.retryAfter
+	}
+	if trouble == policy.GatewayFails && time.Since(lastAboutAnother(app.merchants, c.MID)) <= b.aliveFor {
+		trouble = policy.MerchantFails // others are answered: it is this merchant's trouble
+	}
+	switch trouble {
+	case policy.NoTrouble:
+		app.failures = 0
+		delete(b.merchants, c.MID)
+		remember(&app.orders, c.ID)
+		remember(&app.merchants, c.MID)
+		m.app, m.merchant = resume, resume
+	case policy.NothingLearned:
+		m.app, m.merchant = releaseProbe, releaseProbe
+	case policy.CredentialsRefused:
+		m.app, m.merchant = open, releaseProbe
+	case policy.GatewayFails:
+		m.merchant = releaseProbe
+		if app.failures++; app.failures >= maxFailures || c.AppProbe || (last.overloaded && last.retryAfter > 0) {
+			m.app = open
+		}
+	case policy.MerchantFails:
+		app.failures = 0
+		m.app = resume
+		if b.merchants[c.MID] == nil {
+			b.merchants[c.MID] = &track{}
+		}
+		if b.merchants[c.MID].failures++; b.merchants[c.MID].failures >= maxFailures || c.MerchantProbe {
+			m.merchant = open
+		}
+	case policy.MerchantRefused:
+		app.failures = 0
+		m.app, m.merchant = resume, open
+	}
+	return b.onlyOwn(c, m)
+}
+
+// onlyOwn leaves out what a question may not do: only a probe ends a pause, and a question that was
+// under way when its breaker opened does not open it again.
+func (b *breaker) onlyOwn(c claimed, m moves) moves {
+	app, merchant := &b.app(c.app.AppID).track, b.merchants[c.MID]
+	if m.app != open && !c.AppProbe || c.sentAt.Before(app.openedAt) {
+		m.app = stay
+	}
+	if m.merchant != open && !c.MerchantProbe || merchant != nil && c.sentAt.Before(merchant.openedAt) {
+		m.merchant = stay
+	}
+	if m.app == open {
+		app.trip()
+	}
+	if m.merchant == open {
+		if merchant == nil {
+			merchant = &track{}
+			b.merchants[c.MID] = merchant
+		}
+		merchant.trip()
+	}
+	return m
+}
+
+func (t *track) trip() { t.failures, t.openedAt = 0, time.Now() }
+
+// apply shares the moves with the other instances, and says once what has changed.
+func (b *breaker) apply(ctx context.Context, c claimed, m moves, cause string) {
+	b.applyOne(ctx, c, m.app, store.ScopeApp, c.app.AppID, c.AppProbe, m.pause, cause)
+	b.applyOne(ctx, c, m.merchant, store.ScopeMerchant, c.MID, c.MerchantProbe, m.pause, cause)
+}
+
+func (b *breaker) applyOne(ctx context.Context, c claimed, m move, scope store.Scope, key string, probe bool, pause time.Duration, cause string) {
+	name := slog.String(map[store.Scope]string{store.ScopeApp: "app_id", store.ScopeMerchant: "mid"}[scope], key)
+	switch m {
+	case open:
+		shared := b.share(ctx, scope, key, func(p Pauses) error {
+			return p.PauseByBreaker(ctx, store.BreakerPause{
+				Scope: scope, Key: key, Cause: cause, For: pause, FailedOrderID: c.ID, FailedMID: c.MID,
+			})
+		})
+		b.opened(scope, key, shared, pause)
+		b.observer.BreakerMoved(string(scope), "open")
+		if !probe {
+			b.logger.LogAttrs(ctx, slog.LevelError, "gateway paused", name,
+				slog.String("cause", cause), slog.Time("until", time.Now().Add(pause)))
+		}
+	case resume:
+		b.share(ctx, scope, key, func(p Pauses) error {
+			resumed, after, err := p.ResumeByBreaker(ctx, scope, key)
+			if resumed {
+				b.observer.BreakerMoved(string(scope), "closed")
+				b.logger.LogAttrs(ctx, slog.LevelInfo, "gateway answers again", name, slog.Duration("after", after))
+			}
+			return err
+		})
+	case releaseProbe:
+		b.share(ctx, scope, key, func(p Pauses) error { return p.ReleaseProbe(ctx, scope, key) })
+	}
+}
+
+// share writes a move. A failure is logged and no more: the pauses end by themselves.
+func (b *breaker) share(ctx context.Context, scope store.Scope, key string, write func(Pauses) error) (shared bool) {
+	if b.pauses == nil {
+		return false
+	}
+	err := write(b.pauses)
+	if err != nil {
+		b.logger.LogAttrs(ctx, slog.LevelWarn, "a pause could not be shared",
+			slog.String("scope", string(scope)), slog.String("key", key), slog.Any("error", err))
+	}
+	return err == nil
+}
+
+// opened counts the pause from the moment when the other claims can see it.
+func (b *breaker) opened(scope store.Scope, key string, shared bool, pause time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := b.merchants[key]
+	if scope == store.ScopeApp {
+		t = &b.app(key).track
+	}
+	if t == nil {
+		return // answered well meanwhile
+	}
+	if t.openedAt = time.Now(); !shared {
+		t.until = t.openedAt.Add(pause)
+	}
+}
+
+// releaseProbes lets others probe: these orders are given back without a question.
+func (b *breaker) releaseProbes(ctx context.Context, orders []claimed) {
+	for _, c := range orders {
+		if c.AppProbe {
+			b.applyOne(ctx, c, releaseProbe, store.ScopeApp, c.app.AppID, true, 0, "")
+		}
+		if c.MerchantProbe {
+			b.applyOne(ctx, c, releaseProbe, store.ScopeMerchant, c.MID, true, 0, "")
+		}
+	}
+}

@@ -1,0 +1,230 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"reconciler/internal/order"
+	"reconciler/internal/store"
+)
+
+const (
+	// writeTimeout bounds one try of a statement.
+	writeTimeout = 10 * time.Second
+	// maxPending bounds the answers that wait aside, as a multiple of the workers.
+	maxPending = 8
+	// retryPending is how soon the answers that wait aside are tried again.
+	retryPending = 200 * time.Millisecond
+	// retryUnreachable is the same while answers cannot be written at all.
+	retryUnreachable = time.Second
+	// maxRefusedLeases is how many leases in a row a row may refuse its own writes.
+	maxRefusedLeases = 3
+	// progressEvery is how often a long pass says what it has done so far.
+	progressEvery = time.Minute
+)
+
+// recorder writes whatever has arrived while its last group was written. It alone writes the
+// summary. An answer that cannot be written yet is pending until its lease ends, and holds up nobody.
+type recorder struct {
+	*Poller
+
+	queue   *queue
+	breaker *breaker
+	dryRun  bool
+	started time.Time
+
+	pending []pendingAnswer
+	blocked []chan struct{} // of workers with large answers
+	saidAt  time.Time       // progress
+	summary Summary
+}
+
+// pendingAnswer is an answer whose row another session holds locked, or that cannot be written at
+// all for now.
+type pendingAnswer struct {
+	result
+
+	until time.Time // the end of its lease: others will ask
+}
+
+// run records until results is closed and nothing is pending.
+func (r *recorder) run(ctx context.Context, results <-chan result) {
+	r.saidAt = time.Now()
+	var b batch // used again and again
+	for isOpen := true; isOpen || len(r.pending) > 0; {
+		b, isOpen = r.nextBatch(results, isOpen, b.reset())
+		r.giveBack(ctx, b.returned)
+		r.record(ctx, append(b.answers, r.takePending(ctx)...))
+		r.releaseWorkers(b.blocked)
+		r.logProgress()
+	}
+}
+
+// record writes answers, and tells about those that are written.
+func (r *recorder) record(ctx context.Context, answers []result) {
+	if len(answers) == 0 {
+		return
+	}
+	if r.dryRun {
+		r.finish(ctx, answers)
+		return
+	}
+	recorded, err := r.write(ctx, answers)
+	if err != nil {
+		r.writing.failed(ctx, err, len(answers))
+		r.summary.WriteFailure = err
+		r.keep(answers)
+		return
+	}
+	var written []result
+	for i, rec := range recorded {
+		answers[i].outcome = rec.Outcome
+		switch rec.State {
+		case store.Locked:
+			r.keep(answers[i : i+1])
+		case store.Refused:
+			r.refused(ctx, answers[i], rec.Err)
+		case store.Dropped:
+			r.leaveAside(ctx, answers[i], errDropped)
+		default:
+			r.aside.forget(answers[i].ID)
+			written = append(written, answers[i])
+		}
+	}
+	if len(written) > 0 {
+		r.writing.succeeded(ctx)
+	}
+	r.finish(ctx, written)
+}
+
+// write is one try. A panic is an error like any other.
+func (r *recorder) write(ctx context.Context, answers []result) (recorded []store.Recorded, err error) {
+	defer recoverAs(&err)
+	group := make([]order.Outcome, len(answers))
+	for i, a := range answers {
+		group[i] = a.outcome
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	return r.Store.Record(ctx, group)
+}
+
+// finish counts, logs and reports answers that are written.
+func (r *recorder) finish(ctx context.Context, written []result) {
+	for _, a := range written {
+		r.summary.add(a.outcome)
+		r.logOutcome(ctx, a.outcome)
+		r.Observer.Recorded(a.outcome)
+		r.queue.finish(a.claimed)
+	}
+}
+
+// refused handles a row whose own write was refused, by a trigger of the shop's for example. After
+// three leases in a row it goes to a person, by a write that leaves out the refused values.
+func (r *recorder) refused(ctx context.Context, a result, cause error) {
+	r.Observer.WriteFailed("refused")
+	if r.writing.refused(ctx, a.ID, cause) {
+		r.summary.WriteFailure = cause
+	}
+	if r.aside.refuse(a.ID) < maxRefusedLeases {
+		r.lose(ctx, a, cause)
+		return
+	}
+	rec, err := r.Store.RecordUnwritable(ctx, a.outcome, cause)
+	if err != nil || rec.State != store.Written {
+		r.leaveAside(ctx, a, errors.Join(cause, err, rec.Err))
+		return
+	}
+	a.outcome = rec.Outcome
+	r.aside.forget(a.ID)
+	r.finish(ctx, []result{a})
+}
+
+var errDropped = errors.New("a trigger of the table drops the write")
+
+// leaveAside keeps an order from being claimed for a while, each time twice as long.
+func (r *recorder) leaveAside(ctx context.Context, a result, cause error) {
+	r.aside.add(ctx, a.ID, cause)
+	r.lose(ctx, a, cause)
+}
+
+// keep lets answers wait aside until their leases end.
+func (r *recorder) keep(answers []result) {
+	for _, a := range answers {
+		r.pending = append(r.pending, pendingAnswer{a, a.sentAt.Add(r.Lease)})
+	}
+}
+
+// takePending takes the answers that may still be written, and loses the others.
+func (r *recorder) takePending(ctx context.Context) []result {
+	var answers []result
+	for _, p := range r.pending {
+		if time.Now().Before(p.until) && ctx.Err() == nil {
+			answers = append(answers, p.result)
+			continue
+		}
+		r.lose(ctx, p.result, errors.Join(errNotWritten, r.writing.trouble()))
+	}
+	r.pending = nil
+	return answers
+}
+
+var errNotWritten = errors.New("it could not be written within its lease")
+
+// lose gives up an answer: the order is asked again after its lease. Its claim does not count, since
+// its question came to an end.
+func (r *recorder) lose(ctx context.Context, a result, cause error) {
+	r.summary.Unwritten++
+	r.queue.finish(a.claimed)
+	tryFor, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	defer cancel()
+	if r.writing.isFailing() || r.Store.UncountClaims(tryFor, []order.Order{a.Order}) != nil {
+		r.writing.leaveStray() // the claims that are in nobody's hands are uncounted later
+	}
+	r.Logger.LogAttrs(ctx, slog.LevelWarn, "an answer was not written; the order will be asked again after its lease",
+		slog.Int64("order_id", a.ID), slog.Any("error", cause))
+}
+
+// giveBack makes orders that were not asked as due as before.
+func (r *recorder) giveBack(ctx context.Context, returned []claimed) {
+	if len(returned) == 0 {
+		return
+	}
+	defer func() { r.queue.giveBack(returned...) }()
+	if r.dryRun {
+		r.summary.NotAsked += len(returned)
+		return
+	}
+	orders := make([]order.Order, len(returned))
+	for i, c := range returned {
+		orders[i] = c.Order
+	}
+	err := retryWhileDown(ctx, writeTimeout, func(ctx context.Context) error { return r.Store.Release(ctx, orders) })
+	if err != nil {
+		r.writing.leaveStray()
+		r.Logger.LogAttrs(ctx, slog.LevelWarn, "claims could not be given back; their leases will end",
+			slog.Int("orders", len(orders)), slog.Any("error", err))
+	}
+	r.breaker.releaseProbes(ctx, returned)
+}
+
+// releaseWorkers ends the waiting of workers whose large answers are written or pending, but not
+// while more of those are pending than there are workers.
+func (r *recorder) releaseWorkers(blocked []chan struct{}) {
+	r.blocked = append(r.blocked, blocked...)
+	large := 0
+	for _, p := range r.pending {
+		if isLarge(p.outcome) {
+			large++
+		}
+	}
+	if large > r.Concurrency {
+		return
+	}
+	for _, release := range r.blocked {
+		close(release)
+	}
+	r.blocked = nil
+}
