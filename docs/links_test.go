@@ -63,6 +63,30 @@ func TestReadmeIsShort(t *testing.T) {
 	}
 }
 
+// The tree of the README has every package, and nothing that is not there.
+func TestTreeIsComplete(t *testing.T) {
+	t.Parallel()
+	readme := readDocument(t, "README.md")
+	for line := range strings.SplitSeq(readme.text, "\n") {
+		folder, _, _ := strings.Cut(line, " ")
+		if !strings.HasSuffix(folder, "/") {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(root, folder)); err != nil {
+			t.Errorf("README.md shows %s: %v", folder, err)
+		}
+	}
+	packages, err := filepath.Glob(filepath.Join(root, "internal/*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range packages {
+		if !strings.Contains(readme.text, "\ninternal/"+filepath.Base(folder)+"/ ") {
+			t.Errorf("README.md does not show internal/%s", filepath.Base(folder))
+		}
+	}
+}
+
 // A rough check: a long sentence is two.
 func TestSentencesAreShort(t *testing.T) {
 	t.Parallel()

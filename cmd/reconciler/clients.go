@@ -1,6 +1,8 @@
 package main
 
 import (
+	"sync"
+
 	"reconciler/internal/chinaums"
 	"reconciler/internal/credentials"
 	"reconciler/internal/poller"
@@ -9,6 +11,7 @@ import (
 // gatewayClients are the clients of all app ids.
 type gatewayClients struct {
 	options chinaums.Options // of each client, without the credentials
+	mu      sync.Mutex       // of apps, which the heartbeat reads
 	apps    []credentials.App
 	// opened outlives a reload. A client holds the access token that all questions of its app id share.
 	opened map[chinaums.Credentials]*chinaums.Client
@@ -28,6 +31,8 @@ func (g *gatewayClients) useApps(apps []credentials.App) ([]poller.App, error) {
 		}
 		all = append(all, poller.App{AppID: app.AppID, Gateway: client, MIDs: app.MIDs})
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.apps = apps
 	return all, nil
 }
@@ -46,11 +51,19 @@ func (g *gatewayClients) openClient(pair chinaums.Credentials) (*chinaums.Client
 }
 
 func (g *gatewayClients) appIDs() []string {
-	ids := make([]string, len(g.apps))
-	for i, app := range g.apps {
+	apps := g.listApps()
+	ids := make([]string, len(apps))
+	for i, app := range apps {
 		ids[i] = app.AppID
 	}
 	return ids
+}
+
+// listApps are the apps in force.
+func (g *gatewayClients) listApps() []credentials.App {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.apps
 }
 
 // closeAll closes the idle connections.

@@ -29,7 +29,8 @@ const (
 	exitFailed = 1 // the run failed, or an order could not be asked
 	exitUsage  = 2 // bad usage, bad settings, old schema, missing rights
 
-	exitAttention exitCode = 3 // migrate status: pending
+	exitAttention exitCode = 3 // status: attention; migrate status: pending
+	exitCritical  exitCode = 4 // status: critical
 )
 
 // exitCode ends the program with a code and says nothing more.
@@ -43,6 +44,8 @@ type commands struct {
 
 	Run       runCommand       `cmd:"" help:"Run the daemon: ask about orders as they fall due."`
 	RunOnce   runOnceCommand   `cmd:"" help:"Do one pass and exit, to catch up by hand."`
+	Status    statusCommand    `cmd:"" help:"Tell whether all is well: the verdict, what is open, paused, under review, learned."`
+	Incidents incidentsCommand `cmd:"" help:"List the pauses of the past and those that go on."`
 	Pause     pauseCommand     `cmd:"" help:"Stop querying a merchant, or everything under an app id, on all instances."`
 	Resume    resumeCommand    `cmd:"" help:"End a pause, set by hand or by the circuit breaker."`
 	Migrate   migrateCommand   `cmd:"" help:"Change the database's schema; the only command that does."`

@@ -55,9 +55,10 @@ func (c *runCommand) Run(p *process) error {
 		return err
 	}
 	defer r.clients.closeAll()
-	var reloads sync.WaitGroup
-	reloads.Go(func() { c.reloadOnHangup(p, hangups, r.resolved, asker, logger) })
-	defer reloads.Wait()
+	var beside sync.WaitGroup
+	beside.Go(func() { c.reloadOnHangup(p, hangups, r.resolved, asker, logger) })
+	beside.Go(func() { r.newHeartbeat(p, orders, asker, logger).Run(p.ctx) })
+	defer beside.Wait()
 	status.Serve(orders, asker)
 	metrics.Watch(orders, asker.LastPass)
 	logger.LogAttrs(p.ctx, slog.LevelInfo, "started",

@@ -32,7 +32,9 @@ func (c *simulatorCommand) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "the simulated gateway serves on http://%s%s\n", server.address, simulator.QueryPath)
+	for _, path := range gateway.Paths() {
+		fmt.Fprintf(p.stdout, "the simulated gateway serves on http://%s%s\n", server.address, path)
+	}
 	<-p.ctx.Done()
 	server.close()
 	return nil

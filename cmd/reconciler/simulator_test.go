@@ -45,6 +45,20 @@ func TestSimulatorServesTheExample(t *testing.T) {
 	p.stop(t)
 }
 
+func TestSimulatorNamesThePathsItServes(t *testing.T) {
+	t.Parallel()
+	scenario := filepath.Join(t.TempDir(), "scenario.yaml")
+	content := "apps: [{id: reconciler-demo-app, key: reconciler-demo-key}]\npaths: [/v1/a, /v1/b]\n"
+	if err := os.WriteFile(scenario, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, _ := startSimulator(t, scenario)
+	eventually(t, "both paths are named", func() bool {
+		return strings.Contains(p.stdout.String(), "/v1/a\n") && strings.Contains(p.stdout.String(), "/v1/b\n")
+	})
+	p.stop(t)
+}
+
 // The two examples belong together: the orders as an application inserts them, and what becomes of them.
 func TestExamplesFitTogether(t *testing.T) {
 	t.Parallel()

@@ -22,7 +22,7 @@ const (
 	AuthAccessToken Auth = "access-token" // OPEN-ACCESS-TOKEN: all questions of a Client share a token of about an hour
 )
 
-func (a Auth) known() bool { return a == "" || a == AuthBodySig || a == AuthAccessToken }
+func (a Auth) isKnown() bool { return a == "" || a == AuthBodySig || a == AuthAccessToken }
 
 // Options configure a Client.
 type Options struct {
@@ -36,8 +36,8 @@ type Options struct {
 	Rand        io.Reader        // the source of the nonces, safe for concurrent use; nil = crypto/rand.Reader
 }
 
-// New returns a Client, or an error that names everything that is wrong with the options at once, by the names that the
-// settings have on the command line.
+// New returns a Client, or an error that names everything that is wrong with the options at once: joined values of type
+// [Problem].
 func New(o Options) (*Client, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -69,33 +69,45 @@ func New(o Options) (*Client, error) {
 
 func (o Options) url(path string) string { return strings.TrimSuffix(o.BaseURL, "/") + path }
 
+// Problem says what is wrong with one field of the [Options]. The caller knows the name under which people set the field.
+type Problem struct {
+	Field string // of Options or Credentials
+	Text  string // continues a sentence that begins with the field's name; it never holds a secret
+}
+
+// Error is the sentence.
+func (p Problem) Error() string { return p.Field + " " + p.Text }
+
+// Setting returns the parts, so that a caller can put its own name for the field.
+func (p Problem) Setting() (field, text string) { return p.Field, p.Text }
+
 func (o Options) validate() error {
 	var problems []error
-	refuse := func(bad bool, format string, args ...any) {
+	refuse := func(bad bool, field, format string, args ...any) {
 		if bad {
-			problems = append(problems, fmt.Errorf(format, args...))
+			problems = append(problems, Problem{field, fmt.Sprintf(format, args...)})
 		}
 	}
-	badPath := !strings.HasPrefix(o.Path, "/") || !plainURL("http://host"+o.Path)
-	refuse(!plainURL(o.BaseURL), "gateway-url must be an http or https URL with a host, without user, query and fragment")
-	refuse(badPath, "query-path %q must begin with a slash, without query and fragment", o.Path)
-	refuse(!token(o.Credentials.AppID, `"\,`), "app-id must be given, without spaces, quotes, commas and control characters")
-	refuse(!token(o.Credentials.AppKey, ""), "app-key (CHINAUMS_APP_KEY) must be given, without spaces and control characters")
-	refuse(!o.Auth.known(), "auth must be %s or %s, not %q", AuthBodySig, AuthAccessToken, o.Auth)
-	refuse(o.Timeout <= 0, "request-timeout %v must be above zero", o.Timeout)
-	refuse(o.Concurrency < 1, "concurrency %d must be at least 1", o.Concurrency)
+	goodPath := strings.HasPrefix(o.Path, "/") && isPlainURL("http://host"+o.Path)
+	refuse(!isPlainURL(o.BaseURL), "BaseURL", "must be an http or https URL with a host, without user, query and fragment")
+	refuse(!goodPath, "Path", "must begin with a slash, without query and fragment, not %q", o.Path)
+	refuse(!fitsHeader(o.Credentials.AppID, `"\,`), "AppID", "must be given, without spaces, quotes, commas and control characters")
+	refuse(!fitsHeader(o.Credentials.AppKey, ""), "AppKey", "must be given, without spaces and control characters")
+	refuse(!o.Auth.isKnown(), "Auth", "must be %s or %s, not %q", AuthBodySig, AuthAccessToken, o.Auth)
+	refuse(o.Timeout <= 0, "Timeout", "must be above zero, not %v", o.Timeout)
+	refuse(o.Concurrency < 1, "Concurrency", "must be at least 1, not %d", o.Concurrency)
 	return errors.Join(problems...)
 }
 
-func plainURL(s string) bool {
+func isPlainURL(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" &&
 		u.User == nil && u.RawQuery == "" && !u.ForceQuery && !strings.Contains(s, "#")
 }
 
-// token reports whether a credential has a form that a header can carry, so that a stray newline of a key file is found at start
+// fitsHeader reports whether a credential has a form that a header can carry, so that a stray newline of a key file is found at start
 // and not in the gateway's refusals.
-func token(s, forbidden string) bool {
+func fitsHeader(s, forbidden string) bool {
 	bad := func(r rune) bool {
 		return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune(forbidden, r)
 	}

@@ -31,7 +31,7 @@ func TestNewNamesEveryProblem(t *testing.T) {
 	if err == nil {
 		t.Fatal("empty options accepted")
 	}
-	for _, name := range []string{"gateway-url", "query-path", "app-id", "app-key", "request-timeout", "concurrency"} {
+	for _, name := range []string{"BaseURL", "Path", "AppID", "AppKey", "Timeout", "Concurrency"} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not named: %v", name, err)
 		}
@@ -44,21 +44,21 @@ func TestNewRefuses(t *testing.T) {
 		change func(*chinaums.Options)
 		want   string
 	}{
-		"no scheme":       {func(o *chinaums.Options) { o.BaseURL = "api-mop.chinaums.com" }, "gateway-url"},
-		"other scheme":    {func(o *chinaums.Options) { o.BaseURL = "ftp://host" }, "gateway-url"},
-		"no host":         {func(o *chinaums.Options) { o.BaseURL = "https://:443" }, "gateway-url"},
-		"user":            {func(o *chinaums.Options) { o.BaseURL = "https://user:password@host" }, "gateway-url"},
-		"query":           {func(o *chinaums.Options) { o.BaseURL = "https://host?a=b" }, "gateway-url"},
-		"empty query":     {func(o *chinaums.Options) { o.BaseURL = "https://host?" }, "gateway-url"},
-		"fragment":        {func(o *chinaums.Options) { o.BaseURL = "https://host/#" }, "gateway-url"},
-		"not a URL":       {func(o *chinaums.Options) { o.BaseURL = "https://ho st" }, "gateway-url"},
-		"relative path":   {func(o *chinaums.Options) { o.Path = "v1/query" }, "query-path"},
-		"path with query": {func(o *chinaums.Options) { o.Path = "/v1?x=y" }, "query-path"},
-		"newline in key":  {func(o *chinaums.Options) { o.Credentials.AppKey += "\n" }, "app-key"},
-		"quote in id":     {func(o *chinaums.Options) { o.Credentials.AppID += `"` }, "app-id"},
-		"negative time":   {func(o *chinaums.Options) { o.Timeout = -1 }, "request-timeout"},
-		"other auth":      {func(o *chinaums.Options) { o.Auth = "token" }, "auth must be body-sig or access-token"},
-		"no concurrency":  {func(o *chinaums.Options) { o.Concurrency = 0 }, "concurrency"},
+		"no scheme":       {func(o *chinaums.Options) { o.BaseURL = "api-mop.chinaums.com" }, "BaseURL"},
+		"other scheme":    {func(o *chinaums.Options) { o.BaseURL = "ftp://host" }, "BaseURL"},
+		"no host":         {func(o *chinaums.Options) { o.BaseURL = "https://:443" }, "BaseURL"},
+		"user":            {func(o *chinaums.Options) { o.BaseURL = "https://user:password@host" }, "BaseURL"},
+		"query":           {func(o *chinaums.Options) { o.BaseURL = "https://host?a=b" }, "BaseURL"},
+		"empty query":     {func(o *chinaums.Options) { o.BaseURL = "https://host?" }, "BaseURL"},
+		"fragment":        {func(o *chinaums.Options) { o.BaseURL = "https://host/#" }, "BaseURL"},
+		"not a URL":       {func(o *chinaums.Options) { o.BaseURL = "https://ho st" }, "BaseURL"},
+		"relative path":   {func(o *chinaums.Options) { o.Path = "v1/query" }, "Path"},
+		"path with query": {func(o *chinaums.Options) { o.Path = "/v1?x=y" }, "Path"},
+		"newline in key":  {func(o *chinaums.Options) { o.Credentials.AppKey += "\n" }, "AppKey"},
+		"quote in id":     {func(o *chinaums.Options) { o.Credentials.AppID += `"` }, "AppID"},
+		"negative time":   {func(o *chinaums.Options) { o.Timeout = -1 }, "Timeout"},
+		"other auth":      {func(o *chinaums.Options) { o.Auth = "token" }, "Auth must be body-sig or access-token"},
+		"no concurrency":  {func(o *chinaums.Options) { o.Concurrency = 0 }, "Concurrency"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -50,7 +50,7 @@ type accessToken struct {
 // the round trip took never makes it longer.
 func newToken(o object, appID string, asked time.Time) (accessToken, bool) {
 	value := strings.Clone(o.text("accessToken").Value) // lest the token hold the whole body for as long as it lives
-	if !token(value, `"\,`) || len(value) > maxToken {
+	if !fitsHeader(value, `"\,`) || len(value) > maxToken {
 		return accessToken{}, false
 	}
 	life := documentedLife

@@ -7,7 +7,7 @@ type message string
 // zh parts the languages of a message.
 const zh = "\x00"
 
-// Durations and names.
+// Durations, counts and names.
 const (
 	msgDaysHours      message = "%d d %d h" + zh + "%d 天 %d 小时"
 	msgHoursMinutes   message = "%d h %d min" + zh + "%d 小时 %d 分"
@@ -19,6 +19,8 @@ const (
 	msgUntil          message = "until %s" + zh + "至 %s"
 	msgUntilResumed   message = "until somebody resumes" + zh + "直至有人恢复"
 	msgPausedBy       message = "%s is paused by %s %s: %s" + zh + "%s 由 %s 暂停，%s：%s"
+	msgOneOrder       message = "1 order" + zh + "1 笔订单"
+	msgManyOrders     message = "%s orders" + zh + "%s 笔订单"
 	msgTotal          message = "total" + zh + "合计"
 	msgZone           message = "times are %s" + zh + "时间均为 %s"
 )
@@ -67,11 +69,11 @@ const (
 	msgGatewayPaused  message = "%s is paused since %s: %s" + zh + "%s 自 %s 起暂停：%s"
 
 	msgOverdueNone   message = "no order waits longer than it should" + zh + "没有逾期的订单"
-	msgOverdueSome   message = "%s orders, the longest for %s" + zh + "%s 笔订单，最久 %s"
+	msgOverdueSome   message = "%s, the longest for %s" + zh + "%s，最久 %s"
 	msgPausedNone    message = "nothing is paused" + zh + "没有暂停"
-	msgPausedWaiting message = "%s (%s orders, %s wait)" + zh + "%s（%s 笔订单，%s 在等待）"
+	msgPausedWaiting message = "%s (%s, %s wait)" + zh + "%s（%s，%s 在等待）"
 	msgReviewNone    message = "no order needs a person" + zh + "没有需要人工处理的订单"
-	msgReviewSome    message = "%s orders, %s, the oldest %s old: reconciler review list" + zh + "%s 笔订单，%s，最早的已有 %s：reconciler review list"
+	msgReviewSome    message = "%s, %s, the oldest %s old: reconciler review list" + zh + "%s，%s，最早的已有 %s：reconciler review list"
 	msgEventsNobody  message = "no consumer is registered" + zh + "没有登记的消费者"
 	msgEventsRead    message = "%d consumers, nothing unread for longer than 15 min" + zh + "%d 个消费者，没有超过 15 分钟未读的事件"
 	msgEventsUnread  message = "%s has not acknowledged an event of %s ago" + zh + "%s 尚未确认 %s前的事件"

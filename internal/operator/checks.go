@@ -173,16 +173,16 @@ func (d *Desk) checkBacklog(s *Status, f figures) {
 		case overdue == 0:
 			s.add("overdue", StateOK, d.say(msgOverdueNone))
 		case longest > maxOverdue:
-			s.add("overdue", StateCritical, d.say(msgOverdueSome, number(overdue), d.age(longest)))
+			s.add("overdue", StateCritical, d.say(msgOverdueSome, d.orders(overdue), d.age(longest)))
 		default:
-			s.add("overdue", StateOK, d.say(msgOverdueSome, number(overdue), d.age(longest)))
+			s.add("overdue", StateOK, d.say(msgOverdueSome, d.orders(overdue), d.age(longest)))
 		}
 	}
 	if !d.fails(s, "paused", errors.Join(f.openErr, f.controlsErr)) {
 		var held []string
 		for _, p := range d.pausesOf(f.controls, apps, f.open) {
 			if p.SetBy != store.Breaker {
-				held = append(held, d.say(msgPausedWaiting, p.inWords(d.Locale), number(p.Orders), Yuan(p.AmountFen)))
+				held = append(held, d.say(msgPausedWaiting, p.inWords(d.Locale), d.orders(p.Orders), Yuan(p.AmountFen)))
 			}
 		}
 		if len(held) > 0 {
@@ -197,7 +197,7 @@ func (d *Desk) checkBacklog(s *Status, f figures) {
 			all.Orders, all.Amount, all.Oldest = all.Orders+pile.Orders, all.Amount+pile.Amount, max(all.Oldest, pile.Oldest)
 		}
 		if all.Orders > 0 {
-			s.add("review", StateAttention, d.say(msgReviewSome, number(all.Orders), Yuan(all.Amount), d.age(all.Oldest)))
+			s.add("review", StateAttention, d.say(msgReviewSome, d.orders(all.Orders), Yuan(all.Amount), d.age(all.Oldest)))
 		} else {
 			s.add("review", StateOK, d.say(msgReviewNone))
 		}

@@ -74,6 +74,14 @@ func Yuan(fen int64) string {
 	return sign + "¥" + group(whole) + "." + rest
 }
 
+// orders is a number of orders in words.
+func (l Locale) orders(n int) string {
+	if n == 1 {
+		return l.say(msgOneOrder)
+	}
+	return l.say(msgManyOrders, number(n))
+}
+
 // number is a count with separators, such as 12,345.
 func number[T int | int64](n T) string {
 	text := strconv.FormatInt(int64(n), 10)

@@ -145,7 +145,7 @@ func TestStatusOfTheBacklog(t *testing.T) {
 	w.exec(t, `INSERT INTO gateway_controls (scope, key, reason, set_by) VALUES ('mid', $1, 'ticket 812', 'li')`, otherMID)
 	s = w.Status(t.Context())
 	wantState(t, s, "overdue", operator.StateOK, operator.StateAttention, "")
-	wantState(t, s, "paused", operator.StateNote, operator.StateAttention, "1 orders, ¥32.00")
+	wantState(t, s, "paused", operator.StateNote, operator.StateAttention, "1 order, ¥32.00")
 	if !s.Open[1].Paused || s.Open[0].Paused {
 		t.Errorf("paused: %+v", s.Open)
 	}

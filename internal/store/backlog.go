@@ -73,13 +73,15 @@ type pileRow struct {
 func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 	var piles []pileRow
 	begin := pgx.TxOptions{BeginQuery: "BEGIN READ ONLY; SET LOCAL statement_timeout = '" + backlogTimeout + "'"}
-	err := pgx.BeginTxFunc(ctx, s.pool, begin, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, backlogSQL)
-		if err != nil {
+	err := s.pool.retryStale(func() error {
+		return pgx.BeginTxFunc(ctx, s.pool, begin, func(tx pgx.Tx) error {
+			rows, err := tx.Query(ctx, backlogSQL)
+			if err != nil {
+				return err
+			}
+			piles, err = pgx.CollectRows(rows, pgx.RowToStructByName[pileRow])
 			return err
-		}
-		piles, err = pgx.CollectRows(rows, pgx.RowToStructByName[pileRow])
-		return err
+		})
 	})
 	if err != nil {
 		return Backlog{}, fmt.Errorf("read the backlog: %w", err)

@@ -23,7 +23,8 @@ const (
 // openMigrationDB has sessions that never wait long for a lock, and whose statements may take long.
 func (s *Store) openMigrationDB(watch *lockWatch, patience time.Duration) *sql.DB {
 	settings := fmt.Sprintf(`SET lock_timeout = '%dms'; SET reconciler.patience = '%dms'; SET statement_timeout = 0;
-		SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning`,
+		SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning;
+		SET default_transaction_isolation = 'read committed'`,
 		maxLockWait.Milliseconds(), patience.Milliseconds())
 	prepare := func(ctx context.Context, conn *pgx.Conn) error {
 		watch.add(conn.PgConn().PID())

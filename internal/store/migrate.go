@@ -153,7 +153,7 @@ func (m Migrator) withProvider(ctx context.Context, do func(*goose.Provider, *lo
 	stop := watch.start(ctx)
 	err = do(provider, watch)
 	stop()
-	if err := errors.Join(err, provider.Close()); err != nil {
+	if err := m.Store.pool.explain(errors.Join(err, provider.Close())); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	return nil

@@ -37,23 +37,25 @@ const leastConns = 8
 
 // Store reads and writes the tables. It is safe for use by many goroutines.
 type Store struct {
-	pool      *pgxpool.Pool
+	pool      *connPool
 	found     foundCache
 	recordSQL string
 	params    sync.Pool // of *params
 }
 
-// Open prepares a pool for url (any pgx URL or keyword string; the standard PG*
-// variables fill in what it leaves out). It fails on a url that cannot be read;
-// whether the server answers is for [Store.Ping] to say.
+// Open prepares a pool for url (any pgx URL or keyword string; the standard PG* variables fill in what
+// it leaves out). It fails on a url that cannot be read. [Store.Ping] tells whether the server answers.
+// No error has a part of a password in it.
 func Open(ctx context.Context, url string) (*Store, error) {
-	config, err := pgxpool.ParseConfig(url)
+	config, target, err := parseURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("database url: %w", err)
 	}
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
 		config.ConnConfig.RuntimeParams["application_name"] = "reconciler"
 	}
+	setParams(&config.ConnConfig.Config)
+	config.AfterConnect = prepareSession
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = 10 * time.Second
 	}
@@ -62,17 +64,12 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("database pool: %w", err)
+		return nil, errors.New("database url: its settings cannot be used together")
 	}
-	return &Store{pool: pool, recordSQL: recordMatchingSQL(), params: sync.Pool{New: func() any { return new(params) }}}, nil
-}
-
-// CheckURL says what is wrong with a database URL, without connecting.
-func CheckURL(url string) error {
-	if _, err := pgxpool.ParseConfig(url); err != nil {
-		return fmt.Errorf("database-url: %w", err)
-	}
-	return nil
+	return &Store{
+		pool: &connPool{Pool: pool, target: target}, recordSQL: recordMatchingSQL(),
+		params: sync.Pool{New: func() any { return new(params) }},
+	}, nil
 }
 
 // Close waits for the statements in flight and closes the connections.

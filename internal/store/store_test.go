@@ -211,3 +211,15 @@ func TestIsTransient(t *testing.T) {
 		}
 	}
 }
+
+func dropRole(t *testing.T, url, name string) {
+	conn, err := pgx.Connect(context.Background(), url)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(context.Background(), `DROP OWNED BY `+name+`; DROP ROLE `+name); err != nil {
+		t.Error(err)
+	}
+}

@@ -3,6 +3,7 @@ package simulator
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"reconciler/internal/chinaums"
@@ -12,6 +13,9 @@ const (
 	codeSuccess = "SUCCESS"
 	contentJSON = "application/json;charset=UTF-8"
 	contentHTML = "text/html"
+
+	// echoAuthorization stands for the request's header, in a Message or Raw: a gateway that repeats a secret.
+	echoAuthorization = "{authorization}"
 )
 
 // reply is a step as the answer to one round trip; facts are nil where it is not about an order.
@@ -27,6 +31,7 @@ type answer struct {
 	Answer
 	contentType string
 	location    string
+	retryAfter  string
 	body        []byte
 }
 
@@ -40,6 +45,9 @@ func (r reply) bent(by Step) reply {
 	if by.Fault != "" {
 		r.Fault = by.Fault
 	}
+	if by.RetryAfter != "" {
+		r.RetryAfter = by.RetryAfter
+	}
 	return r
 }
 
@@ -50,16 +58,18 @@ func (r reply) render(in *incoming, p Profile) answer {
 		a.Code = ""
 	}
 	r.Fault.bend(&a)
-	if r.HTTPStatus != 0 && a.HTTPStatus != 0 {
+	if r.HTTPStatus != 0 && a.HTTPStatus != 0 && r.Fault != FaultSwitching {
 		a.HTTPStatus = r.HTTPStatus
 	}
+	a.retryAfter = r.RetryAfter
 	return a
 }
 
 func (r reply) body(in *incoming, p Profile) []byte {
 	if r.Raw != "" {
-		return []byte(r.Raw)
+		return []byte(in.fillEchoes(r.Raw))
 	}
+	r.Message = in.fillEchoes(r.Message)
 	f := r.fields(in, p)
 	for _, m := range r.Mutations {
 		m.apply()(&f)
@@ -110,6 +120,11 @@ func (r reply) sparse(in *incoming, p Profile) fields {
 	b.filled("merOrderId", in.query.MerOrderID)
 	b.text("seqId", asked.seqID())
 	return b
+}
+
+// fillEchoes replaces echoAuthorization in a text of a script.
+func (in *incoming) fillEchoes(text string) string {
+	return strings.ReplaceAll(text, echoAuthorization, in.header)
 }
 
 // echo repeats the two fields that are the client's own, if it sent them.

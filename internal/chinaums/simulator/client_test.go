@@ -105,7 +105,7 @@ func TestClientAgainstFaults(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []Fault{
 		FaultReset, FaultClose, FaultTruncated, FaultEmpty, FaultHTML404, FaultHTML502, FaultHTML503, FaultHTML504,
-		FaultOversize, FaultRedirect, FaultRateLimit,
+		FaultOversize, FaultRedirect, FaultRateLimit, FaultSwitching, FaultRawTab,
 	} {
 		g := serve(t, Options{}, paidBy(fault))
 		if _, got := class(t, g, testKey); got != chinaums.ClassTransient {

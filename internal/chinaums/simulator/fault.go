@@ -30,8 +30,12 @@ const (
 	FaultHTML503     Fault = "html-503"     // the same
 	FaultHTML504     Fault = "html-504"     // the same
 	FaultOversize    Fault = "oversize"     // the right body and more than 1 MiB of padding in it
+	FaultRawTab      Fault = "raw-tab"      // the right body and a text with a tab that is not escaped, so it is no JSON
 	FaultContentType Fault = "content-type" // the right body, labelled text/html
 	FaultRedirect    Fault = "redirect"     // HTTP 307, or the step's HTTPStatus, to RedirectPath
+	FaultSwitching   Fault = "http-101"     // HTTP 101, and then nothing until the client leaves or the simulator is closed
+	FaultTwice       Fault = "twice"        // the right answer and the same once more, unasked; the connection stays open
+	FaultCloseAfter  Fault = "close-after"  // the right answer, then the connection is closed, which the answer does not say
 	FaultRateLimit   Fault = "rate-limit"   // HTTP 429 (assumed: no real one is known; for one with HTTP 200 use a Code)
 )
 
@@ -49,6 +53,7 @@ func Faults() []Fault {
 	return []Fault{
 		FaultHang, FaultReset, FaultClose, FaultTruncated, FaultSlowHeader, FaultSlowBody, FaultEmpty,
 		FaultHTML404, FaultHTML502, FaultHTML503, FaultHTML504, FaultOversize, FaultContentType, FaultRedirect, FaultRateLimit,
+		FaultSwitching, FaultTwice, FaultCloseAfter, FaultRawTab,
 	}
 }
 
@@ -57,7 +62,7 @@ func (f Fault) known() bool { return slices.Contains(Faults(), f) }
 // replaces reports whether the fault needs no body.
 func (f Fault) replaces() bool {
 	switch f {
-	case FaultHang, FaultReset, FaultClose, FaultEmpty, FaultRedirect:
+	case FaultHang, FaultReset, FaultClose, FaultEmpty, FaultRedirect, FaultSwitching:
 		return true
 	}
 	return f.page() != 0
@@ -90,10 +95,14 @@ func (f Fault) bend(a *answer) {
 		a.HTTPStatus, a.contentType = http.StatusOK, contentJSON
 	case FaultRedirect:
 		a.HTTPStatus, a.location = http.StatusTemporaryRedirect, RedirectPath
+	case FaultSwitching:
+		a.HTTPStatus = http.StatusSwitchingProtocols
 	case FaultContentType:
 		a.contentType = contentHTML
 	case FaultOversize:
-		a.body = pad(a.body)
+		a.body = addMember(a.body, strings.Repeat("x", oversize))
+	case FaultRawTab:
+		a.body = addMember(a.body, "raw\ttab")
 	}
 	if status := f.page(); status != 0 {
 		a.HTTPStatus, a.contentType = status, contentHTML
@@ -102,9 +111,9 @@ func (f Fault) bend(a *answer) {
 	}
 }
 
-// pad adds a last member, so that what is read before a limit is like any answer.
-func pad(body []byte) []byte {
-	return fmt.Appendf(nil, `%s,"padding":"%s"}`, bytes.TrimSuffix(body, []byte("}")), strings.Repeat("x", oversize))
+// addMember adds a last member, so that what is read before a limit is like any answer.
+func addMember(body []byte, text string) []byte {
+	return fmt.Appendf(nil, `%s,"padding":"%s"}`, bytes.TrimSuffix(body, []byte("}")), text)
 }
 
 // send waits, and lets the answer go out as its fault has it.
@@ -128,6 +137,8 @@ func (s *Simulator) send(w http.ResponseWriter, r *http.Request, a answer) {
 		s.dripHeader(w, r, a)
 	case FaultSlowBody:
 		s.dripBody(w, r, a)
+	case FaultSwitching, FaultTwice, FaultCloseAfter:
+		s.sendRaw(w, r, a)
 	default:
 		a.writeHeader(w)
 		_, _ = w.Write(a.body) // the same
@@ -165,6 +176,9 @@ func (a answer) writeHeader(w http.ResponseWriter) {
 	}
 	if a.location != "" {
 		w.Header().Set("Location", a.location)
+	}
+	if a.retryAfter != "" {
+		w.Header().Set("Retry-After", a.retryAfter)
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
 	w.WriteHeader(a.HTTPStatus)

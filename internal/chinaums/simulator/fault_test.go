@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -61,6 +62,9 @@ func TestFaultsThatAnswer(t *testing.T) {
 		{FaultRateLimit, 429, contentHTML, "<h1>429 Too Many Requests</h1>"},
 		{FaultContentType, 200, contentHTML, `"status":"TRADE_SUCCESS"`},
 		{FaultOversize, 200, contentJSON, `"status":"TRADE_SUCCESS"`},
+		{FaultRawTab, 200, contentJSON, "raw\ttab\"}"},
+		{FaultTwice, 200, contentJSON, `"status":"TRADE_SUCCESS"`},
+		{FaultCloseAfter, 200, contentJSON, `"status":"TRADE_SUCCESS"`},
 	}
 	for _, test := range tests {
 		r := serve(t, Options{}, paidBy(test.fault)).ask(question{})
@@ -106,6 +110,111 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
+// TestTwice has a second answer on the connection, and serves what is asked after it.
+func TestTwice(t *testing.T) {
+	t.Parallel()
+	g := serve(t, Options{}, order(Step{Status: "NEW_ORDER", Fault: FaultTwice, Times: 1}, Step{Status: "TRADE_SUCCESS"}))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(g.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	reader := bufio.NewReader(conn)
+	var got []string
+	for i := range 3 {
+		if i != 1 {
+			if err := g.request(question{}).Write(conn); err != nil {
+				t.Fatal(err)
+			}
+		}
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		got = append(got, received{status: response.StatusCode, body: body}.told())
+	}
+	want := []string{"200 SUCCESS NEW_ORDER", "200 SUCCESS NEW_ORDER", "200 SUCCESS TRADE_SUCCESS"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestCloseAfter does not say that the connection is closed.
+func TestCloseAfter(t *testing.T) {
+	t.Parallel()
+	g := serve(t, Options{}, paidBy(FaultCloseAfter))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(g.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := g.request(question{}).Write(conn); err != nil {
+		t.Fatal(err)
+	}
+	all, err := io.ReadAll(conn)
+	if err != nil || strings.Contains(string(all), "close") || !strings.Contains(string(all), "TRADE_SUCCESS") {
+		t.Errorf("%v: %s", err, all)
+	}
+}
+
+// TestSwitching ends when the client leaves or the simulator is closed.
+func TestSwitching(t *testing.T) {
+	t.Parallel()
+	for _, closed := range []bool{false, true} {
+		g := serve(t, Options{}, paidBy(FaultSwitching))
+		response, err := g.client.Transport.RoundTrip(g.request(question{}))
+		if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
+			t.Fatalf("%v, %v", response, err)
+		}
+		if closed {
+			g.Close()
+			if rest, err := io.ReadAll(response.Body); err != nil || len(rest) != 0 {
+				t.Errorf("%q, %v", rest, err)
+			}
+		}
+		_ = response.Body.Close()
+	}
+}
+
+func TestRetryAfterHeader(t *testing.T) {
+	t.Parallel()
+	for _, step := range []Step{
+		{Fault: FaultRateLimit, RetryAfter: "120"},
+		{Code: "SYSTEM_BUSY", HTTPStatus: 503, RetryAfter: "soon"},
+		{Status: "NEW_ORDER", Fault: FaultTwice, RetryAfter: "7"},
+	} {
+		if r := serve(t, Options{}, order(step)).ask(question{}); r.header.Get("Retry-After") != step.RetryAfter {
+			t.Errorf("%+v: %s", step, r.header)
+		}
+	}
+	g := serve(t, Options{}, order(Step{Status: "NEW_ORDER"}))
+	if err := g.SetOutage(Step{HTTPStatus: 429, RetryAfter: "60"}); err != nil {
+		t.Fatal(err)
+	}
+	if r := g.ask(question{}); r.status != 429 || r.header.Get("Retry-After") != "60" {
+		t.Errorf("outage: HTTP %d %s", r.status, r.header)
+	}
+}
+
+// TestEchoOfTheHeader is a gateway that repeats a secret.
+func TestEchoOfTheHeader(t *testing.T) {
+	t.Parallel()
+	for _, step := range []Step{
+		{Code: "1000", Message: "wrong: {authorization}"},
+		{Status: "NEW_ORDER", Message: "for {authorization}"},
+		{Raw: "<html>{authorization}"},
+	} {
+		g := serve(t, Options{}, order(step))
+		sent := g.request(question{}).Header.Get("Authorization")
+		r := g.ask(question{authorization: sent})
+		if body := strings.ReplaceAll(string(r.body), `\"`, `"`); !strings.Contains(body, sent) {
+			t.Errorf("%+v: %s", step, r.body)
+		}
+	}
+}
+
 // TestFaultOfAnOutage bends an answer about whatever is asked, also where there is no order.
 func TestFaultOfAnOutage(t *testing.T) {
 	t.Parallel()
@@ -122,7 +231,7 @@ func TestFaultOfAnOutage(t *testing.T) {
 // TestEveryFaultIsListed uses each fault once: the zero answer of one that nobody handles would not be recorded.
 func TestEveryFaultIsListed(t *testing.T) {
 	t.Parallel()
-	if n := len(Faults()); n != 15 {
+	if n := len(Faults()); n != 19 {
 		t.Errorf("%d faults are listed", n)
 	}
 	for _, fault := range Faults() {

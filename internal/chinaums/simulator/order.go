@@ -53,9 +53,10 @@ type Step struct {
 
 	Status     chinaums.Status `yaml:"status"`      // trade status, any word
 	Code       string          `yaml:"code"`        // "" = SUCCESS
-	Message    string          `yaml:"message"`     // errMsg or errInfo; "" = the usual text
+	Message    string          `yaml:"message"`     // errMsg or errInfo; "" = the usual text; {authorization} = the request's header
 	HTTPStatus int             `yaml:"http_status"` // 0 = the usual one
-	Raw        string          `yaml:"raw"`         // verbatim body in the place of all that
+	RetryAfter string          `yaml:"retry_after"` // header Retry-After, verbatim; "" = none
+	Raw        string          `yaml:"raw"`         // verbatim body instead of all that; {authorization} as in Message
 
 	Fault     Fault         `yaml:"fault"`     // what happens to the answer on its way
 	Delay     time.Duration `yaml:"delay"`     // before the answer or the fault; how long a slow fault drips, 0 = 30 s

@@ -213,6 +213,9 @@ func (s *Simulator) SetOutage(steps ...Step) error {
 	return nil
 }
 
+// Paths returns where questions are answered, at least one path.
+func (s *Simulator) Paths() []string { return slices.Clone(s.opts.Paths) }
+
 // Requests returns the latest round trips, oldest first.
 func (s *Simulator) Requests() []Request {
 	s.mu.Lock()

@@ -3,6 +3,7 @@ package simulator
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -265,5 +266,16 @@ func TestConcurrentUse(t *testing.T) {
 	wg.Wait()
 	if n := len(g.Requests()); n != 80 {
 		t.Errorf("%d requests", n)
+	}
+}
+
+func TestPathsAreThoseServed(t *testing.T) {
+	t.Parallel()
+	if got := serve(t, Options{}).Paths(); !slices.Equal(got, []string{QueryPath}) {
+		t.Errorf("got %s", got)
+	}
+	paths := []string{"/b", "/a"}
+	if got := serve(t, Options{Paths: paths}).Paths(); !slices.Equal(got, paths) {
+		t.Errorf("got %s", got)
 	}
 }

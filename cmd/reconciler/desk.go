@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"reconciler/internal/operator"
+	"reconciler/internal/policy"
+	"reconciler/internal/store"
+)
+
+// deskSettings are those of the commands by which people read and change the tables.
+type deskSettings struct {
+	Database databaseSettings `embed:"" group:"Database:"`
+	People   peopleSettings   `embed:"" group:"People:"`
+
+	Output string `name:"output" default:"text" enum:"text,json" help:"Format of the output on stdout: text or json."`
+}
+
+// with opens a desk for do. The plan is that of the settings at hand; nil where the command has none.
+// The schema has to be as new as the program, except for those that judge it themselves.
+func (s deskSettings) with(p *process, poll *pollSettings, do func(context.Context, *operator.Desk) error, problems ...error) error {
+	return s.withAnySchema(p, poll, func(ctx context.Context, d *operator.Desk) error {
+		if err := d.Store.CheckSchema(ctx); errors.Is(err, store.ErrOldSchema) {
+			return usageError{err}
+		} else if err != nil {
+			return err
+		}
+		return do(ctx, d)
+	}, problems...)
+}
+
+func (s deskSettings) withAnySchema(p *process, poll *pollSettings, do func(context.Context, *operator.Desk) error, problems ...error) error {
+	zone, zoneErr := s.People.location()
+	lang, langErr := s.People.language(p.getenv)
+	d := &operator.Desk{Actor: s.People.actorName(), Via: "cli"}
+	if poll != nil {
+		d.Rate, d.Rules = poll.Rate.T, policy.Rules{Plan: poll.plan()}
+		problems = append(problems, d.Rules.Plan.Validate())
+	}
+	if err := p.check(append([]error{s.Database.validate(p.getenv), zoneErr, langErr}, problems...)...); err != nil {
+		return err
+	}
+	d.Locale = operator.Locale{Lang: lang, Zone: zone}
+	orders, err := store.Open(p.ctx, s.Database.URL)
+	if err != nil {
+		return usageError{err}
+	}
+	defer orders.Close()
+	d.Store = orders
+	return do(p.ctx, d)
+}
+
+// print writes a result as JSON or as its page.
+func (s deskSettings) print(p *process, result any, page operator.Page) error {
+	if s.Output == "json" {
+		return writeJSON(p.stdout, result)
+	}
+	return printPage(p.stdout, page, p.coloured())
+}

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"context"
+
+	"reconciler/internal/operator"
+)
+
+// maxMerchantsShown bounds the table of open money on a terminal.
+const maxMerchantsShown = 20
+
+type statusCommand struct {
+	deskSettings
+}
+
+// Run prints the verdict first. It exits 3 where something needs attention, 4 where it is critical.
+func (c *statusCommand) Run(p *process) error {
+	return c.withAnySchema(p, nil, func(ctx context.Context, d *operator.Desk) error {
+		status := d.Status(ctx)
+		maxMerchants := 0
+		if p.onTerminal() {
+			maxMerchants = maxMerchantsShown
+		}
+		if err := c.print(p, status, status.Page(d.Locale, maxMerchants)); err != nil {
+			return err
+		}
+		switch status.Verdict {
+		case operator.StateCritical:
+			return exitCritical
+		case operator.StateAttention:
+			return exitAttention
+		}
+		return nil
+	})
+}
