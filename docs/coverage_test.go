@@ -10,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"reconciler/internal/chinaums"
 	"reconciler/internal/order"
 )
 
@@ -121,6 +122,33 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 		}
 		if !strings.Contains(text.String(), "reconciler "+command) {
 			t.Errorf("no page shows reconciler %s", command)
+		}
+	}
+}
+
+// The codes of the decision table mean what their rows say, in both languages.
+func TestDocumentedCodes(t *testing.T) {
+	t.Parallel()
+	classes := map[string]chinaums.Class{
+		"10": chinaums.ClassNoOrder, "11": chinaums.ClassProcessing, "12": chinaums.ClassBadRequest,
+		"13": chinaums.ClassCredentials, "14": chinaums.ClassMerchant, "15": chinaums.ClassTransient,
+	}
+	for _, path := range []string{"docs/decisions.md", "docs/zh-CN/decisions.md"} {
+		codes := 0
+		for _, row := range regexp.MustCompile(`(?m)^\| (\d+) \|([^|]*)\|`).FindAllStringSubmatch(readDocument(t, path).text, -1) {
+			class, found := classes[row[1]]
+			if !found {
+				continue
+			}
+			for _, code := range regexp.MustCompile("`([A-Z0-9_]+)`").FindAllStringSubmatch(row[2], -1) {
+				codes++
+				if got := chinaums.Classify(200, code[1], false); got != class {
+					t.Errorf("%s has %s in row %s, the program takes it for %s", path, code[1], row[1], got)
+				}
+			}
+		}
+		if codes != 22 { // as many as classOfCode knows
+			t.Errorf("%s has %d codes in its rows", path, codes)
 		}
 	}
 }

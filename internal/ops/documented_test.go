@@ -33,7 +33,11 @@ func TestMetricsAreDocumented(t *testing.T) {
 			continue // of the Go runtime or the process
 		}
 		exported[match[1]] = true
-		if labels, known := documented[match[1]]; !known || labels != match[2] {
+		labels, known := documented[match[1]]
+		switch {
+		case !known:
+			t.Errorf("docs/operate.md has no row for %s", match[1])
+		case labels != match[2]:
 			t.Errorf("docs/operate.md: the row of %s has the labels %q, the metric has %q", match[1], labels, match[2])
 		}
 	}
