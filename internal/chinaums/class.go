@@ -140,12 +140,12 @@ const (
 // Error says what happened in one line without control characters; what the gateway wrote is quoted, and cut where it is long.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "chinaums: %s: %s", e.Class, e.happened())
+	fmt.Fprintf(&b, "chinaums: %s: %s", e.Class, e.sayWhatCame())
 	if e.Code != "" {
-		b.WriteString(", code " + quote(e.Code))
+		b.WriteString(", code " + quoteText(e.Code))
 	}
 	if e.Message != "" {
-		b.WriteString(", message " + quote(e.Message))
+		b.WriteString(", message " + quoteText(e.Message))
 	}
 	if e.Err != nil {
 		b.WriteString(": " + oneLine(e.Err.Error()))
@@ -156,7 +156,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-func (e *Error) happened() string {
+func (e *Error) sayWhatCame() string {
 	switch {
 	case e.HTTPStatus != 0 && e.Code == "":
 		return fmt.Sprintf("HTTP %d without a readable code", e.HTTPStatus)
@@ -168,13 +168,13 @@ func (e *Error) happened() string {
 	return "no answer"
 }
 
-// quote keeps control characters out of logs and columns, and leaves Chinese text readable.
-func quote(s string) string { return strconv.Quote(cut(s, maxQuoted)) }
+// quoteText keeps control characters out of logs and columns, and leaves Chinese text readable.
+func quoteText(s string) string { return strconv.Quote(cutText(s, maxQuoted)) }
 
 // oneLine does the same for a cause, which may repeat what a broken server wrote. errors.Join puts its parts on lines.
 func oneLine(s string) string {
 	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\n", "; ")
-	return cut(strings.Map(func(r rune) rune {
+	return cutText(strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return unicode.ReplacementChar
 		}
@@ -182,7 +182,7 @@ func oneLine(s string) string {
 	}, s), maxCause)
 }
 
-func cut(s string, longest int) string {
+func cutText(s string, longest int) string {
 	if r := []rune(s); len(r) > longest {
 		return string(r[:longest]) + "…"
 	}

@@ -66,27 +66,27 @@ func (c *Client) Query(ctx context.Context, r Request) (Answer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, c.passed)
 	defer cancel()
 	if c.tokens == nil {
-		return c.ask(ctx, r, c.scan(), c.sign)
+		return c.askOnce(ctx, r, c.scan(), c.sign)
 	}
 	token, err := c.tokens.get(ctx)
 	if err != nil {
 		return answerTo(err), err
 	}
-	answer, err := c.ask(ctx, r, c.scan().with([]string{*token.secret}, nil), token.authorize)
+	answer, err := c.askOnce(ctx, r, c.scan().withSecrets([]string{*token.secret}, nil), token.authorizeRequest)
 	return answer, c.tokens.onAnswer(token, answer, err)
 }
 
-// ask is the round trip of the question itself.
-func (c *Client) ask(ctx context.Context, r Request, scan *secretScan, authorize authorizer) (Answer, error) {
+// askOnce is the round trip of the question itself.
+func (c *Client) askOnce(ctx context.Context, r Request, scan *secretScan, authorize authorizer) (Answer, error) {
 	request, scan, err := c.newRequest(ctx, r, scan, authorize)
 	if err != nil {
 		return Answer{}, &Error{Class: ClassTransient, Err: err}
 	}
 	got, err := c.roundTrip(request, r.NewConnection)
-	if notDecoded := got.answer.decode(got.body, scan); err == nil {
+	if notDecoded := got.answer.decodeBody(got.body, scan); err == nil {
 		err = notDecoded
 	}
-	got.endUse(r.contradicts(got.answer.Trade))
+	got.endUse(r.contradictsTrade(got.answer.Trade))
 	if err != nil {
 		return got.answer, got.newError(ClassTransient, scan.hideError(err))
 	}
@@ -108,11 +108,11 @@ func (c *Client) newRequest(
 	ctx context.Context, r Request, scan *secretScan, authorize authorizer,
 ) (*http.Request, *secretScan, error) {
 	now := c.now().In(China())
-	nonce, err := c.nonce()
+	nonce, err := c.newNonce()
 	if err != nil {
 		return nil, nil, err
 	}
-	body, err := r.wire(now)
+	body, err := r.wireBody(now)
 	if err != nil {
 		return nil, nil, fmt.Errorf("write the question: %w", err)
 	}
@@ -123,7 +123,7 @@ func (c *Client) newRequest(
 	timestamp := now.Format(TimestampLayout)
 	header := authorize(timestamp, nonce, body)
 	request.Header.Set("Authorization", header)
-	return request, scan.with(nil, headerValues(header, c.appID, timestamp)), nil
+	return request, scan.withSecrets(nil, headerValues(header, c.appID, timestamp)), nil
 }
 
 // newPost wraps a body in a request. It has no Idempotency-Key, so that the transport never repeats what it has begun to send,
@@ -139,8 +139,8 @@ func newPost(ctx context.Context, url string, body []byte) (*http.Request, error
 	return request, nil
 }
 
-// nonce returns 32 hex digits, new for every round trip.
-func (c *Client) nonce() (string, error) {
+// newNonce returns 32 hex digits, new for every round trip.
+func (c *Client) newNonce() (string, error) {
 	var b [16]byte
 	if _, err := io.ReadFull(c.rand, b[:]); err != nil {
 		return "", fmt.Errorf("no random bytes for the nonce: %w", err)

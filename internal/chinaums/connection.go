@@ -22,8 +22,8 @@ type connection struct {
 
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
-// dial opens a connection that can be retired.
-func (d dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+// dialConnection opens a connection that can be retired.
+func (d dialer) dialConnection(ctx context.Context, network, address string) (net.Conn, error) {
 	opened, err := d(ctx, network, address)
 	if err != nil {
 		return nil, err
@@ -43,8 +43,8 @@ func connectionOf(c net.Conn) *connection {
 	}
 }
 
-// use begins a question. It returns which one it is.
-func (c *connection) use() int {
+// beginUse begins a question. It returns which one it is.
+func (c *connection) beginUse() int {
 	if c == nil {
 		return 0 // not one of dial's
 	}
@@ -65,9 +65,9 @@ func (c *connection) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// end ends the question with that number. An out-of-step connection takes no further question; it is closed here, or by the
+// endUse ends the question with that number. An out-of-step connection takes no further question; it is closed here, or by the
 // question that already has it.
-func (c *connection) end(use int, outOfStep bool) {
+func (c *connection) endUse(use int, outOfStep bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.retired = c.retired || outOfStep

@@ -17,82 +17,82 @@ type member struct{ key, value string }
 // usualMembers is more than a usual answer has.
 const usualMembers = 48
 
-func (o *object) add(key, value string) {
+func (o *object) addMember(key, value string) {
 	if *o == nil {
 		*o = make(object, 0, usualMembers)
 	}
 	*o = append(*o, member{key, value})
 }
 
-// decode fills an answer with what the body says. Texts that the scan finds are withheld from it.
-func (a *Answer) decode(body []byte, scan *secretScan) error {
-	o, kept, err := read(body, scan)
+// decodeBody fills an answer with what the body says. Texts that the scan finds are withheld from it.
+func (a *Answer) decodeBody(body []byte, scan *secretScan) error {
+	o, kept, err := readBody(body, scan)
 	a.Redacted = kept
 	if err != nil {
 		return err
 	}
 	a.readEnvelope(o)
-	a.Trade = o.trade()
+	a.Trade = o.readTrade()
 	return nil
 }
 
 func (a *Answer) readEnvelope(o object) {
-	a.Code = o.text("errCode").Value
-	a.Message = clean(o.text("errMsg").Value)
+	a.Code = o.textOf("errCode").Value
+	a.Message = cleanText(o.textOf("errMsg").Value)
 	if a.Message == "" {
-		a.Message = clean(o.text("errInfo").Value)
+		a.Message = cleanText(o.textOf("errInfo").Value)
 	}
 }
 
-func (o object) trade() Trade {
+func (o object) readTrade() Trade {
 	return Trade{
 		Status:                   readField(o, "status", readStatus),
-		MID:                      o.text("mid"),
-		MerOrderID:               o.text("merOrderId"),
-		TargetOrderID:            o.text("targetOrderId"),
-		TotalAmount:              o.amount("totalAmount"),
-		BuyerPayAmount:           o.amount("buyerPayAmount"),
-		ReceiptAmount:            o.amount("receiptAmount"),
-		InvoiceAmount:            o.amount("invoiceAmount"),
-		CouponAmount:             o.amount("couponAmount"),
-		YxlmAmount:               o.amount("yxlmAmount"),
-		CouponMerchantContribute: o.amount("couponMerchantContribute"),
-		CouponOtherContribute:    o.amount("couponOtherContribute"),
-		BuyerCashPayAmt:          o.amount("buyerCashPayAmt"),
-		RefundAmount:             o.amount("refundAmount"),
-		PayTime:                  o.time("payTime"),
+		MID:                      o.textOf("mid"),
+		MerOrderID:               o.textOf("merOrderId"),
+		TargetOrderID:            o.textOf("targetOrderId"),
+		TotalAmount:              o.amountOf("totalAmount"),
+		BuyerPayAmount:           o.amountOf("buyerPayAmount"),
+		ReceiptAmount:            o.amountOf("receiptAmount"),
+		InvoiceAmount:            o.amountOf("invoiceAmount"),
+		CouponAmount:             o.amountOf("couponAmount"),
+		YxlmAmount:               o.amountOf("yxlmAmount"),
+		CouponMerchantContribute: o.amountOf("couponMerchantContribute"),
+		CouponOtherContribute:    o.amountOf("couponOtherContribute"),
+		BuyerCashPayAmt:          o.amountOf("buyerCashPayAmt"),
+		RefundAmount:             o.amountOf("refundAmount"),
+		PayTime:                  o.timeOf("payTime"),
 		ResponseTime:             o.responseTime(),
 		SettleDate:               readField(o, "settleDate", readDate),
-		SeqID:                    o.text("seqId"),
-		RefID:                    o.text("refId"),
-		SettleRefID:              o.text("settleRefId"),
-		TargetSys:                o.text("targetSys"),
-		TargetStatus:             o.text("targetStatus"),
-		TargetMID:                o.text("targetMid"),
-		BuyerID:                  o.text("buyerId"),
-		SubBuyerID:               o.text("subBuyerId"),
-		BankInfo:                 o.text("bankInfo"),
-		CardAttr:                 o.text("cardAttr"),
-		BillFunds:                o.text("billFunds"),
-		BillFundsDesc:            o.text("billFundsDesc"),
-		ActivityIDs:              o.text("activityIds"),
+		SeqID:                    o.textOf("seqId"),
+		RefID:                    o.textOf("refId"),
+		SettleRefID:              o.textOf("settleRefId"),
+		TargetSys:                o.textOf("targetSys"),
+		TargetStatus:             o.textOf("targetStatus"),
+		TargetMID:                o.textOf("targetMid"),
+		BuyerID:                  o.textOf("buyerId"),
+		SubBuyerID:               o.textOf("subBuyerId"),
+		BankInfo:                 o.textOf("bankInfo"),
+		CardAttr:                 o.textOf("cardAttr"),
+		BillFunds:                o.textOf("billFunds"),
+		BillFundsDesc:            o.textOf("billFundsDesc"),
+		ActivityIDs:              o.textOf("activityIds"),
 	}
 }
 
-func (o object) text(key string) Field[string]    { return readField(o, key, readText) }
-func (o object) amount(key string) Field[int64]   { return readField(o, key, readAmount) }
-func (o object) time(key string) Field[time.Time] { return readField(o, key, readDateTime) }
+func (o object) textOf(key string) Field[string]    { return readField(o, key, readText) }
+func (o object) amountOf(key string) Field[int64]   { return readField(o, key, readAmount) }
+func (o object) timeOf(key string) Field[time.Time] { return readField(o, key, readDateTime) }
 
 // responseTime prefers the spelling of real answers to the documents'.
 func (o object) responseTime() Field[time.Time] {
-	if f := o.time("responseTimestamp"); f.Present {
+	if f := o.timeOf("responseTimestamp"); f.Present {
 		return f
 	}
-	return o.time("responseTimeStamp")
+	return o.timeOf("responseTimeStamp")
 }
 
-// texts lists what a key says, once for each time that it is given.
-func (o object) texts(key string) []string {
+// allTexts lists what a key says, once for each time that it is given.
+func (o object) allTexts(key string) []string {
 	var all []string
 	for _, m := range o {
 		if text, err := readText(m.value); m.key == key && err == nil {
@@ -114,7 +114,7 @@ func readField[T comparable](o object, key string, read func(string) (T, error))
 		if !found {
 			all, found = one, true
 		}
-		all = merge(all, one)
+		all = mergeFields(all, one)
 	}
 	return all
 }
@@ -130,9 +130,9 @@ func readOne[T any](value string, read func(string) (T, error)) Field[T] {
 	return Field[T]{Value: v, Present: true}
 }
 
-// merge makes one field of two occurrences. Equal ones are one; a value beside anything else, an empty one among it, is a
+// mergeFields makes one field of two occurrences. Equal ones are one; a value beside anything else, an empty one among it, is a
 // conflict; without a value on either side, what could not be read stays the trouble.
-func merge[T comparable](a, b Field[T]) Field[T] {
+func mergeFields[T comparable](a, b Field[T]) Field[T] {
 	switch {
 	case a == b || errors.Is(a.Err, ErrConflict):
 		return a
@@ -162,7 +162,7 @@ func readString(value string) (string, error) {
 	if value[0] != '"' {
 		return "", ErrNotText
 	}
-	return unquote(value), nil
+	return unquoteText(value), nil
 }
 
 func readStatus(value string) (Status, error) {

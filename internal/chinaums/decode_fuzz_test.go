@@ -27,7 +27,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte, amount string) {
 		var a Answer
-		if err := a.decode(body, newSecretScan()); (err == nil) != isObject(body) {
+		if err := a.decodeBody(body, newSecretScan()); (err == nil) != isObject(body) {
 			t.Errorf("error %v", err)
 		}
 		if s := a.Trade.Status; s.Err != nil && s.Value != "" || s.Present && s.Err == nil && s.Value == "" {

@@ -15,7 +15,7 @@ import (
 
 func decoded(body string) (Answer, error) {
 	var a Answer
-	err := a.decode([]byte(body), newSecretScan())
+	err := a.decodeBody([]byte(body), newSecretScan())
 	return a, err
 }
 

@@ -10,29 +10,29 @@ import (
 // json.Decoder would take ten times as long.
 type cursor struct{ rest string }
 
-// next skips white space and returns the byte behind it, which it leaves.
-func (c *cursor) next() byte {
+// nextByte skips white space and returns the byte behind it, which it leaves.
+func (c *cursor) nextByte() byte {
 	for c.rest[0] == ' ' || c.rest[0] == '\t' || c.rest[0] == '\r' || c.rest[0] == '\n' {
 		c.rest = c.rest[1:]
 	}
 	return c.rest[0]
 }
 
-func (c *cursor) take(length int) string {
+func (c *cursor) takeBytes(length int) string {
 	taken := c.rest[:length]
 	c.rest = c.rest[length:]
 	return taken
 }
 
-// value takes the next value as it is written.
-func (c *cursor) value() string {
-	switch c.next() {
+// takeValue takes the next value as it is written.
+func (c *cursor) takeValue() string {
+	switch c.nextByte() {
 	case '"':
-		return c.take(stringLength(c.rest))
+		return c.takeBytes(stringLength(c.rest))
 	case '{', '[':
-		return c.take(compositeLength(c.rest))
+		return c.takeBytes(compositeLength(c.rest))
 	}
-	return c.take(scalarLength(c.rest))
+	return c.takeBytes(scalarLength(c.rest))
 }
 
 func stringLength(s string) int {
@@ -75,8 +75,8 @@ func scalarLength(s string) int {
 	return len(s)
 }
 
-// unquote returns what a JSON string says, without a copy where it is written as it is.
-func unquote(quoted string) string {
+// unquoteText returns what a JSON string says, without a copy where it is written as it is.
+func unquoteText(quoted string) string {
 	s := quoted[1 : len(quoted)-1]
 	if strings.IndexByte(s, '\\') < 0 && utf8.ValidString(s) {
 		return s

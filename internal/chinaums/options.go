@@ -39,13 +39,13 @@ type Options struct {
 // New returns a Client, or an error that names everything that is wrong with the options at once: joined values of type
 // [Problem].
 func New(o Options) (*Client, error) {
-	if err := o.validate(); err != nil {
+	if err := o.findProblems(); err != nil {
 		return nil, err
 	}
 	scan := newSecretScan(o.Credentials.AppKey)
 	client := &Client{
-		url:      o.url(o.Path),
-		tokenURL: o.url(TokenPath),
+		url:      o.urlOf(o.Path),
+		tokenURL: o.urlOf(TokenPath),
 		timeout:  o.Timeout,
 		passed:   fmt.Errorf("the request timeout of %v passed", o.Timeout),
 		now:      defaultNow(o.Now),
@@ -67,7 +67,7 @@ func New(o Options) (*Client, error) {
 	return client, nil
 }
 
-func (o Options) url(path string) string { return strings.TrimSuffix(o.BaseURL, "/") + path }
+func (o Options) urlOf(path string) string { return strings.TrimSuffix(o.BaseURL, "/") + path }
 
 // Problem says what is wrong with one field of the [Options]. The caller knows the name under which people set the field.
 type Problem struct {
@@ -81,7 +81,7 @@ func (p Problem) Error() string { return p.Field + " " + p.Text }
 // Setting returns the parts, so that a caller can put its own name for the field.
 func (p Problem) Setting() (field, text string) { return p.Field, p.Text }
 
-func (o Options) validate() error {
+func (o Options) findProblems() error {
 	var problems []error
 	refuse := func(bad bool, field, format string, args ...any) {
 		if bad {
@@ -121,7 +121,7 @@ func (o Options) newTransport() *http.Transport {
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            dialer((&net.Dialer{Timeout: o.Timeout}).DialContext).dial,
+		DialContext:            dialer((&net.Dialer{Timeout: o.Timeout}).DialContext).dialConnection,
 		TLSHandshakeTimeout:    o.Timeout,
 		MaxIdleConns:           o.Concurrency,
 		MaxIdleConnsPerHost:    o.Concurrency,

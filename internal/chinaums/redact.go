@@ -20,28 +20,28 @@ const replacement = "\uFFFD"
 // separators begins U+2028 and U+2029, the only characters beyond ASCII that are written as escapes.
 const separators = "\xE2\x80"
 
-// read walks over a body once. It lists the members of the one object that the body is, with an error where it is anything
+// readBody walks over a body once. It lists the members of the one object that the body is, with an error where it is anything
 // else, and returns what may be kept of it, always JSON that Postgres takes as jsonb; nil for an empty body.
 //
 // The value of a secret name is masked at any depth, and a text that scan finds is withheld whole, in what is kept and in the
 // members. NUL, invalid UTF-8 and lone surrogates become U+FFFD, and numbers too large for numeric become texts. A body that
 // jsonb could not hold as it is (not JSON, a key given twice in one object, nesting beyond 64) is kept as one text.
-func read(body []byte, scan *secretScan) (object, json.RawMessage, error) {
+func readBody(body []byte, scan *secretScan) (object, json.RawMessage, error) {
 	if len(body) == 0 {
 		return nil, nil, errNotObject
 	}
 	body = withoutMark(body)
 	text := string(body)
 	if !json.Valid(body) {
-		return nil, jsonText(clean(scan.hide(text))), errNotObject
+		return nil, jsonText(cleanText(scan.hideText(text))), errNotObject
 	}
 	r := redactor{
 		in: cursor{text}, scan: scan, out: make([]byte, 0, len(body)), keys: make([]string, 0, usualMembers),
 	}
-	isObject := r.in.next() == '{'
-	r.value(0)
+	isObject := r.in.nextByte() == '{'
+	r.copyValue(0)
 	if r.unfit {
-		r.out = jsonText(clean(scan.hide(text)))
+		r.out = jsonText(cleanText(scan.hideText(text)))
 	}
 	if !isObject {
 		return nil, r.out, errNotObject
@@ -59,29 +59,29 @@ type redactor struct {
 	unfit   bool     // jsonb would refuse or lose something of it
 }
 
-// value copies a value, and reports whether it was a text that was withheld.
-func (r *redactor) value(depth int) (hidden bool) {
-	switch c := r.in.next(); {
+// copyValue copies a value, and reports whether it was a text that was withheld.
+func (r *redactor) copyValue(depth int) (hidden bool) {
+	switch c := r.in.nextByte(); {
 	case (c == '{' || c == '[') && depth < maxDepth:
-		r.composite(c == '{', depth+1)
+		r.copyComposite(c == '{', depth+1)
 	case c == '{' || c == '[':
-		r.in.value()
+		r.in.takeValue()
 		r.unfit = true
 	case c == '"':
-		_, _, hidden = r.text(r.in.value())
+		_, _, hidden = r.copyText(r.in.takeValue())
 	case c == '-' || '0' <= c && c <= '9':
-		r.out = append(r.out, number(r.in.value())...)
+		r.out = append(r.out, keepNumber(r.in.takeValue())...)
 	default:
-		r.out = append(r.out, r.in.value()...)
+		r.out = append(r.out, r.in.takeValue()...)
 	}
 	return hidden
 }
 
-// composite copies an object or an array. Its brackets and commas are where they must be, and so are copied as they come.
-func (r *redactor) composite(isObject bool, depth int) {
+// copyComposite copies an object or an array. Its brackets and commas are where they must be, and so are copied as they come.
+func (r *redactor) copyComposite(isObject bool, depth int) {
 	before := len(r.keys)
 	for r.copyByte(); ; {
-		switch c := r.in.next(); {
+		switch c := r.in.nextByte(); {
 		case c == '}' || c == ']':
 			r.copyByte()
 			r.forgetKeys(before)
@@ -89,14 +89,14 @@ func (r *redactor) composite(isObject bool, depth int) {
 		case c == ',':
 			r.copyByte()
 		case isObject:
-			r.member(depth)
+			r.copyMember(depth)
 		default:
-			r.value(depth)
+			r.copyValue(depth)
 		}
 	}
 }
 
-func (r *redactor) copyByte() { r.out = append(r.out, r.in.take(1)...) }
+func (r *redactor) copyByte() { r.out = append(r.out, r.in.takeBytes(1)...) }
 
 // forgetKeys ends an object, or an array, which has no keys. A key given twice is one that jsonb would lose.
 func (r *redactor) forgetKeys(before int) {
@@ -108,17 +108,17 @@ func (r *redactor) forgetKeys(before int) {
 	}
 }
 
-func (r *redactor) member(depth int) {
-	key, secret := r.key()
-	r.in.next()
+func (r *redactor) copyMember(depth int) {
+	key, secret := r.copyKey()
+	r.in.nextByte()
 	r.copyByte() // the colon
-	r.in.next()
+	r.in.nextByte()
 	from, start, hidden := r.in.rest, len(r.out), false
 	if secret {
-		r.in.value()
+		r.in.takeValue()
 		r.out = append(r.out, `"***"`...)
 	} else {
-		hidden = r.value(depth)
+		hidden = r.copyValue(depth)
 	}
 	if depth > 1 {
 		return
@@ -127,37 +127,37 @@ func (r *redactor) member(depth int) {
 	if hidden {
 		value = string(r.out[start:]) // the fields of a Trade get what is kept, not what came
 	}
-	r.members.add(key, value)
+	r.members.addMember(key, value)
 }
 
-// key copies a key, and reports whether its value is secret. Of the keys that mention a secret name, only those that are one
+// copyKey copies a key, and reports whether its value is secret. Of the keys that mention a secret name, only those that are one
 // are kept.
-func (r *redactor) key() (said string, secret bool) {
-	quoted := r.in.value()
-	said = unquote(quoted)
+func (r *redactor) copyKey() (said string, secret bool) {
+	quoted := r.in.takeValue()
+	said = unquoteText(quoted)
 	if r.scan.isName(said) {
 		r.out = append(r.out, jsonText(said)...)
 		r.keys = append(r.keys, said)
 		return said, true
 	}
-	said, kept, secret := r.text(quoted)
+	said, kept, secret := r.copyText(quoted)
 	r.keys = append(r.keys, kept)
 	return said, secret
 }
 
-// text writes a string out, as it was where that is possible, which saves an encoder for each. It returns what the string says,
+// copyText writes a string out, as it was where that is possible, which saves an encoder for each. It returns what the string says,
 // what is written, and whether the string was withheld.
-func (r *redactor) text(quoted string) (said, kept string, hidden bool) {
+func (r *redactor) copyText(quoted string) (said, kept string, hidden bool) {
 	inside := quoted[1 : len(quoted)-1]
-	if isPlain(inside) && !r.scan.holds(inside) {
+	if isPlain(inside) && !r.scan.holdsSecret(inside) {
 		r.out = append(r.out, quoted...)
 		return inside, inside, false
 	}
-	said = unquote(quoted)
-	if hidden = r.scan.leaks(said); hidden {
-		kept = withheld(said)
+	said = unquoteText(quoted)
+	if hidden = r.scan.leaksSecret(said); hidden {
+		kept = withheldText(said)
 	} else {
-		kept = clean(said)
+		kept = cleanText(said)
 	}
 	if said == inside && kept == said && !strings.Contains(said, separators) {
 		r.out = append(r.out, quoted...)
@@ -167,8 +167,8 @@ func (r *redactor) text(quoted string) (said, kept string, hidden bool) {
 	return said, kept, hidden
 }
 
-// number keeps a number as it is written, as a text where it is too long or too large for numeric.
-func number(s string) string {
+// keepNumber keeps a number as it is written, as a text where it is too long or too large for numeric.
+func keepNumber(s string) string {
 	_, exponent, _ := splitExponent(s)
 	if len(s) > maxNumberLength || exponent < -maxExponent || exponent > maxExponent {
 		return `"` + s + `"`
@@ -176,8 +176,8 @@ func number(s string) string {
 	return s
 }
 
-// clean returns a text that Postgres can hold.
-func clean(s string) string {
+// cleanText returns a text that Postgres can hold.
+func cleanText(s string) string {
 	s = strings.ToValidUTF8(s, replacement)
 	s = strings.ReplaceAll(s, "\x00", replacement)
 	return strings.ReplaceAll(s, `\u0000`, replacement) // the NUL of JSON inside the text

@@ -64,8 +64,8 @@ func checkText(name, value string, shortest, longest int) error {
 	return nil
 }
 
-// contradicts tells whether an answer names another merchant or another order than the request.
-func (r Request) contradicts(t Trade) bool {
+// contradictsTrade tells whether an answer names another merchant or another order than the request.
+func (r Request) contradictsTrade(t Trade) bool {
 	differs := func(asked string, answered Field[string]) bool {
 		return asked != "" && answered.Present && (answered.Err != nil || answered.Value != asked)
 	}
@@ -85,8 +85,8 @@ type wireRequest struct {
 	MerOrderID       string `json:"merOrderId"`
 }
 
-// wire returns the bytes that are signed and sent, stamped with the given time of China.
-func (r Request) wire(now time.Time) ([]byte, error) {
+// wireBody returns the bytes that are signed and sent, stamped with the given time of China.
+func (r Request) wireBody(now time.Time) ([]byte, error) {
 	return compactJSON(wireRequest{
 		RequestTimestamp: now.Format(DateTimeLayout),
 		MID:              r.MID,

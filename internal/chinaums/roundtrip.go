@@ -41,7 +41,7 @@ type reply struct {
 // endUse gives the connection back, for good if it is out of step.
 func (r reply) endUse(outOfStep bool) {
 	if r.progress != nil && r.progress.connection != nil {
-		r.progress.connection.end(r.progress.use, outOfStep)
+		r.progress.connection.endUse(r.progress.use, outOfStep)
 	}
 }
 
@@ -49,7 +49,7 @@ func (r reply) endUse(outOfStep bool) {
 // redirect is an answer like any other, and the Authorization header is never sent elsewhere. The request's context ends every
 // read; of a 101, whose connection it would not end, nothing is read.
 func (c *Client) roundTrip(request *http.Request, newConnection bool) (reply, error) {
-	response, progress, err := c.send(request, newConnection)
+	response, progress, err := c.sendRequest(request, newConnection)
 	if err != nil {
 		return reply{}, withCause(request.Context(), err)
 	}
@@ -83,11 +83,11 @@ type progress struct {
 	written    atomic.Bool // the whole of it; set by a goroutine of the transport
 }
 
-func (p *progress) trace(ctx context.Context) context.Context {
+func (p *progress) withTrace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(got httptrace.GotConnInfo) {
 			p.connection, p.reused = connectionOf(got.Conn), got.Reused
-			p.use = p.connection.use()
+			p.use = p.connection.beginUse()
 		},
 		WroteRequest: func(wrote httptrace.WroteRequestInfo) {
 			if wrote.Err == nil {
@@ -97,11 +97,11 @@ func (p *progress) trace(ctx context.Context) context.Context {
 	})
 }
 
-// send returns the beginning of an answer, and the connection that it came on. A kept connection may turn out to be closed
+// sendRequest returns the beginning of an answer, and the connection that it came on. A kept connection may turn out to be closed
 // before the request is written; only then is it sent once more, on a new one. The gateway has not seen it, so it counts as one.
-func (c *Client) send(request *http.Request, newConnection bool) (*http.Response, *progress, error) {
+func (c *Client) sendRequest(request *http.Request, newConnection bool) (*http.Response, *progress, error) {
 	p := new(progress)
-	ctx := p.trace(request.Context())
+	ctx := p.withTrace(request.Context())
 	transport := c.kept
 	if newConnection {
 		transport = c.fresh

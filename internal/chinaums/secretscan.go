@@ -33,28 +33,28 @@ type secretScan struct {
 func newSecretScan(whole ...string) *secretScan {
 	s := &secretScan{names: secretNames(), stride: minPart - gramLength + 1}
 	for _, name := range s.names {
-		s.look(name)
+		s.lookFor(name)
 	}
-	return s.with(whole, nil)
+	return s.withSecrets(whole, nil)
 }
 
-// with returns a scan that looks for more. Secrets of fewer than four bytes are none.
-func (s *secretScan) with(whole, parts []string) *secretScan {
+// withSecrets returns a scan that looks for more. Secrets of fewer than four bytes are none.
+func (s *secretScan) withSecrets(whole, parts []string) *secretScan {
 	more := *s
 	more.whole, more.parts = slices.Concat(s.whole, whole), slices.Concat(s.parts, parts)
 	for _, secret := range whole {
-		more.look(secret)
+		more.lookFor(secret)
 	}
 	for _, part := range parts {
 		if len(part) >= minPart {
-			more.look(part)
+			more.lookFor(part)
 		}
 	}
 	return &more
 }
 
-// look adds the grams of a word.
-func (s *secretScan) look(word string) {
+// lookFor adds the grams of a word.
+func (s *secretScan) lookFor(word string) {
 	if len(word) < gramLength {
 		return
 	}
@@ -75,13 +75,13 @@ func (s *secretScan) isName(key string) bool {
 	return slices.ContainsFunc(s.names, func(name string) bool { return len(key) == len(name) && strings.EqualFold(key, name) })
 }
 
-// leaks tells whether a text has to be withheld, whatever escapes it hides behind.
-func (s *secretScan) leaks(text string) bool {
+// leaksSecret tells whether a text has to be withheld, whatever escapes it hides behind.
+func (s *secretScan) leaksSecret(text string) bool {
 	for range maxLevels {
-		if s.holds(text) {
+		if s.holdsSecret(text) {
 			return true
 		}
-		bare := unescape(text)
+		bare := unescapeOnce(text)
 		if bare == text {
 			return false
 		}
@@ -90,8 +90,8 @@ func (s *secretScan) leaks(text string) bool {
 	return true
 }
 
-// holds is leaks for a text without escapes.
-func (s *secretScan) holds(text string) bool {
+// holdsSecret is leaks for a text without escapes.
+func (s *secretScan) holdsSecret(text string) bool {
 	for i := 0; i+gramLength <= len(text); i += s.stride {
 		if slot := gramSlot(text, i); s.grams[slot/64]&(1<<(slot%64)) != 0 && s.holdsAt(text, i) {
 			return true
@@ -103,7 +103,7 @@ func (s *secretScan) holds(text string) bool {
 func (s *secretScan) holdsAt(text string, i int) bool {
 	gram := text[i : i+gramLength]
 	for _, name := range s.names {
-		if mentions(text, name, i) {
+		if mentionsName(text, name, i) {
 			return true
 		}
 	}
@@ -120,8 +120,8 @@ func (s *secretScan) holdsAt(text string, i int) bool {
 	return false
 }
 
-// mentions tells whether a name, in any case, stands around place i.
-func mentions(text, name string, i int) bool {
+// mentionsName tells whether a name, in any case, stands around place i.
+func mentionsName(text, name string, i int) bool {
 	for from := max(0, i+gramLength-len(name)); from <= i && from+len(name) <= len(text); from++ {
 		if strings.EqualFold(text[from:from+len(name)], name) {
 			return true
@@ -152,27 +152,27 @@ func headerValues(header, appID, timestamp string) []string {
 	return values
 }
 
-// hide returns the text, or that it was withheld.
-func (s *secretScan) hide(text string) string {
-	if s.leaks(text) {
-		return withheld(text)
+// hideText returns the text, or that it was withheld.
+func (s *secretScan) hideText(text string) string {
+	if s.leaksSecret(text) {
+		return withheldText(text)
 	}
 	return text
 }
 
 // hideError withholds what an error repeats of a broken answer, such as a line of its header.
 func (s *secretScan) hideError(err error) error {
-	if err == nil || !s.leaks(err.Error()) {
+	if err == nil || !s.leaksSecret(err.Error()) {
 		return err
 	}
-	return errors.New(withheld(err.Error()))
+	return errors.New(withheldText(err.Error()))
 }
 
-func withheld(text string) string { return fmt.Sprintf("[withheld: %d bytes]", len(text)) }
+func withheldText(text string) string { return fmt.Sprintf("[withheld: %d bytes]", len(text)) }
 
-// unescape undoes one level of the escapes of JSON, HTML and URLs, and writes the two letters plainly that only look unlike k
+// unescapeOnce undoes one level of the escapes of JSON, HTML and URLs, and writes the two letters plainly that only look unlike k
 // and s.
-func unescape(s string) string {
+func unescapeOnce(s string) string {
 	const kelvin, longS = "\u212A", "\u017F"
 	if strings.Contains(s, kelvin) || strings.Contains(s, longS) {
 		s = strings.NewReplacer(kelvin, "k", longS, "s").Replace(s)

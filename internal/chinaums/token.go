@@ -49,19 +49,19 @@ type accessToken struct {
 // newToken takes an answer of the token endpoint that said it is one. The life counts from before the question, so that what
 // the round trip took never makes it longer.
 func newToken(o object, appID string, asked time.Time) (accessToken, bool) {
-	value := strings.Clone(o.text("accessToken").Value) // lest the token hold the whole body for as long as it lives
+	value := strings.Clone(o.textOf("accessToken").Value) // lest the token hold the whole body for as long as it lives
 	if !fitsHeader(value, `"\,`) || len(value) > maxToken {
 		return accessToken{}, false
 	}
 	life := documentedLife
-	if seconds := o.amount("expiresIn").Value; seconds > 0 {
+	if seconds := o.amountOf("expiresIn").Value; seconds > 0 {
 		life = time.Duration(min(seconds, int64(longestLife/time.Second))) * time.Second
 	}
 	return accessToken{appID: appID, secret: &value, renewAt: asked.Add(life * 8 / 10), endsAt: asked.Add(life)}, true
 }
 
-// authorize is an authorizer. A token signs nothing.
-func (t accessToken) authorize(string, string, []byte) string {
+// authorizeRequest is an authorizer. A token signs nothing.
+func (t accessToken) authorizeRequest(string, string, []byte) string {
 	return fmt.Sprintf(`OPEN-ACCESS-TOKEN AccessToken="%s", AppId="%s"`, *t.secret, t.appID)
 }
 
@@ -84,14 +84,14 @@ func (c *Client) fetchToken(ctx context.Context, credentials Credentials) (acces
 	}
 	got, err := c.roundTrip(request, false)
 	got.endUse(false)
-	o, _, notRead := read(got.body, c.scan())
+	o, _, notRead := readBody(got.body, c.scan())
 	if err == nil {
 		err = notRead
 	}
 	got.answer.readEnvelope(o)
-	given := append(o.texts("accessToken"), signature)
-	scan := c.scan().with(given, given)
-	got.answer.Code, got.answer.Message = scan.hide(got.answer.Code), scan.hide(got.answer.Message)
+	given := append(o.allTexts("accessToken"), signature)
+	scan := c.scan().withSecrets(given, given)
+	got.answer.Code, got.answer.Message = scan.hideText(got.answer.Code), scan.hideText(got.answer.Message)
 	class := classifyToken(got.answer)
 	switch fresh, ok := newToken(o, credentials.AppID, asked); {
 	case err != nil && class == "":
@@ -108,7 +108,7 @@ func (c *Client) fetchToken(ctx context.Context, credentials Credentials) (acces
 func (c *Client) newTokenRequest(
 	ctx context.Context, credentials Credentials, now time.Time,
 ) (request *http.Request, signature string, err error) {
-	nonce, err := c.nonce()
+	nonce, err := c.newNonce()
 	if err != nil {
 		return nil, "", err
 	}

@@ -28,28 +28,28 @@ func newTokenCache(now func() time.Time, fetch func(ctx context.Context) (access
 // that ends, and then wait. A renewal that failed leaves nothing behind: the next question that waits tries again, in its own
 // time.
 func (c *tokenCache) get(ctx context.Context) (accessToken, error) {
-	token, now := c.current(), c.now()
+	token, now := c.currentToken(), c.now()
 	if now.Before(token.renewAt) || len(c.renewing) > 0 && now.Before(token.endsAt) {
 		return token, nil
 	}
 	select {
 	case c.renewing <- struct{}{}:
 		defer func() { <-c.renewing }()
-		return c.renew(ctx)
+		return c.renewToken(ctx)
 	case <-ctx.Done():
 		return accessToken{}, noToken(reply{}.newError(ClassTransient, withCause(ctx, ctx.Err())))
 	}
 }
 
-// renew is called by one question at a time.
-func (c *tokenCache) renew(ctx context.Context) (accessToken, error) {
-	token, now := c.current(), c.now()
+// renewToken is called by one question at a time.
+func (c *tokenCache) renewToken(ctx context.Context) (accessToken, error) {
+	token, now := c.currentToken(), c.now()
 	if now.Before(token.renewAt) {
 		return token, nil // another question was faster
 	}
 	fresh, err := c.fetch(ctx)
 	if err == nil {
-		c.store(fresh)
+		c.storeToken(fresh)
 		return fresh, nil
 	}
 	if trouble, ok := errors.AsType[*Error](err); ok && trouble.Class == ClassTransient && c.postponeRenewal(token, now) {
@@ -82,7 +82,7 @@ func (c *tokenCache) onAnswer(used accessToken, a Answer, err error) error {
 			c.markAnswered(used)
 		}
 		return err
-	case c.drop(used):
+	case c.dropToken(used):
 		trouble.Class, trouble.Err = ClassCredentials, errTokensRefused
 	default:
 		trouble.Class, trouble.Err = ClassTransient, errTokenRefused
@@ -98,8 +98,8 @@ func (c *tokenCache) markAnswered(used accessToken) {
 	}
 }
 
-// drop forgets a token, unless a newer one has replaced it, and reports whether the one before was refused too.
-func (c *tokenCache) drop(used accessToken) (again bool) {
+// dropToken forgets a token, unless a newer one has replaced it, and reports whether the one before was refused too.
+func (c *tokenCache) dropToken(used accessToken) (again bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.token.secret != used.secret {
@@ -110,13 +110,13 @@ func (c *tokenCache) drop(used accessToken) (again bool) {
 	return again
 }
 
-func (c *tokenCache) store(fresh accessToken) {
+func (c *tokenCache) storeToken(fresh accessToken) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.token = fresh
 }
 
-func (c *tokenCache) current() accessToken {
+func (c *tokenCache) currentToken() accessToken {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.token

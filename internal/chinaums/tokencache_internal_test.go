@@ -175,7 +175,7 @@ func TestRefusedTokenIsNotPutOff(t *testing.T) {
 		renewing := make(chan string)
 		go func() { renewing <- e.taken(t.Context()) }()
 		synctest.Wait()
-		if e.drop(old) {
+		if e.dropToken(old) {
 			t.Error("the first refusal counts as the second")
 		}
 		wantAll(t, []string{"50m20s: chinaums: transient: no answer"}, []string{<-renewing})
@@ -200,8 +200,8 @@ func TestLateNewsOfAnOldTokenChangesNothing(t *testing.T) {
 			}
 		}
 		renewed, _ := e.get(t.Context())
-		if got := class(old); got != ClassTransient || e.current() != renewed {
-			t.Errorf("late: %s, holding %s", got, *e.current().secret)
+		if got := class(old); got != ClassTransient || e.currentToken() != renewed {
+			t.Errorf("late: %s, holding %s", got, *e.currentToken().secret)
 		}
 		_ = e.onAnswer(old, Answer{HTTPStatus: 200, Code: codeSuccess}, nil) // sent before the old one was refused
 		if got := class(renewed); got != ClassCredentials {
@@ -221,7 +221,7 @@ func TestNoWayOfPrintingAClientShowsItsToken(t *testing.T) {
 	}
 	secret := "the-token"
 	token := accessToken{appID: "app", secret: &secret, endsAt: time.Now()}
-	client.tokens.store(token)
+	client.tokens.storeToken(token)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		shown := fmt.Sprintf(verb+verb+verb+verb, client, *client, client.tokens, token)
 		for _, never := range []string{"the-key", "the-token", "7468652d6b6579", "7468652d746f6b656e"} {
@@ -237,7 +237,7 @@ func FuzzNewToken(f *testing.F) {
 	f.Add([]byte(`{"accessToken":"a\r\nX: y","expiresIn":"1e400"}`))
 	f.Add([]byte(`{"accessToken":12,"expiresIn":-1,"expiresIn":9223372036854775807}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		o, _, _ := read(body, newSecretScan())
+		o, _, _ := readBody(body, newSecretScan())
 		asked := time.Unix(1, 0)
 		got, ok := newToken(o, "app", asked)
 		if !ok {
@@ -247,7 +247,7 @@ func FuzzNewToken(f *testing.F) {
 		if life < time.Second || life > longestLife || !got.renewAt.After(asked) || !got.renewAt.Before(got.endsAt) {
 			t.Errorf("renewed at %v, ends at %v", got.renewAt, got.endsAt)
 		}
-		header := got.authorize("", "", nil)
+		header := got.authorizeRequest("", "", nil)
 		if strings.ContainsFunc(header, unicode.IsControl) || strings.Count(header, `"`) != 4 || len(header) > 2*maxToken {
 			t.Errorf("header %q", header)
 		}

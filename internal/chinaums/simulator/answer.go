@@ -35,8 +35,8 @@ type answer struct {
 	body        []byte
 }
 
-// bent returns the reply with what an outage's step adds.
-func (r reply) bent(by Step) reply {
+// bentBy returns the reply with what an outage's step adds.
+func (r reply) bentBy(by Step) reply {
 	r.Delay += by.Delay
 	r.Mutations = slices.Concat(r.Mutations, by.Mutations)
 	if by.HTTPStatus != 0 {
@@ -51,13 +51,13 @@ func (r reply) bent(by Step) reply {
 	return r
 }
 
-func (r reply) render(in *incoming, p Profile) answer {
-	a := answer{contentType: contentJSON, body: r.body(in, p)}
-	a.Answer = Answer{HTTPStatus: r.usualHTTPStatus(), Code: r.code(), Status: r.Status, Fault: r.Fault, Delay: r.Delay}
+func (r reply) renderAnswer(in *incoming, p Profile) answer {
+	a := answer{contentType: contentJSON, body: r.renderBody(in, p)}
+	a.Answer = Answer{HTTPStatus: r.usualHTTPStatus(), Code: r.errCode(), Status: r.Status, Fault: r.Fault, Delay: r.Delay}
 	if r.Raw != "" {
 		a.Code = ""
 	}
-	r.Fault.bend(&a)
+	r.Fault.bendAnswer(&a)
 	if r.HTTPStatus != 0 && a.HTTPStatus != 0 && r.Fault != FaultSwitching {
 		a.HTTPStatus = r.HTTPStatus
 	}
@@ -65,60 +65,60 @@ func (r reply) render(in *incoming, p Profile) answer {
 	return a
 }
 
-func (r reply) body(in *incoming, p Profile) []byte {
+func (r reply) renderBody(in *incoming, p Profile) []byte {
 	if r.Raw != "" {
 		return []byte(in.fillEchoes(r.Raw))
 	}
 	r.Message = in.fillEchoes(r.Message)
-	f := r.fields(in, p)
+	f := r.renderFields(in, p)
 	for _, m := range r.Mutations {
-		m.apply()(&f)
+		m.changeOf()(&f)
 	}
-	return f.bytes()
+	return f.toJSON()
 }
 
-func (r reply) fields(in *incoming, p Profile) fields {
+func (r reply) renderFields(in *incoming, p Profile) fields {
 	switch {
 	case r.token != "":
 		return r.tokenFields()
 	case r.Status == "" && isGatewayCode(r.Code):
-		return fields{{"errCode", quote(r.Code)}, {"errInfo", quote(r.message(usualMessage(r.Code)))}}
+		return fields{{"errCode", quoteJSON(r.Code)}, {"errInfo", quoteJSON(r.messageOr(usualMessage(r.Code)))}}
 	case r.facts == nil, r.Status == "" && r.Code != "" && r.Code != codeSuccess:
-		return r.sparse(in, p)
+		return r.sparseFields(in, p)
 	case p == ProfileDocument:
-		return r.facts.document(in, r.Step)
+		return r.facts.documentFields(in, r.Step)
 	}
-	return r.facts.live(in, r.Step)
+	return r.facts.liveFields(in, r.Step)
 }
 
 func (r reply) tokenFields() fields {
 	var b fields
-	b.text("errCode", r.Code)
-	b.text("errInfo", usualMessage(r.Code))
-	b.text("accessToken", r.token)
-	b.number("expiresIn", int64(r.tokenLife/time.Second))
+	b.addText("errCode", r.Code)
+	b.addText("errInfo", usualMessage(r.Code))
+	b.addText("accessToken", r.token)
+	b.addNumber("expiresIn", int64(r.tokenLife/time.Second))
 	return b
 }
 
-// sparse is the business layer's error: no status, no amounts, and after BAD_REQUEST not even the merchant.
-func (r reply) sparse(in *incoming, p Profile) fields {
+// sparseFields is the business layer's error: no status, no amounts, and after BAD_REQUEST not even the merchant.
+func (r reply) sparseFields(in *incoming, p Profile) fields {
 	var b fields
-	b.text("errMsg", r.message(usualMessage(r.code())))
-	b.text("errCode", r.code())
+	b.addText("errMsg", r.messageOr(usualMessage(r.errCode())))
+	b.addText("errCode", r.errCode())
 	stamp := "responseTimestamp"
 	if p == ProfileDocument {
 		stamp = "responseTimeStamp"
 	}
-	b.text(stamp, in.now.Format(chinaums.DateTimeLayout))
-	in.echo(&b)
-	if r.code() == "BAD_REQUEST" {
+	b.addText(stamp, in.now.Format(chinaums.DateTimeLayout))
+	in.echoFields(&b)
+	if r.errCode() == "BAD_REQUEST" {
 		return b
 	}
 	asked := Order{MID: in.query.MID, MerOrderID: in.query.MerOrderID}
-	b.filled("mid", in.query.MID)
-	b.filled("tid", in.query.TID)
-	b.filled("merOrderId", in.query.MerOrderID)
-	b.text("seqId", asked.seqID())
+	b.addFilled("mid", in.query.MID)
+	b.addFilled("tid", in.query.TID)
+	b.addFilled("merOrderId", in.query.MerOrderID)
+	b.addText("seqId", asked.seqID())
 	return b
 }
 
@@ -127,24 +127,24 @@ func (in *incoming) fillEchoes(text string) string {
 	return strings.ReplaceAll(text, echoAuthorization, in.header)
 }
 
-// echo repeats the two fields that are the client's own, if it sent them.
-func (in *incoming) echo(b *fields) {
+// echoFields repeats the two fields that are the client's own, if it sent them.
+func (in *incoming) echoFields(b *fields) {
 	if in.query.hasMsgID {
-		b.text("msgId", in.query.MsgID)
+		b.addText("msgId", in.query.MsgID)
 	}
 	if in.query.hasSrcReserve {
-		b.text("srcReserve", in.query.SrcReserve)
+		b.addText("srcReserve", in.query.SrcReserve)
 	}
 }
 
-func (s Step) code() string {
+func (s Step) errCode() string {
 	if s.Code == "" {
 		return codeSuccess
 	}
 	return s.Code
 }
 
-func (s Step) message(usual string) string {
+func (s Step) messageOr(usual string) string {
 	if s.Message == "" {
 		return usual
 	}

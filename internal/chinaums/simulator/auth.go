@@ -40,7 +40,7 @@ func parseAuthorization(header string) (authorization, error) {
 	seen := map[string]bool{}
 	for more := true; more; {
 		name, value, after, ok := cutParameter(rest)
-		field := a.field(name)
+		field := a.fieldNamed(name)
 		if !ok || field == nil || seen[strings.ToLower(name)] {
 			return authorization{}, errHeader
 		}
@@ -67,7 +67,7 @@ func cutParameter(s string) (name, value, rest string, ok bool) {
 	return name, value, rest, ok
 }
 
-func (a *authorization) field(name string) *string {
+func (a *authorization) fieldNamed(name string) *string {
 	switch strings.ToLower(name) {
 	case "appid":
 		return &a.AppID
@@ -87,7 +87,7 @@ func refuseAuth(message string) *Step {
 
 // checkAuthorization runs before anything reads the body as JSON.
 func (s *Simulator) checkAuthorization(in *incoming) *Step {
-	if in.scheme() == SchemeAccessToken {
+	if in.authScheme() == SchemeAccessToken {
 		return s.checkToken(in)
 	}
 	return s.checkSignature(in)
@@ -111,18 +111,18 @@ func (s *Simulator) checkSigned(a authorization, now time.Time, sign func(author
 	}
 	app, known := s.apps[a.AppID]
 	goodNonce := a.Nonce != "" && len([]rune(a.Nonce)) <= maxNonce
-	if !known || !goodNonce || !hmac.Equal([]byte(a.Signature), []byte(sign(a, app))) || !s.fresh(a, stamp, now) {
+	if !known || !goodNonce || !hmac.Equal([]byte(a.Signature), []byte(sign(a, app))) || !s.isFresh(a, stamp, now) {
 		return refuseAuth(authFailed)
 	}
 	return nil
 }
 
-// fresh applies the two checks that are our assumptions.
-func (s *Simulator) fresh(a authorization, stamp, now time.Time) bool {
+// isFresh applies the two checks that are our assumptions.
+func (s *Simulator) isFresh(a authorization, stamp, now time.Time) bool {
 	if s.opts.AuthWindow > 0 && now.Sub(stamp).Abs() > s.opts.AuthWindow {
 		return false
 	}
-	return !s.opts.NonceReplay || s.nonces.use(a.AppID+"|"+a.Nonce)
+	return !s.opts.NonceReplay || s.nonces.useNonce(a.AppID+"|"+a.Nonce)
 }
 
 func (s *Simulator) checkEntitlement(in *incoming) *Step {
@@ -151,13 +151,13 @@ func newNonces(keep int) *nonces {
 	return &nonces{known: map[string]bool{}, order: ring[string]{size: keep}}
 }
 
-// use reports whether the nonce is new.
-func (n *nonces) use(nonce string) bool {
+// useNonce reports whether the nonce is new.
+func (n *nonces) useNonce(nonce string) bool {
 	if n.known[nonce] {
 		return false
 	}
 	n.known[nonce] = true
-	if forgotten, full := n.order.push(nonce); full {
+	if forgotten, full := n.order.pushItem(nonce); full {
 		delete(n.known, forgotten)
 	}
 	return true

@@ -9,34 +9,34 @@ import (
 	"reconciler/internal/chinaums"
 )
 
-// live is the shape of real bodies. An unpaid order has a payTime and a settleDate all the same, and a SUCCESS that says
+// liveFields is the shape of real bodies. An unpaid order has a payTime and a settleDate all the same, and a SUCCESS that says
 // 交易不存在.
-func (f *facts) live(in *incoming, s Step) fields {
+func (f *facts) liveFields(in *incoming, s Step) fields {
 	var b fields
-	b.text("payTime", f.payTime.Format(chinaums.DateTimeLayout))
-	b.text("connectSys", "OPENCHANNEL")
-	b.text("delegatedFlag", "N")
-	b.text(messageField(s.Code), s.message(f.usualMessage(s.Status)))
-	b.text("merName", f.MerchantName)
-	b.text("mid", f.MID)
-	b.text("settleDate", f.payTime.Format(chinaums.DateLayout))
-	b.text("settleRefId", f.seqID())
-	b.text("tid", f.TID)
-	b.number("totalAmount", f.total)
-	b.text("chnlCost", f.digits("chnlCost", 16))
-	b.text("targetMid", f.digits("targetMid", 9))
-	b.text("responseTimestamp", in.now.Format(chinaums.DateTimeLayout))
-	b.text("targetStatus", f.targetStatus())
-	b.text("errCode", s.code())
-	b.text("seqId", f.seqID())
-	b.text("merOrderId", f.MerOrderID)
-	b.number("refundAmount", f.refund)
-	b.text("status", string(s.Status))
-	b.text("targetSys", f.TargetSys)
-	in.echo(&b)
+	b.addText("payTime", f.payTime.Format(chinaums.DateTimeLayout))
+	b.addText("connectSys", "OPENCHANNEL")
+	b.addText("delegatedFlag", "N")
+	b.addText(messageField(s.Code), s.messageOr(f.usualMessage(s.Status)))
+	b.addText("merName", f.MerchantName)
+	b.addText("mid", f.MID)
+	b.addText("settleDate", f.payTime.Format(chinaums.DateLayout))
+	b.addText("settleRefId", f.seqID())
+	b.addText("tid", f.TID)
+	b.addNumber("totalAmount", f.total)
+	b.addText("chnlCost", f.deriveDigits("chnlCost", 16))
+	b.addText("targetMid", f.deriveDigits("targetMid", 9))
+	b.addText("responseTimestamp", in.now.Format(chinaums.DateTimeLayout))
+	b.addText("targetStatus", f.targetStatus())
+	b.addText("errCode", s.errCode())
+	b.addText("seqId", f.seqID())
+	b.addText("merOrderId", f.MerOrderID)
+	b.addNumber("refundAmount", f.refund)
+	b.addText("status", string(s.Status))
+	b.addText("targetSys", f.TargetSys)
+	in.echoFields(&b)
 	if !f.closeTime.IsZero() {
-		b.text("closeTime", f.closeTime.Format(chinaums.DateTimeLayout))
-		b.number("couponAmount", f.coupons())
+		b.addText("closeTime", f.closeTime.Format(chinaums.DateTimeLayout))
+		b.addNumber("couponAmount", f.couponTotal())
 	}
 	if f.paid {
 		f.livePaid(&b)
@@ -46,29 +46,29 @@ func (f *facts) live(in *incoming, s Step) fields {
 
 // livePaid adds what only a paid order has.
 func (f *facts) livePaid(b *fields) {
-	b.text("targetOrderId", f.TargetOrderID)
-	b.text("refId", f.digits("refId", 12))
-	b.text("buyerId", f.BuyerID)
-	b.text("subBuyerId", f.subBuyerID())
-	b.text("bankInfo", "OTHERS")
-	b.text("cardAttr", "BALANCE")
-	b.text("billFunds", f.billFunds())
-	b.text("billFundsDesc", "微信支付"+strconv.FormatInt(f.buyerPays(), 10)+"分")
-	b.number("buyerPayAmount", f.buyerPays())
-	b.number("buyerCashPayAmt", f.buyerPays())
-	b.number("receiptAmount", f.receipt())
-	b.number("invoiceAmount", f.buyerPays())
-	b.set("couponAmount", strconv.FormatInt(f.coupons(), 10))
-	b.positive("couponMerchantContribute", f.MerchantCoupon)
-	b.positive("couponOtherContribute", f.OtherCoupon)
-	b.positive("yxlmAmount", f.AllianceCoupon)
-	if f.coupons() > 0 {
-		b.text("activityIds", f.digits("activityIds", 8))
+	b.addText("targetOrderId", f.TargetOrderID)
+	b.addText("refId", f.deriveDigits("refId", 12))
+	b.addText("buyerId", f.BuyerID)
+	b.addText("subBuyerId", f.subBuyerID())
+	b.addText("bankInfo", "OTHERS")
+	b.addText("cardAttr", "BALANCE")
+	b.addText("billFunds", f.billFunds())
+	b.addText("billFundsDesc", "微信支付"+strconv.FormatInt(f.buyerPays(), 10)+"分")
+	b.addNumber("buyerPayAmount", f.buyerPays())
+	b.addNumber("buyerCashPayAmt", f.buyerPays())
+	b.addNumber("receiptAmount", f.receiptAmount())
+	b.addNumber("invoiceAmount", f.buyerPays())
+	b.setValue("couponAmount", strconv.FormatInt(f.couponTotal(), 10))
+	b.addPositive("couponMerchantContribute", f.MerchantCoupon)
+	b.addPositive("couponOtherContribute", f.OtherCoupon)
+	b.addPositive("yxlmAmount", f.AllianceCoupon)
+	if f.couponTotal() > 0 {
+		b.addText("activityIds", f.deriveDigits("activityIds", 8))
 	}
 }
 
-// document is the shape of the vendor's page: its fields, their order and their types, even where they contradict its own table.
-func (f *facts) document(in *incoming, s Step) fields {
+// documentFields is the shape of the vendor's page: its fields, their order and their types, even where they contradict its own table.
+func (f *facts) documentFields(in *incoming, s Step) fields {
 	paid := func(text string) string {
 		if f.paid {
 			return text
@@ -82,45 +82,45 @@ func (f *facts) document(in *incoming, s Step) fields {
 		return 0
 	}
 	var b fields
-	b.text("errCode", s.code())
-	b.text(messageField(s.Code), s.message("成功"))
-	b.text("msgId", in.query.MsgID)
-	b.text("srcReserve", in.query.SrcReserve)
-	b.text("responseTimeStamp", in.now.Format(chinaums.DateTimeLayout))
-	b.text("mid", f.MID)
-	b.text("tid", f.TID)
-	b.text("instMid", "")
-	b.text("seqId", paid(f.seqID()))
-	b.text("settleRefId", paid(f.seqID()))
-	b.text("refId", paid(f.digits("refId", 12)))
-	b.text("status", string(s.Status))
-	b.text("totalAmount", strconv.FormatInt(f.total, 10))
-	b.number("merName", 0)
-	b.text("merOrderId", f.MerOrderID)
-	b.text("targetOrderId", paid(f.TargetOrderID))
-	b.text("targetSys", paid(f.TargetSys))
-	b.text("targetStatus", paid(f.targetStatus()))
-	b.text("buyerId", paid(f.BuyerID))
-	b.text("targetMid", paid(f.digits("targetMid", 9)))
-	b.text("bankCardNo", "")
-	b.text("bankInfo", paid("OTHERS"))
-	b.text("billFunds", paid(f.billFunds()))
-	b.text("billFundsDesc", "")
-	b.number("buyerPayAmount", amount(f.buyerPays()))
-	b.raw("billPayment", "{}")
-	b.text("buyerUsername", "")
-	b.number("couponAmount", amount(f.coupons()))
-	b.number("invoiceAmount", amount(f.buyerPays()))
-	b.text("payTime", paid(f.payTime.Format(chinaums.DateTimeLayout)))
-	b.number("receiptAmount", amount(f.receipt()))
-	b.text("settleDate", paid(f.payTime.Format(chinaums.DateLayout)))
-	b.text("subBuyerId", paid(f.subBuyerID()))
-	b.text("activityIds", "")
-	b.number("yxlmAmount", amount(f.AllianceCoupon))
-	b.number("couponMerchantContribute", amount(f.MerchantCoupon))
-	b.number("couponOtherContribute", amount(f.OtherCoupon))
-	b.text("buyerCashPayAmt", paid(strconv.FormatInt(f.buyerPays(), 10)))
-	b.text("cardAttr", paid("BALANCE"))
+	b.addText("errCode", s.errCode())
+	b.addText(messageField(s.Code), s.messageOr("成功"))
+	b.addText("msgId", in.query.MsgID)
+	b.addText("srcReserve", in.query.SrcReserve)
+	b.addText("responseTimeStamp", in.now.Format(chinaums.DateTimeLayout))
+	b.addText("mid", f.MID)
+	b.addText("tid", f.TID)
+	b.addText("instMid", "")
+	b.addText("seqId", paid(f.seqID()))
+	b.addText("settleRefId", paid(f.seqID()))
+	b.addText("refId", paid(f.deriveDigits("refId", 12)))
+	b.addText("status", string(s.Status))
+	b.addText("totalAmount", strconv.FormatInt(f.total, 10))
+	b.addNumber("merName", 0)
+	b.addText("merOrderId", f.MerOrderID)
+	b.addText("targetOrderId", paid(f.TargetOrderID))
+	b.addText("targetSys", paid(f.TargetSys))
+	b.addText("targetStatus", paid(f.targetStatus()))
+	b.addText("buyerId", paid(f.BuyerID))
+	b.addText("targetMid", paid(f.deriveDigits("targetMid", 9)))
+	b.addText("bankCardNo", "")
+	b.addText("bankInfo", paid("OTHERS"))
+	b.addText("billFunds", paid(f.billFunds()))
+	b.addText("billFundsDesc", "")
+	b.addNumber("buyerPayAmount", amount(f.buyerPays()))
+	b.addRaw("billPayment", "{}")
+	b.addText("buyerUsername", "")
+	b.addNumber("couponAmount", amount(f.couponTotal()))
+	b.addNumber("invoiceAmount", amount(f.buyerPays()))
+	b.addText("payTime", paid(f.payTime.Format(chinaums.DateTimeLayout)))
+	b.addNumber("receiptAmount", amount(f.receiptAmount()))
+	b.addText("settleDate", paid(f.payTime.Format(chinaums.DateLayout)))
+	b.addText("subBuyerId", paid(f.subBuyerID()))
+	b.addText("activityIds", "")
+	b.addNumber("yxlmAmount", amount(f.AllianceCoupon))
+	b.addNumber("couponMerchantContribute", amount(f.MerchantCoupon))
+	b.addNumber("couponOtherContribute", amount(f.OtherCoupon))
+	b.addText("buyerCashPayAmt", paid(strconv.FormatInt(f.buyerPays(), 10)))
+	b.addText("cardAttr", paid("BALANCE"))
 	return b
 }
 
@@ -142,41 +142,41 @@ func (f *facts) targetStatus() string {
 	return "40004|ACQ.TRADE_NOT_EXIST"
 }
 
-func (f *facts) coupons() int64 { return f.MerchantCoupon + f.OtherCoupon }
+func (f *facts) couponTotal() int64 { return f.MerchantCoupon + f.OtherCoupon }
 
-func (f *facts) buyerPays() int64 { return max(0, f.total-f.coupons()-f.AllianceCoupon) }
+func (f *facts) buyerPays() int64 { return max(0, f.total-f.couponTotal()-f.AllianceCoupon) }
 
-// receipt is what the merchant gets: all but its own coupon.
-func (f *facts) receipt() int64 { return max(0, f.total-f.MerchantCoupon) }
+// receiptAmount is what the merchant gets: all but its own coupon.
+func (f *facts) receiptAmount() int64 { return max(0, f.total-f.MerchantCoupon) }
 
 func (f *facts) billFunds() string {
 	funds := "WXPAY:" + strconv.FormatInt(f.buyerPays(), 10)
-	if n := f.coupons() + f.AllianceCoupon; n > 0 {
+	if n := f.couponTotal() + f.AllianceCoupon; n > 0 {
 		funds += "|COUPON:" + strconv.FormatInt(n, 10)
 	}
 	return funds
 }
 
-func (o Order) seqID() string { return o.digits("seqId", 11) + "N" }
+func (o Order) seqID() string { return o.deriveDigits("seqId", 11) + "N" }
 
-func (o Order) subBuyerID() string { return "o" + o.letters("subBuyerId", 27) }
+func (o Order) subBuyerID() string { return "o" + o.deriveLetters("subBuyerId", 27) }
 
-// hash is what is derived from the order's number for one purpose.
-func (o Order) hash(purpose string) []byte {
+// deriveHash is what is derived from the order's number for one purpose.
+func (o Order) deriveHash(purpose string) []byte {
 	hash := sha256.Sum256([]byte(purpose + "|" + o.MID + "|" + o.MerOrderID))
 	return hash[:]
 }
 
-// digits derives up to 32 digits.
-func (o Order) digits(purpose string, n int) string {
-	digits := o.hash(purpose)[:n]
+// deriveDigits derives up to 32 digits.
+func (o Order) deriveDigits(purpose string, n int) string {
+	digits := o.deriveHash(purpose)[:n]
 	for i, b := range digits {
 		digits[i] = '0' + b%10
 	}
 	return string(digits)
 }
 
-// letters derives up to 43 characters of the alphabet of WeChat's openids.
-func (o Order) letters(purpose string, n int) string {
-	return base64.RawURLEncoding.EncodeToString(o.hash(purpose))[:n]
+// deriveLetters derives up to 43 characters of the alphabet of WeChat's openids.
+func (o Order) deriveLetters(purpose string, n int) string {
+	return base64.RawURLEncoding.EncodeToString(o.deriveHash(purpose))[:n]
 }

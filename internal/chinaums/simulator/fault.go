@@ -57,19 +57,19 @@ func Faults() []Fault {
 	}
 }
 
-func (f Fault) known() bool { return slices.Contains(Faults(), f) }
+func (f Fault) isKnown() bool { return slices.Contains(Faults(), f) }
 
-// replaces reports whether the fault needs no body.
-func (f Fault) replaces() bool {
+// replacesBody reports whether the fault needs no body.
+func (f Fault) replacesBody() bool {
 	switch f {
 	case FaultHang, FaultReset, FaultClose, FaultEmpty, FaultRedirect, FaultSwitching:
 		return true
 	}
-	return f.page() != 0
+	return f.pageStatus() != 0
 }
 
-// page is the HTTP status of the faults that answer with a page.
-func (f Fault) page() int {
+// pageStatus is the HTTP status of the faults that answer with a page.
+func (f Fault) pageStatus() int {
 	switch f {
 	case FaultHTML404:
 		return http.StatusNotFound
@@ -85,9 +85,9 @@ func (f Fault) page() int {
 	return 0
 }
 
-// bend does to an answer what can be done before it goes out.
-func (f Fault) bend(a *answer) {
-	if f.replaces() {
+// bendAnswer does to an answer what can be done before it goes out.
+func (f Fault) bendAnswer(a *answer) {
+	if f.replacesBody() {
 		*a = answer{Answer: Answer{Fault: f, Delay: a.Delay}}
 	}
 	switch f {
@@ -104,7 +104,7 @@ func (f Fault) bend(a *answer) {
 	case FaultRawTab:
 		a.body = addMember(a.body, "raw\ttab")
 	}
-	if status := f.page(); status != 0 {
+	if status := f.pageStatus(); status != 0 {
 		a.HTTPStatus, a.contentType = status, contentHTML
 		a.body = fmt.Appendf(nil, "<html><head><title>%[1]d %[2]s</title></head><body><center><h1>%[1]d %[2]s</h1></center></body></html>\n",
 			status, http.StatusText(status))
@@ -116,20 +116,20 @@ func addMember(body []byte, text string) []byte {
 	return fmt.Appendf(nil, `%s,"padding":"%s"}`, bytes.TrimSuffix(body, []byte("}")), text)
 }
 
-// send waits, and lets the answer go out as its fault has it.
-func (s *Simulator) send(w http.ResponseWriter, r *http.Request, a answer) {
+// sendAnswer waits, and lets the answer go out as its fault has it.
+func (s *Simulator) sendAnswer(w http.ResponseWriter, r *http.Request, a answer) {
 	slow := a.Fault == FaultSlowHeader || a.Fault == FaultSlowBody
-	if !slow && !s.wait(r.Context(), a.Delay) {
-		abort()
+	if !slow && !s.waitFor(r.Context(), a.Delay) {
+		abortRequest()
 	}
 	switch a.Fault {
 	case FaultHang:
-		s.await(r.Context(), nil)
-		abort()
+		s.awaitTimer(r.Context(), nil)
+		abortRequest()
 	case FaultReset:
-		reset(w)
+		resetConnection(w)
 	case FaultClose:
-		abort()
+		abortRequest()
 	case FaultTruncated:
 		a.writeHeader(w)
 		_, _ = w.Write(a.body[:len(a.body)/2]) // a client that has left needs no more
@@ -145,21 +145,21 @@ func (s *Simulator) send(w http.ResponseWriter, r *http.Request, a answer) {
 	}
 }
 
-// abort ends the connection without another byte.
-func abort() { panic(http.ErrAbortHandler) }
+// abortRequest ends the connection without another byte.
+func abortRequest() { panic(http.ErrAbortHandler) }
 
-// wait reports whether the time passed before the client left or the simulator was closed.
-func (s *Simulator) wait(ctx context.Context, d time.Duration) bool {
+// waitFor reports whether the time passed before the client left or the simulator was closed.
+func (s *Simulator) waitFor(ctx context.Context, d time.Duration) bool {
 	if d == 0 {
 		return true
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	return s.await(ctx, timer.C)
+	return s.awaitTimer(ctx, timer.C)
 }
 
-// await waits for ever where there is no timer: one that is set very far would make a test's clock jump.
-func (s *Simulator) await(ctx context.Context, timer <-chan time.Time) bool {
+// awaitTimer waits for ever where there is no timer: one that is set very far would make a test's clock jump.
+func (s *Simulator) awaitTimer(ctx context.Context, timer <-chan time.Time) bool {
 	select {
 	case <-timer:
 		return true
@@ -184,11 +184,11 @@ func (a answer) writeHeader(w http.ResponseWriter) {
 	w.WriteHeader(a.HTTPStatus)
 }
 
-// reset closes the connection so that the client's kernel reports a reset, not an end.
-func reset(w http.ResponseWriter) {
+// resetConnection closes the connection so that the client's kernel reports a reset, not an end.
+func resetConnection(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		abort()
+		abortRequest()
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // then it is closed with an end, which is as bad for the client
@@ -200,12 +200,12 @@ func reset(w http.ResponseWriter) {
 func (s *Simulator) dripHeader(w http.ResponseWriter, r *http.Request, a answer) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		abort()
+		abortRequest()
 	}
 	defer func() { _ = conn.Close() }()
 	header := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n",
 		a.HTTPStatus, http.StatusText(a.HTTPStatus), a.contentType, len(a.body))
-	if s.drip(r.Context(), a.Delay, header, conn.Write) {
+	if s.dripPieces(r.Context(), a.Delay, header, conn.Write) {
 		_, _ = conn.Write(a.body) // a client that has left needs no more
 	}
 }
@@ -214,25 +214,25 @@ func (s *Simulator) dripBody(w http.ResponseWriter, r *http.Request, a answer) {
 	a.writeHeader(w)
 	flush := http.NewResponseController(w).Flush
 	if flush() != nil {
-		abort()
+		abortRequest()
 	}
-	whole := s.drip(r.Context(), a.Delay, a.body, func(piece []byte) (int, error) {
+	whole := s.dripPieces(r.Context(), a.Delay, a.body, func(piece []byte) (int, error) {
 		n, err := w.Write(piece)
 		return n, errors.Join(err, flush())
 	})
 	if !whole {
-		abort()
+		abortRequest()
 	}
 }
 
-// drip writes in pieces, spread over that time, and reports whether all went out.
-func (s *Simulator) drip(ctx context.Context, over time.Duration, text []byte, write func([]byte) (int, error)) bool {
+// dripPieces writes in pieces, spread over that time, and reports whether all went out.
+func (s *Simulator) dripPieces(ctx context.Context, over time.Duration, text []byte, write func([]byte) (int, error)) bool {
 	if over == 0 {
 		over = slowDefault
 	}
 	pieces := slices.Collect(slices.Chunk(text, max(1, (len(text)+slowPieces-1)/slowPieces)))
 	for _, piece := range pieces {
-		if !s.wait(ctx, over/time.Duration(len(pieces))) {
+		if !s.waitFor(ctx, over/time.Duration(len(pieces))) {
 			return false
 		}
 		if _, err := write(piece); err != nil {

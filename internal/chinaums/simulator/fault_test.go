@@ -235,7 +235,7 @@ func TestEveryFaultIsListed(t *testing.T) {
 		t.Errorf("%d faults are listed", n)
 	}
 	for _, fault := range Faults() {
-		if !fault.known() {
+		if !fault.isKnown() {
 			t.Errorf("%s is not known", fault)
 		}
 	}

@@ -14,65 +14,65 @@ type field struct{ name, value string }
 // fields are a body's members in order. Unlike a map they can hold a name twice.
 type fields []field
 
-func (f *fields) text(name, value string) { f.raw(name, quote(value)) }
+func (f *fields) addText(name, value string) { f.addRaw(name, quoteJSON(value)) }
 
-func (f *fields) number(name string, value int64) { f.raw(name, strconv.FormatInt(value, 10)) }
+func (f *fields) addNumber(name string, value int64) { f.addRaw(name, strconv.FormatInt(value, 10)) }
 
-func (f *fields) raw(name, value string) { *f = append(*f, field{name, value}) }
+func (f *fields) addRaw(name, value string) { *f = append(*f, field{name, value}) }
 
-// filled adds a text unless it is empty.
-func (f *fields) filled(name, value string) {
+// addFilled adds a text unless it is empty.
+func (f *fields) addFilled(name, value string) {
 	if value != "" {
-		f.text(name, value)
+		f.addText(name, value)
 	}
 }
 
-// positive adds a number unless it is zero.
-func (f *fields) positive(name string, value int64) {
+// addPositive adds a number unless it is zero.
+func (f *fields) addPositive(name string, value int64) {
 	if value > 0 {
-		f.number(name, value)
+		f.addNumber(name, value)
 	}
 }
 
-func (f fields) index(name string) int {
+func (f fields) indexOf(name string) int {
 	return slices.IndexFunc(f, func(m field) bool { return m.name == name })
 }
 
-// set replaces a member where it stands, or adds it.
-func (f *fields) set(name, value string) {
-	if i := f.index(name); i >= 0 {
+// setValue replaces a member where it stands, or adds it.
+func (f *fields) setValue(name, value string) {
+	if i := f.indexOf(name); i >= 0 {
 		(*f)[i].value = value
 		return
 	}
-	f.raw(name, value)
+	f.addRaw(name, value)
 }
 
-func (f *fields) remove(names ...string) {
+func (f *fields) removeAll(names ...string) {
 	*f = slices.DeleteFunc(*f, func(m field) bool { return slices.Contains(names, m.name) })
 }
 
-// before puts another member of the same name in front of one that is there.
-func (f *fields) before(name, value string) {
-	if i := f.index(name); i >= 0 {
+// insertBefore puts another member of the same name in front of one that is there.
+func (f *fields) insertBefore(name, value string) {
+	if i := f.indexOf(name); i >= 0 {
 		*f = slices.Insert(*f, i, field{name, value})
 	}
 }
 
-func (f fields) bytes() []byte {
+func (f fields) toJSON() []byte {
 	var b bytes.Buffer
 	b.WriteByte('{')
 	for i, m := range f {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		b.WriteString(quote(m.name) + ":" + m.value)
+		b.WriteString(quoteJSON(m.name) + ":" + m.value)
 	}
 	b.WriteByte('}')
 	return b.Bytes()
 }
 
-// quote is JSON without the escapes of <, > and &, which the gateway does not write either.
-func quote(s string) string {
+// quoteJSON is JSON without the escapes of <, > and &, which the gateway does not write either.
+func quoteJSON(s string) string {
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)

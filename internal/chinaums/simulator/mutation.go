@@ -91,7 +91,7 @@ const (
 // Mutations returns all mutations.
 func Mutations() []Mutation {
 	var names []Mutation
-	for _, m := range mutations() {
+	for _, m := range allMutations() {
 		names = append(names, m.name)
 	}
 	return names
@@ -104,16 +104,16 @@ type mutation struct {
 	apply change
 }
 
-// apply returns what the mutation does, nil if there is no such.
-func (m Mutation) apply() change {
-	all := mutations()
+// changeOf returns what the mutation does, nil if there is no such.
+func (m Mutation) changeOf() change {
+	all := allMutations()
 	if i := slices.IndexFunc(all, func(o mutation) bool { return o.name == m }); i >= 0 {
 		return all[i].apply
 	}
 	return nil
 }
 
-func mutations() []mutation {
+func allMutations() []mutation {
 	return slices.Concat(
 		amountMutations("total", totalAmounts()),
 		amountMutations("parts", partAmounts()),
@@ -134,8 +134,8 @@ func amountMutations(prefix Mutation, names []string) []mutation {
 	each := func(form func(int64) string) change {
 		return func(f *fields) {
 			for _, name := range names {
-				if i := f.index(name); i >= 0 {
-					(*f)[i].value = form((*f)[i].amount())
+				if i := f.indexOf(name); i >= 0 {
+					(*f)[i].value = form((*f)[i].readAmount())
 				}
 			}
 		}
@@ -143,22 +143,22 @@ func amountMutations(prefix Mutation, names []string) []mutation {
 	same := func(text string) func(int64) string { return func(int64) string { return text } }
 	plain := func(n int64) string { return strconv.FormatInt(n, 10) }
 	return []mutation{
-		{prefix + asText, each(func(n int64) string { return quote(plain(n)) })},
+		{prefix + asText, each(func(n int64) string { return quoteJSON(plain(n)) })},
 		{prefix + asDecimal, each(func(n int64) string { return plain(n) + ".0" })},
-		{prefix + asDecimalText, each(func(n int64) string { return quote(plain(n) + ".00") })},
+		{prefix + asDecimalText, each(func(n int64) string { return quoteJSON(plain(n) + ".00") })},
 		{prefix + asExponent, each(func(n int64) string { return strconv.FormatFloat(float64(n), 'e', -1, 64) })},
 		{prefix + asFraction, each(func(n int64) string { return plain(n) + ".5" })},
 		{prefix + asFractionText, each(same(`"1.5"`))},
 		{prefix + asNull, each(same("null"))},
-		{prefix + asMissing, func(f *fields) { f.remove(names...) }},
+		{prefix + asMissing, func(f *fields) { f.removeAll(names...) }},
 		{prefix + asNegative, each(func(n int64) string { return plain(-max(n, 1)) })},
 		{prefix + asTooBig, each(same("92233720368547758080"))},
 		{prefix + asWord, each(same(`"abc"`))},
 	}
 }
 
-// amount reads an amount of either profile; an empty text is 0.
-func (m field) amount() int64 {
+// readAmount reads an amount of either profile; an empty text is 0.
+func (m field) readAmount() int64 {
 	n, _ := strconv.ParseInt(strings.Trim(m.value, `"`), 10, 64)
 	return n
 }
@@ -166,83 +166,83 @@ func (m field) amount() int64 {
 func twiceMutations() []mutation {
 	again := func(name string) change {
 		return func(f *fields) {
-			if i := f.index(name); i >= 0 {
-				f.before(name, (*f)[i].value)
+			if i := f.indexOf(name); i >= 0 {
+				f.insertBefore(name, (*f)[i].value)
 			}
 		}
 	}
 	return []mutation{
 		{MutationTotalTwice, again("totalAmount")},
 		{MutationTotalTwiceDifferent, func(f *fields) {
-			if i := f.index("totalAmount"); i >= 0 {
-				f.before("totalAmount", strconv.FormatInt((*f)[i].amount()+1, 10))
+			if i := f.indexOf("totalAmount"); i >= 0 {
+				f.insertBefore("totalAmount", strconv.FormatInt((*f)[i].readAmount()+1, 10))
 			}
 		}},
 		{MutationStatusTwice, again("status")},
 		{MutationStatusTwiceDifferent, func(f *fields) {
-			other := quote(string(chinaums.StatusTradeSuccess))
-			if i := f.index("status"); i >= 0 && (*f)[i].value == other {
-				other = quote(string(chinaums.StatusTradeClosed))
+			other := quoteJSON(string(chinaums.StatusTradeSuccess))
+			if i := f.indexOf("status"); i >= 0 && (*f)[i].value == other {
+				other = quoteJSON(string(chinaums.StatusTradeClosed))
 			}
-			f.before("status", other)
+			f.insertBefore("status", other)
 		}},
 	}
 }
 
 func statusMutations() []mutation {
 	to := func(value string) change {
-		return func(f *fields) { f.set("status", value) }
+		return func(f *fields) { f.setValue("status", value) }
 	}
 	return []mutation{
-		{MutationStatusUnknown, to(quote("TRADE_FAIL"))},
-		{MutationStatusEmpty, to(quote(""))},
-		{MutationStatusMissing, without("status")},
+		{MutationStatusUnknown, to(quoteJSON("TRADE_FAIL"))},
+		{MutationStatusEmpty, to(quoteJSON(""))},
+		{MutationStatusMissing, withoutFields("status")},
 		{MutationStatusNull, to("null")},
 		{MutationStatusNumber, to("1")},
-		{MutationErrCodeMissing, without("errCode")},
+		{MutationErrCodeMissing, withoutFields("errCode")},
 	}
 }
 
 func identityMutations() []mutation {
 	return []mutation{
-		{MutationOtherOrder, with("merOrderId", quote("3194OTHERORDER"))},
-		{MutationOtherTargetOrder, with("targetOrderId", quote("4200000000000000000000000000"))},
-		{MutationOtherMID, with("mid", quote("898000000000000"))},
-		{MutationNoMID, without("mid")},
-		{MutationNoMerOrderID, without("merOrderId")},
-		{MutationNoOrderNumber, without("merOrderId", "targetOrderId")},
+		{MutationOtherOrder, withValue("merOrderId", quoteJSON("3194OTHERORDER"))},
+		{MutationOtherTargetOrder, withValue("targetOrderId", quoteJSON("4200000000000000000000000000"))},
+		{MutationOtherMID, withValue("mid", quoteJSON("898000000000000"))},
+		{MutationNoMID, withoutFields("mid")},
+		{MutationNoMerOrderID, withoutFields("merOrderId")},
+		{MutationNoOrderNumber, withoutFields("merOrderId", "targetOrderId")},
 	}
 }
 
 func otherMutations() []mutation {
 	return []mutation{
-		{MutationBillPaymentObject, with("billPayment", `{"billBizType":"bills","payDetail":{"totalAmount":7,"buyerPayAmount":7}}`)},
-		{MutationBillPaymentEmpty, with("billPayment", "{}")},
-		{MutationBillPaymentText, with("billPayment", quote(`{"totalAmount":7}`))},
-		{MutationBillPaymentMissing, without("billPayment")},
+		{MutationBillPaymentObject, withValue("billPayment", `{"billBizType":"bills","payDetail":{"totalAmount":7,"buyerPayAmount":7}}`)},
+		{MutationBillPaymentEmpty, withValue("billPayment", "{}")},
+		{MutationBillPaymentText, withValue("billPayment", quoteJSON(`{"totalAmount":7}`))},
+		{MutationBillPaymentMissing, withoutFields("billPayment")},
 		{MutationUnknownFields, func(f *fields) {
-			f.raw("mchntUuid", quote("2d9081bd6a8b3f0e"))
-			f.raw("x8Gk2", `[{"deep":[null,true,1.5]}]`)
+			f.addRaw("mchntUuid", quoteJSON("2d9081bd6a8b3f0e"))
+			f.addRaw("x8Gk2", `[{"deep":[null,true,1.5]}]`)
 		}},
 		{MutationStampSpelling, respellStamp},
 		{MutationPersonalData, func(f *fields) {
-			f.set("bankCardNo", quote("6222020200112230000"))
-			f.set("buyerUsername", quote("张三"))
+			f.setValue("bankCardNo", quoteJSON("6222020200112230000"))
+			f.setValue("buyerUsername", quoteJSON("张三"))
 		}},
-		{MutationNUL, with("bankInfo", `"ICBC\u0000DEBIT"`)},
-		{MutationInvalidUTF8, with("bankInfo", "\"ICBC\xff\xfe\"")},
-		{MutationLoneSurrogate, with("bankInfo", `"ICBC\ud800"`)},
-		{MutationBadPayTime, with("payTime", quote("2026-02-30 25:61:00"))},
-		{MutationBadSettleDate, with("settleDate", quote("20260230"))},
+		{MutationNUL, withValue("bankInfo", `"ICBC\u0000DEBIT"`)},
+		{MutationInvalidUTF8, withValue("bankInfo", "\"ICBC\xff\xfe\"")},
+		{MutationLoneSurrogate, withValue("bankInfo", `"ICBC\ud800"`)},
+		{MutationBadPayTime, withValue("payTime", quoteJSON("2026-02-30 25:61:00"))},
+		{MutationBadSettleDate, withValue("settleDate", quoteJSON("20260230"))},
 	}
 }
 
-func with(name, value string) change {
-	return func(f *fields) { f.set(name, value) }
+func withValue(name, value string) change {
+	return func(f *fields) { f.setValue(name, value) }
 }
 
-func without(names ...string) change {
-	return func(f *fields) { f.remove(names...) }
+func withoutFields(names ...string) change {
+	return func(f *fields) { f.removeAll(names...) }
 }
 
 func respellStamp(f *fields) {

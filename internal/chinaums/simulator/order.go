@@ -86,7 +86,7 @@ const (
 	MerchantDeniedIP  MerchantState = "denied-ip"  // DENIED_IP
 )
 
-func (s MerchantState) code() string {
+func (s MerchantState) errCode() string {
 	switch s {
 	case MerchantInactive:
 		return "INACTIVE_MERCHANT"
@@ -100,12 +100,12 @@ func (s MerchantState) code() string {
 	return ""
 }
 
-func (m Merchant) problems() problems {
+func (m Merchant) findProblems() problems {
 	var p problems
 	p.refuseLength("mid", m.MID, 8, 32)
-	p.refuse(m.State != "" && m.State != MerchantActive && m.State.code() == "", "unknown state %q", m.State)
+	p.refuseIf(m.State != "" && m.State != MerchantActive && m.State.errCode() == "", "unknown state %q", m.State)
 	n := utf8.RuneCountInString(m.Prefix)
-	p.refuse(n != 0 && n != prefixLength, "prefix %q has not %d characters", m.Prefix, prefixLength)
+	p.refuseIf(n != 0 && n != prefixLength, "prefix %q has not %d characters", m.Prefix, prefixLength)
 	return p
 }
 
@@ -118,8 +118,8 @@ func (o Order) withDefaults(now time.Time) Order {
 	fill(&o.TID, defaultTID)
 	fill(&o.InstMID, defaultInstMID)
 	fill(&o.TargetSys, defaultTargetSys)
-	fill(&o.TargetOrderID, "4200"+o.digits("targetOrderId", 24))
-	fill(&o.BuyerID, "o"+o.letters("buyerId", 27))
+	fill(&o.TargetOrderID, "4200"+o.deriveDigits("targetOrderId", 24))
+	fill(&o.BuyerID, "o"+o.deriveLetters("buyerId", 27))
 	fill(&o.MerchantName, "测试商户(小程序)")
 	if o.CreatedAt.IsZero() {
 		o.CreatedAt = now.Add(-o.Age)
@@ -131,25 +131,25 @@ func (o Order) withDefaults(now time.Time) Order {
 	return o
 }
 
-// problems are all that is wrong with the order, its defaults filled in and its steps included. The prefix is its merchant's.
-func (o Order) problems(prefix string) problems {
+// findProblems are all that is wrong with the order, its defaults filled in and its steps included. The prefix is its merchant's.
+func (o Order) findProblems(prefix string) problems {
 	var p problems
 	p.refuseLength("mid", o.MID, 8, 32)
 	p.refuseLength("tid", o.TID, 2, 32)
 	p.refuseLength("inst_mid", o.InstMID, 8, 32)
 	p.refuseLength("mer_order_id", o.MerOrderID, 6, 64)
 	p.refuseLength("target_order_id", o.TargetOrderID, 6, 64)
-	p.refuse(!strings.HasPrefix(o.MerOrderID, prefix), "无效订单号，订单号必须以%s开头", prefix)
-	p.refuse(o.Age < 0, "age %v is negative", o.Age)
-	p.refuse(min(o.Amount, o.MerchantCoupon, o.OtherCoupon, o.AllianceCoupon) < 0, "an amount is negative")
-	p.refuse(o.MerchantCoupon+o.OtherCoupon+o.AllianceCoupon > o.Amount, "coupons exceed the amount")
+	p.refuseIf(!strings.HasPrefix(o.MerOrderID, prefix), "无效订单号，订单号必须以%s开头", prefix)
+	p.refuseIf(o.Age < 0, "age %v is negative", o.Age)
+	p.refuseIf(min(o.Amount, o.MerchantCoupon, o.OtherCoupon, o.AllianceCoupon) < 0, "an amount is negative")
+	p.refuseIf(o.MerchantCoupon+o.OtherCoupon+o.AllianceCoupon > o.Amount, "coupons exceed the amount")
 	return append(p, checkSteps("timeline", o.Timeline, checkOrderStep)...)
 }
 
 // problems collects errors.
 type problems []error
 
-func (p *problems) refuse(bad bool, format string, args ...any) {
+func (p *problems) refuseIf(bad bool, format string, args ...any) {
 	if bad {
 		*p = append(*p, fmt.Errorf(format, args...))
 	}
@@ -158,7 +158,7 @@ func (p *problems) refuse(bad bool, format string, args ...any) {
 // refuseLength refuses what no request could ask for.
 func (p *problems) refuseLength(name, value string, shortest, longest int) {
 	n := utf8.RuneCountInString(value)
-	p.refuse(n < shortest || n > longest, "%s %q has not %d to %d characters", name, value, shortest, longest)
+	p.refuseIf(n < shortest || n > longest, "%s %q has not %d to %d characters", name, value, shortest, longest)
 }
 
 // stepError is what is wrong with one step of a list.
@@ -185,35 +185,35 @@ func checkSteps(list string, steps []Step, check func(s Step, last bool) problem
 }
 
 func checkOrderStep(s Step, last bool) problems {
-	p := s.problems()
-	p.refuse(last && s.Probability > 0, "the last step has no other to leave the rest of its chances to")
+	p := s.findProblems()
+	p.refuseIf(last && s.Probability > 0, "the last step has no other to leave the rest of its chances to")
 	return p
 }
 
 func checkOutageStep(s Step, _ bool) problems {
-	p := s.problems()
-	p.refuse(s.Status != "", "an outage has no trade status")
+	p := s.findProblems()
+	p.refuseIf(s.Status != "", "an outage has no trade status")
 	return p
 }
 
-func (s Step) problems() problems {
+func (s Step) findProblems() problems {
 	var p problems
-	p.refuse(s.Times < 0, "times %d is negative", s.Times)
-	p.refuse(s.For < 0, "for %v is negative", s.For)
-	p.refuse(s.Delay < 0, "delay %v is negative", s.Delay)
-	p.refuse(!(s.Probability >= 0 && s.Probability <= 1), "probability %v is not between 0 and 1", s.Probability)
-	p.refuse(s.HTTPStatus != 0 && (s.HTTPStatus < 200 || s.HTTPStatus > 599), "http_status %d is not between 200 and 599", s.HTTPStatus)
-	p.refuse(s.Fault != "" && !s.Fault.known(), "unknown fault %q", s.Fault)
+	p.refuseIf(s.Times < 0, "times %d is negative", s.Times)
+	p.refuseIf(s.For < 0, "for %v is negative", s.For)
+	p.refuseIf(s.Delay < 0, "delay %v is negative", s.Delay)
+	p.refuseIf(!(s.Probability >= 0 && s.Probability <= 1), "probability %v is not between 0 and 1", s.Probability)
+	p.refuseIf(s.HTTPStatus != 0 && (s.HTTPStatus < 200 || s.HTTPStatus > 599), "http_status %d is not between 200 and 599", s.HTTPStatus)
+	p.refuseIf(s.Fault != "" && !s.Fault.isKnown(), "unknown fault %q", s.Fault)
 	for _, m := range s.Mutations {
-		p.refuse(m.apply() == nil, "unknown mutation %q", m)
+		p.refuseIf(m.changeOf() == nil, "unknown mutation %q", m)
 	}
-	p.refuse(s.Raw != "" && (s.Code != "" || s.Status != "" || len(s.Mutations) > 0), "raw excludes status, code and mutations")
+	p.refuseIf(s.Raw != "" && (s.Code != "" || s.Status != "" || len(s.Mutations) > 0), "raw excludes status, code and mutations")
 	return p
 }
 
-// answers reports whether an outage's step answers by itself. One that does not bends the usual answer.
-func (s Step) answers() bool {
-	return s.Code != "" || s.Raw != "" || s.Fault.replaces()
+// answersAlone reports whether an outage's step answers by itself. One that does not bends the usual answer.
+func (s Step) answersAlone() bool {
+	return s.Code != "" || s.Raw != "" || s.Fault.replacesBody()
 }
 
 // OrdinaryLife is the life of a payment from registration to full refund, each stage for one round trip.

@@ -12,7 +12,7 @@ import (
 func (s *Simulator) sendRaw(w http.ResponseWriter, r *http.Request, a answer) {
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		abort()
+		abortRequest()
 	}
 	ended := make(chan struct{})
 	defer close(ended)
@@ -29,7 +29,7 @@ func (s *Simulator) sendRaw(w http.ResponseWriter, r *http.Request, a answer) {
 		return
 	}
 	for a.Fault == FaultCloseAfter || a.Fault == FaultTwice || a.Fault == "" {
-		text := a.raw()
+		text := a.rawBytes()
 		if a.Fault == FaultTwice {
 			text = slices.Concat(text, text)
 		}
@@ -42,15 +42,15 @@ func (s *Simulator) sendRaw(w http.ResponseWriter, r *http.Request, a answer) {
 		}
 		next.RemoteAddr = r.RemoteAddr
 		body, _ := io.ReadAll(http.MaxBytesReader(nil, next.Body, maxRequest))
-		a = s.answer(newIncoming(next, body, s.now()))
-		if !s.wait(r.Context(), a.Delay) {
+		a = s.answerRequest(newIncoming(next, body, s.currentTime()))
+		if !s.waitFor(r.Context(), a.Delay) {
 			return
 		}
 	}
 }
 
-// raw is the answer as it goes over the wire.
-func (a answer) raw() []byte {
+// rawBytes is the answer as it goes over the wire.
+func (a answer) rawBytes() []byte {
 	text := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n",
 		a.HTTPStatus, http.StatusText(a.HTTPStatus), a.contentType, len(a.body))
 	if a.retryAfter != "" {

@@ -40,7 +40,7 @@ type Answer struct {
 	Delay      time.Duration
 }
 
-func (in *incoming) record(a Answer) Request {
+func (in *incoming) newRecord(a Answer) Request {
 	hash := sha256.Sum256(in.body)
 	return Request{
 		Time:          in.now,
@@ -48,7 +48,7 @@ func (in *incoming) record(a Answer) Request {
 		Path:          in.path,
 		Remote:        in.remote,
 		Authorization: in.header != "",
-		Scheme:        in.scheme(),
+		Scheme:        in.authScheme(),
 		AppID:         in.auth.AppID,
 		Timestamp:     in.auth.Timestamp,
 		Nonce:         in.auth.Nonce,
@@ -78,8 +78,8 @@ func newRequestLog(keep int) *requestLog {
 	return &requestLog{requests: ring[Request]{size: keep}, counts: map[string]int{}}
 }
 
-// count counts a round trip and returns how many there were for that order.
-func (l *requestLog) count(merOrderID string) int {
+// countOne counts a round trip and returns how many there were for that order.
+func (l *requestLog) countOne(merOrderID string) int {
 	l.total++
 	if merOrderID == "" {
 		return l.total
@@ -95,8 +95,8 @@ type ring[T any] struct {
 	next  int // the oldest item, once it is full
 }
 
-// push returns the item that had to go, if one had to.
-func (r *ring[T]) push(item T) (gone T, full bool) {
+// pushItem returns the item that had to go, if one had to.
+func (r *ring[T]) pushItem(item T) (gone T, full bool) {
 	if len(r.items) < r.size {
 		r.items = append(r.items, item)
 		return gone, false
@@ -106,7 +106,7 @@ func (r *ring[T]) push(item T) (gone T, full bool) {
 	return gone, true
 }
 
-// latest returns a copy, oldest first.
-func (r *ring[T]) latest() []T {
+// latestItems returns a copy, oldest first.
+func (r *ring[T]) latestItems() []T {
 	return append(append(make([]T, 0, len(r.items)), r.items[r.next:]...), r.items[:r.next]...)
 }

@@ -32,8 +32,8 @@ func newIncoming(r *http.Request, body []byte, now time.Time) *incoming {
 	return in
 }
 
-// scheme is the header's, "" when it is none that is known.
-func (in *incoming) scheme() string {
+// authScheme is the header's, "" when it is none that is known.
+func (in *incoming) authScheme() string {
 	for _, scheme := range []string{SchemeBodySig, SchemeAccessToken} {
 		if strings.HasPrefix(in.header, scheme+" ") {
 			return scheme

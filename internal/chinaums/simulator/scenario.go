@@ -67,7 +67,7 @@ type scenarioFile struct {
 	Orders               []Order       `yaml:"orders"`
 }
 
-func (f scenarioFile) scenario() Scenario {
+func (f scenarioFile) toScenario() Scenario {
 	sc := Scenario{
 		Options: Options{
 			Profile:              f.Profile,
@@ -106,17 +106,17 @@ func LoadScenario(r io.Reader) (Scenario, error) {
 	if err := yaml.Unmarshal(text, &root); err != nil {
 		return Scenario{}, fmt.Errorf("scenario: %w", err)
 	}
-	file, found := decode(text)
-	sc := file.scenario()
-	found = append(found, sc.problems(item(&root, 0))...)
+	file, found := decodeFile(text)
+	sc := file.toScenario()
+	found = append(found, sc.findProblems(itemOf(&root, 0))...)
 	if err := errors.Join(found...); err != nil {
 		return Scenario{}, fmt.Errorf("scenario: %w", err)
 	}
 	return sc, nil
 }
 
-// decode reads as much as can be read, and returns everything that could not.
-func decode(text []byte) (scenarioFile, problems) {
+// decodeFile reads as much as can be read, and returns everything that could not.
+func decodeFile(text []byte) (scenarioFile, problems) {
 	var file scenarioFile
 	var found problems
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
@@ -132,41 +132,41 @@ func decode(text []byte) (scenarioFile, problems) {
 	} else if err != nil {
 		found = append(found, err)
 	}
-	found.refuse(!errors.Is(decoder.Decode(new(yaml.Node)), io.EOF), "the file has more than one document")
+	found.refuseIf(!errors.Is(decoder.Decode(new(yaml.Node)), io.EOF), "the file has more than one document")
 	return file, found
 }
 
-// problems are those that only the meaning shows, each with the line of the order, step or merchant that has it.
-func (sc Scenario) problems(document *yaml.Node) problems {
+// findProblems are those that only the meaning shows, each with the line of the order, step or merchant that has it.
+func (sc Scenario) findProblems(document *yaml.Node) problems {
 	var found problems
 	add := func(where *yaml.Node, what string, errs problems) {
 		for _, err := range errs {
-			found = append(found, fmt.Errorf("%s%s%w", line(where, err), what, err))
+			found = append(found, fmt.Errorf("%s%s%w", lineOf(where, err), what, err))
 		}
 	}
-	add(&yaml.Node{}, "", sc.Options.withDefaults().problems())
+	add(&yaml.Node{}, "", sc.Options.withDefaults().findProblems())
 	add(document, "", checkSteps("unscripted", sc.Options.Unscripted, checkOrderStep))
 	add(document, "", checkSteps("outage", sc.Outage, checkOutageStep))
 	prefixes := map[string]string{}
 	for i, m := range sc.Merchants {
 		prefixes[m.MID] = m.Prefix
-		add(item(member(document, "merchants"), i), fmt.Sprintf("merchant %q: ", m.MID), m.problems())
+		add(itemOf(memberOf(document, "merchants"), i), fmt.Sprintf("merchant %q: ", m.MID), m.findProblems())
 	}
 	seen := map[orderKey]bool{}
 	for i, o := range sc.Orders {
 		key := orderKey{o.MID, o.MerOrderID}
-		errs := o.withDefaults(time.Now()).problems(prefixes[o.MID])
-		errs.refuse(seen[key], "the order is there twice")
+		errs := o.withDefaults(time.Now()).findProblems(prefixes[o.MID])
+		errs.refuseIf(seen[key], "the order is there twice")
 		seen[key] = true
-		add(item(member(document, "orders"), i), fmt.Sprintf("order %q: ", o.MerOrderID), errs)
+		add(itemOf(memberOf(document, "orders"), i), fmt.Sprintf("order %q: ", o.MerOrderID), errs)
 	}
 	return found
 }
 
-// line names the line of what an error is about: a step of that part of the file, else the part itself.
-func line(part *yaml.Node, err error) string {
+// lineOf names the line of what an error is about: a step of that part of the file, else the part itself.
+func lineOf(part *yaml.Node, err error) string {
 	if inStep, ok := errors.AsType[*stepError](err); ok {
-		part = item(member(part, inStep.list), inStep.index)
+		part = itemOf(memberOf(part, inStep.list), inStep.index)
 	}
 	if part.Line == 0 {
 		return ""
@@ -174,9 +174,9 @@ func line(part *yaml.Node, err error) string {
 	return fmt.Sprintf("line %d: ", part.Line)
 }
 
-// member returns a mapping's value, or an empty node.
-func member(n *yaml.Node, name string) *yaml.Node {
-	n = resolve(n)
+// memberOf returns a mapping's value, or an empty node.
+func memberOf(n *yaml.Node, name string) *yaml.Node {
+	n = resolveAlias(n)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if n.Content[i].Value == name {
 			return n.Content[i+1]
@@ -185,15 +185,15 @@ func member(n *yaml.Node, name string) *yaml.Node {
 	return &yaml.Node{}
 }
 
-// item returns a list's item, or an empty node.
-func item(n *yaml.Node, index int) *yaml.Node {
-	if n = resolve(n); index < len(n.Content) {
+// itemOf returns a list's item, or an empty node.
+func itemOf(n *yaml.Node, index int) *yaml.Node {
+	if n = resolveAlias(n); index < len(n.Content) {
 		return n.Content[index]
 	}
 	return &yaml.Node{}
 }
 
-func resolve(n *yaml.Node) *yaml.Node {
+func resolveAlias(n *yaml.Node) *yaml.Node {
 	if n.Kind == yaml.AliasNode {
 		return n.Alias
 	}

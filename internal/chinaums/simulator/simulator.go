@@ -97,18 +97,18 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-func (o Options) problems() problems {
+func (o Options) findProblems() problems {
 	var p problems
-	p.refuse(o.Profile != ProfileLive && o.Profile != ProfileDocument, "unknown profile %q", o.Profile)
-	p.refuse(o.Keep < 0, "keep %d is negative", o.Keep)
-	p.refuse(o.ClockWindow < 0 || o.ClockWindow >= chinaOffset, "clock window %v is not between 0 and %v", o.ClockWindow, chinaOffset)
-	p.refuse(o.AuthWindow < 0, "auth window %v is negative", o.AuthWindow)
-	p.refuse(o.TokenLife < time.Second || o.TokenLife%time.Second != 0, "token life %v is not whole seconds, at least one", o.TokenLife)
+	p.refuseIf(o.Profile != ProfileLive && o.Profile != ProfileDocument, "unknown profile %q", o.Profile)
+	p.refuseIf(o.Keep < 0, "keep %d is negative", o.Keep)
+	p.refuseIf(o.ClockWindow < 0 || o.ClockWindow >= chinaOffset, "clock window %v is not between 0 and %v", o.ClockWindow, chinaOffset)
+	p.refuseIf(o.AuthWindow < 0, "auth window %v is negative", o.AuthWindow)
+	p.refuseIf(o.TokenLife < time.Second || o.TokenLife%time.Second != 0, "token life %v is not whole seconds, at least one", o.TokenLife)
 	for _, path := range o.Paths {
-		p.refuse(!strings.HasPrefix(path, "/"), "path %q does not begin with a slash", path)
+		p.refuseIf(!strings.HasPrefix(path, "/"), "path %q does not begin with a slash", path)
 	}
 	for i, c := range o.Credentials {
-		p.refuse(c.AppID == "" || c.AppKey == "", "app %d: id or key is missing", i+1)
+		p.refuseIf(c.AppID == "" || c.AppKey == "", "app %d: id or key is missing", i+1)
 	}
 	return p
 }
@@ -136,7 +136,7 @@ var _ http.Handler = (*Simulator)(nil)
 // New returns a gateway that knows no order yet.
 func New(o Options) (*Simulator, error) {
 	o = o.withDefaults()
-	errs := append(o.problems(), checkSteps("unscripted", o.Unscripted, checkOrderStep)...)
+	errs := append(o.findProblems(), checkSteps("unscripted", o.Unscripted, checkOrderStep)...)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -163,15 +163,15 @@ func New(o Options) (*Simulator, error) {
 func (s *Simulator) AddOrder(o Order) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	o = o.withDefaults(s.now())
-	if err := errors.Join(o.problems(s.merchants[o.MID].Prefix)...); err != nil {
+	o = o.withDefaults(s.currentTime())
+	if err := errors.Join(o.findProblems(s.merchants[o.MID].Prefix)...); err != nil {
 		return fmt.Errorf("order %s: %w", o.MerOrderID, err)
 	}
-	s.put(o)
+	s.putOrder(o)
 	return nil
 }
 
-func (s *Simulator) put(o Order) *orderState {
+func (s *Simulator) putOrder(o Order) *orderState {
 	key := orderKey{o.MID, o.MerOrderID}
 	if old, ok := s.orders[key]; ok && s.targets[old.targetKey()] == old {
 		delete(s.targets, old.targetKey())
@@ -184,7 +184,7 @@ func (s *Simulator) put(o Order) *orderState {
 
 // SetMerchant switches a merchant to a state, and sets the prefix that later orders of it must have.
 func (s *Simulator) SetMerchant(m Merchant) error {
-	if err := errors.Join(m.problems()...); err != nil {
+	if err := errors.Join(m.findProblems()...); err != nil {
 		return fmt.Errorf("merchant %s: %w", m.MID, err)
 	}
 	s.mu.Lock()
@@ -220,7 +220,7 @@ func (s *Simulator) Paths() []string { return slices.Clone(s.opts.Paths) }
 func (s *Simulator) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.log.requests.latest()
+	return s.log.requests.latestItems()
 }
 
 // Count returns how many round trips asked for an order, whatever they were answered; for all merchants together.
@@ -247,35 +247,35 @@ func (s *Simulator) Close() {
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// An unreadable rest is left out: the signature over what did arrive then fails, as it should.
 	body, _ := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
-	s.send(w, r, s.answer(newIncoming(r, body, s.now())))
+	s.sendAnswer(w, r, s.answerRequest(newIncoming(r, body, s.currentTime())))
 }
 
-func (s *Simulator) now() time.Time {
+func (s *Simulator) currentTime() time.Time {
 	return s.opts.Now().In(chinaums.China())
 }
 
-// answer decides and records. What it returns needs no lock any more.
-func (s *Simulator) answer(in *incoming) answer {
+// answerRequest decides and records. What it returns needs no lock any more.
+func (s *Simulator) answerRequest(in *incoming) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	in.order = s.find(in.query)
-	in.count = s.log.count(in.countedAs())
-	reply := s.decide(in)
-	a := reply.render(in, s.opts.Profile)
-	s.log.requests.push(in.record(a.Answer))
+	in.order = s.findOrder(in.query)
+	in.count = s.log.countOne(in.countedAs())
+	reply := s.decideReply(in)
+	a := reply.renderAnswer(in, s.opts.Profile)
+	s.log.requests.pushItem(in.newRecord(a.Answer))
 	return a
 }
 
-func (s *Simulator) decide(in *incoming) reply {
-	i, on := s.outage.next(in.now, s.draws("outage", in))
+func (s *Simulator) decideReply(in *incoming) reply {
+	i, on := s.outage.nextStep(in.now, s.drawsFor("outage", in))
 	if !on {
 		return s.passLayers(in)
 	}
 	step := s.outage.steps[i]
-	if step.answers() {
+	if step.answersAlone() {
 		return reply{Step: step}
 	}
-	return s.passLayers(in).bent(step)
+	return s.passLayers(in).bentBy(step)
 }
 
 // passLayers returns the answer of the first layer that objects, else the order's.
@@ -291,7 +291,7 @@ func (s *Simulator) passLayers(in *incoming) reply {
 			return reply{Step: *refusal}
 		}
 	}
-	return s.tell(in)
+	return s.orderReply(in)
 }
 
 func (s *Simulator) checkPath(in *incoming) *Step {
@@ -302,28 +302,28 @@ func (s *Simulator) checkPath(in *incoming) *Step {
 }
 
 func (s *Simulator) checkMerchant(in *incoming) *Step {
-	if code := s.merchants[in.query.MID].State.code(); code != "" {
+	if code := s.merchants[in.query.MID].State.errCode(); code != "" {
 		return &Step{Code: code}
 	}
 	return nil
 }
 
-// find looks up by the merchant's number, then by the channel's.
-func (s *Simulator) find(q query) *orderState {
+// findOrder looks up by the merchant's number, then by the channel's.
+func (s *Simulator) findOrder(q query) *orderState {
 	if o, ok := s.orders[orderKey{q.MID, q.MerOrderID}]; ok {
 		return o
 	}
 	return s.targets[orderKey{q.MID, q.TargetOrderID}]
 }
 
-// tell answers with the step that the order's life has reached.
-func (s *Simulator) tell(in *incoming) reply {
+// orderReply answers with the step that the order's life has reached.
+func (s *Simulator) orderReply(in *incoming) reply {
 	if in.order == nil && len(s.opts.Unscripted) > 0 && in.query.MerOrderID != "" {
-		in.order = s.put(unscripted(in, s.opts.Unscripted))
+		in.order = s.putOrder(unscriptedOrder(in, s.opts.Unscripted))
 	}
 	o := in.order
 	if o == nil || in.query.InstMID != "" && in.query.InstMID != o.InstMID {
 		return reply{Step: Step{Code: "NO_ORDER"}}
 	}
-	return o.reply(in.now, s.draws(o.MID, in))
+	return o.replyAt(in.now, s.drawsFor(o.MID, in))
 }

@@ -22,9 +22,9 @@ func newTimeline(steps []Step) *timeline {
 	return &timeline{steps: steps, used: make([]int, len(steps)), began: make([]time.Time, len(steps))}
 }
 
-// next returns the step that answers a round trip, and whether there still is one. A step that leaves the round trip to chance
+// nextStep returns the step that answers a round trip, and whether there still is one. A step that leaves the round trip to chance
 // lies over those after it: they are walked, and used up, only by the round trips that it lets through.
-func (t *timeline) next(now time.Time, draw func(i int) float64) (int, bool) {
+func (t *timeline) nextStep(now time.Time, draw func(i int) float64) (int, bool) {
 	begin := now
 	for i, step := range t.steps {
 		if t.began[i].IsZero() {
@@ -46,9 +46,9 @@ func (t *timeline) next(now time.Time, draw func(i int) float64) (int, bool) {
 	return 0, false
 }
 
-// draws returns the chance, from 0 to 1, of each step at one round trip. It depends on nothing but the seed, the order and its
+// drawsFor returns the chance, from 0 to 1, of each step at one round trip. It depends on nothing but the seed, the order and its
 // count, so that a run repeats however round trips of many orders interleave.
-func (s *Simulator) draws(timeline string, in *incoming) func(int) float64 {
+func (s *Simulator) drawsFor(timeline string, in *incoming) func(int) float64 {
 	return func(i int) float64 {
 		hash := sha256.Sum256(fmt.Appendf(nil, "%d|%s|%s|%d|%d", s.opts.Seed, timeline, in.countedAs(), in.count, i))
 		const bits = 53 // of a float's mantissa
@@ -77,8 +77,8 @@ func newOrderState(o Order) *orderState {
 
 func (o *orderState) targetKey() orderKey { return orderKey{o.MID, o.TargetOrderID} }
 
-// unscripted is the order that a request asks for, when there is a timeline for those that nobody added.
-func unscripted(in *incoming, steps []Step) Order {
+// unscriptedOrder is the order that a request asks for, when there is a timeline for those that nobody added.
+func unscriptedOrder(in *incoming, steps []Step) Order {
 	o := Order{
 		MID:           in.query.MID,
 		TID:           in.query.TID,
@@ -100,29 +100,29 @@ type facts struct {
 	closeTime     time.Time // zero unless it is closed
 }
 
-// reply lives through one round trip.
-func (o *orderState) reply(now time.Time, draw func(int) float64) reply {
-	i, ok := o.life.next(now, draw)
+// replyAt lives through one round trip.
+func (o *orderState) replyAt(now time.Time, draw func(int) float64) reply {
+	i, ok := o.life.nextStep(now, draw)
 	if !ok {
 		i = len(o.Timeline) - 1
 	}
 	step := o.Timeline[i]
-	return reply{Step: step, facts: o.facts(step, i, now)}
+	return reply{Step: step, facts: o.factsAt(step, i, now)}
 }
 
-func (o *orderState) facts(step Step, i int, now time.Time) *facts {
+func (o *orderState) factsAt(step Step, i int, now time.Time) *facts {
 	f := &facts{Order: o.Order, total: o.Amount, payTime: o.CreatedAt}
 	if step.Amount != nil {
 		f.total = *step.Amount
 	}
-	f.refund = o.refunded(step, i, f.total)
+	f.refund = o.refundedAmount(step, i, f.total)
 	f.paid = isPaid(step.Status) || f.refund > 0
 	if step.Status == chinaums.StatusTradeClosed {
-		f.closeTime = earliest(o.CreatedAt.Add(expiry), now)
+		f.closeTime = earliestOf(o.CreatedAt.Add(expiry), now)
 	}
 	switch {
 	case f.paid:
-		f.payTime = o.pay(now)
+		f.payTime = o.payAt(now)
 	case step.Status != "":
 		o.unpaidAt = now
 	}
@@ -132,8 +132,8 @@ func (o *orderState) facts(step Step, i int, now time.Time) *facts {
 	return f
 }
 
-// refunded knows that only a full refund closes what was paid.
-func (o *orderState) refunded(step Step, i int, total int64) int64 {
+// refundedAmount knows that only a full refund closes what was paid.
+func (o *orderState) refundedAmount(step Step, i int, total int64) int64 {
 	paidBefore := slices.ContainsFunc(o.Timeline[:i], func(s Step) bool { return isPaid(s.Status) })
 	switch {
 	case step.RefundAmount != nil:
@@ -144,12 +144,12 @@ func (o *orderState) refunded(step Step, i int, total int64) int64 {
 	return 0
 }
 
-// pay returns when the order was paid: some seconds after its creation, but neither in the future nor before an answer that
+// payAt returns when the order was paid: some seconds after its creation, but neither in the future nor before an answer that
 // still called it unpaid. Once told, it stays.
-func (o *orderState) pay(now time.Time) time.Time {
+func (o *orderState) payAt(now time.Time) time.Time {
 	if o.paidAt.IsZero() {
-		soon := o.CreatedAt.Add(time.Duration(5+o.hash("payTime")[0]%55) * time.Second)
-		o.paidAt = earliest(soon, now)
+		soon := o.CreatedAt.Add(time.Duration(5+o.deriveHash("payTime")[0]%55) * time.Second)
+		o.paidAt = earliestOf(soon, now)
 		if o.unpaidAt.After(o.paidAt) {
 			o.paidAt = o.unpaidAt
 		}
@@ -161,7 +161,7 @@ func isPaid(s chinaums.Status) bool {
 	return s == chinaums.StatusTradeSuccess || s == chinaums.StatusTradeRefund
 }
 
-func earliest(a, b time.Time) time.Time {
+func earliestOf(a, b time.Time) time.Time {
 	if a.Before(b) {
 		return a
 	}

@@ -18,7 +18,7 @@ func walk(steps []Step, draw float64, minutes ...int) string {
 	line := newTimeline(steps)
 	var told []string
 	for _, m := range minutes {
-		i, ok := line.next(start.Add(time.Duration(m)*time.Minute), func(int) float64 { return draw })
+		i, ok := line.nextStep(start.Add(time.Duration(m)*time.Minute), func(int) float64 { return draw })
 		if ok {
 			told = append(told, steps[i].Message)
 		} else {

@@ -43,14 +43,14 @@ type tokens struct {
 
 func newTokens() *tokens { return &tokens{granted: map[string][]grant{}} }
 
-// grant gives an app a new token. The oldest ends when there are too many.
-func (t *tokens) grant(appID string, g grant) {
+// grantToken gives an app a new token. The oldest ends when there are too many.
+func (t *tokens) grantToken(appID string, g grant) {
 	live := append(t.granted[appID], g)
 	t.granted[appID] = live[max(0, len(live)-maxTokens):]
 }
 
-// owner returns the app that a token was given to, "" when it is not, or no longer, a token.
-func (t *tokens) owner(token string, now time.Time) string {
+// ownerOf returns the app that a token was given to, "" when it is not, or no longer, a token.
+func (t *tokens) ownerOf(token string, now time.Time) string {
 	for appID, live := range t.granted {
 		if slices.ContainsFunc(live, func(g grant) bool { return g.token == token && now.Before(g.ends) }) {
 			return appID
@@ -99,7 +99,7 @@ func (s *Simulator) grantToken(appID string, now time.Time) string {
 	hash := sha256.Sum256(fmt.Appendf(nil, "%d|token|%s|%d", s.opts.Seed, appID, s.tokens.count))
 	const length = 16
 	token := hex.EncodeToString(hash[:length])
-	s.tokens.grant(appID, grant{token, now.Add(s.opts.TokenLife)})
+	s.tokens.grantToken(appID, grant{token, now.Add(s.opts.TokenLife)})
 	return token
 }
 
@@ -138,18 +138,18 @@ func parseBearer(header string) (b bearer, ok bool) {
 	}
 	for parameter := range strings.SplitSeq(rest, ",") {
 		name, value, _ := strings.Cut(parameter, "=")
-		field := b.field(strings.ToLower(strings.TrimSpace(name)))
+		field := b.fieldNamed(strings.ToLower(strings.TrimSpace(name)))
 		if field == nil || *field != "" {
 			return bearer{}, false
 		}
-		if *field, ok = unquoted(strings.TrimSpace(value)); !ok {
+		if *field, ok = unquotedText(strings.TrimSpace(value)); !ok {
 			return bearer{}, false
 		}
 	}
 	return b, b.Token != ""
 }
 
-func (b *bearer) field(name string) *string {
+func (b *bearer) fieldNamed(name string) *string {
 	switch name {
 	case "accesstoken":
 		return &b.Token
@@ -159,8 +159,8 @@ func (b *bearer) field(name string) *string {
 	return nil
 }
 
-// unquoted takes a value with both quotes or with none.
-func unquoted(s string) (string, bool) {
+// unquotedText takes a value with both quotes or with none.
+func unquotedText(s string) (string, bool) {
 	if inner, ok := strings.CutPrefix(s, `"`); ok {
 		s, ok = strings.CutSuffix(inner, `"`)
 		return s, ok && !strings.Contains(s, `"`)
@@ -171,7 +171,7 @@ func unquoted(s string) (string, bool) {
 // checkToken wants a token that lives and, where the header names an app, is that app's.
 func (s *Simulator) checkToken(in *incoming) *Step {
 	b, ok := parseBearer(in.header)
-	owner := s.tokens.owner(b.Token, in.now)
+	owner := s.tokens.ownerOf(b.Token, in.now)
 	if !ok || owner == "" || b.AppID != "" && b.AppID != owner || s.opts.StrictHeader && b.String() != in.header {
 		return refuseAuth(authFailed)
 	}

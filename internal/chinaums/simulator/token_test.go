@@ -78,11 +78,11 @@ func TestTokenVectors(t *testing.T) {
 	} {
 		body := fmt.Sprintf(`{"appId":%q,"timestamp":"20170101120000","nonce":"09876543210987654321098765432109",%s"signature":%q}`,
 			id, method, signature)
-		if got := s.giveToken(&incoming{body: []byte(body), now: s.now()}); got.Code != codeToken || got.token == "" {
+		if got := s.giveToken(&incoming{body: []byte(body), now: s.currentTime()}); got.Code != codeToken || got.token == "" {
 			t.Errorf("%s: got %s %s", body, got.Code, got.Message)
 		}
 		body = strings.Replace(body, "2017", "2018", 1)
-		if got := s.giveToken(&incoming{body: []byte(body), now: s.now()}); got.Code != codeAuth || got.token != "" {
+		if got := s.giveToken(&incoming{body: []byte(body), now: s.currentTime()}); got.Code != codeAuth || got.token != "" {
 			t.Errorf("%s: got %s %s", body, got.Code, got.Message)
 		}
 	}
