@@ -151,14 +151,14 @@ func untilWorthwhile(tokens, rate float64) time.Duration {
 func (c Claim) statement() (string, pgx.StrictNamedArgs) {
 	_, args := c.page()
 	page := pageOfSelection
-	args["newest"] = 0
+	args["max_recent"] = 0
 	if c.Selection == nil {
 		page = pageOfAll
 		if c.byMerchant() {
 			page = pageByMerchant
 		}
-		args["newest"] = c.newest()
-		args["oldest"] = c.Limit - c.newest()
+		args["max_recent"] = c.maxRecent()
+		args["max_longest_due"] = c.Limit - c.maxRecent()
 		args["from_time"] = pgtype.Timestamptz{Time: c.From.NextQueryAt, Valid: true}
 		if c.From.ID == 0 {
 			args["from_time"] = pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}
@@ -233,8 +233,8 @@ func (s *Store) readOrders(ctx context.Context, sql string, args pgx.StrictNamed
 	return pgx.CollectRows(rows, pgx.RowToStructByName[order.Order])
 }
 
-// newest is the share of the lane of new orders. A claim of a few orders has none.
-func (c Claim) newest() int {
+// maxRecent is the share of the lane of recent orders. A claim of a few orders has none.
+func (c Claim) maxRecent() int {
 	if !c.Lanes || c.Limit < 4 {
 		return 0
 	}

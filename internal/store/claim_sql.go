@@ -74,7 +74,7 @@ const selectedPage = `
 
 // A claim's text is claimPermit, one of the pages below, and claimTake.
 
-// claimPermit is what the app's pauses and budget allow, n orders of which newest
+// claimPermit is what the app's pauses and budget allow, n orders of which recent
 // are for the lane of new ones.
 const claimPermit = `
 WITH RECURSIVE ` + controls + `
@@ -96,16 +96,16 @@ allowed AS MATERIALIZED (
     END AS n
 ),
 lanes AS MATERIALIZED (
-    SELECT n, least(@newest::bigint, floor(n / 4.0 + random())::bigint) AS newest FROM allowed
+    SELECT n, least(@max_recent::bigint, floor(n / 4.0 + random())::bigint) AS recent FROM allowed
 ),`
 
 // pageOfSelection is the page of a selection.
 const pageOfSelection = `
 page_selected AS MATERIALIZED (
-    SELECT o.id, o.mid, o.ctid ` + selectedPage + ` FOR UPDATE OF o SKIP LOCKED
+    SELECT o.id, o.mid ` + selectedPage + ` FOR UPDATE OF o SKIP LOCKED
 ),
 page AS (
-    SELECT id, mid, ctid AS spot, id AS place FROM page_selected ORDER BY id LIMIT (SELECT n FROM allowed)
+    SELECT id, mid, id AS rank FROM page_selected ORDER BY id LIMIT (SELECT n FROM allowed)
 )`
 
 // pageOfAll is what is due of all merchants, in two lanes. Most of it are the orders
@@ -118,18 +118,18 @@ page AS (
 // nothing, and it then sorts the whole backlog (1 s for a million orders). What is
 // locked here and not allowed in the end is free again with the statement.
 const pageOfAll = `
-page_oldest AS MATERIALIZED (
-    SELECT o.id, o.mid, o.next_query_at, o.ctid FROM orders o WHERE ` + isDue + `
+page_longest_due AS MATERIALIZED (
+    SELECT o.id, o.mid, o.next_query_at FROM orders o WHERE ` + isDue + `
       AND (o.next_query_at, o.id) >= (@from_time::timestamptz, @from_id::bigint)
       AND (SELECT n FROM allowed) > 0
     ORDER BY o.next_query_at, o.id
-    LIMIT @oldest FOR UPDATE OF o SKIP LOCKED
+    LIMIT @max_longest_due FOR UPDATE OF o SKIP LOCKED
 ),
-page_newest AS MATERIALIZED (
-    SELECT o.id, o.mid, o.next_query_at, o.ctid FROM orders o WHERE ` + isDue + `
+page_recent AS MATERIALIZED (
+    SELECT o.id, o.mid, o.next_query_at FROM orders o WHERE ` + isDue + `
       AND (SELECT n FROM allowed) > 0
     ORDER BY o.next_query_at DESC, o.id DESC
-    LIMIT @newest FOR UPDATE OF o SKIP LOCKED
+    LIMIT @max_recent FOR UPDATE OF o SKIP LOCKED
 ),` + lanesMeet
 
 // pageByMerchant is the same for a few merchants of many, or for all but a few: merchant
@@ -149,7 +149,7 @@ merchant AS MATERIALIZED (
       AND m.mid NOT IN (SELECT key FROM control WHERE scope = 'mid' AND in_force)
       AND (SELECT n FROM allowed) > 0
 ),
-oldest AS MATERIALIZED (
+longest_due AS MATERIALIZED (
     SELECT p.id FROM merchant AS m CROSS JOIN LATERAL (
         SELECT o.id, o.next_query_at FROM orders o WHERE ` + isQueued + ` AND ` + isFree + `
           AND (o.mid, o.next_query_at, o.id) >= (m.mid, @from_time::timestamptz, @from_id::bigint)
@@ -157,49 +157,49 @@ oldest AS MATERIALIZED (
         ORDER BY o.mid, o.next_query_at, o.id LIMIT 2 * @limit) AS p
     ORDER BY p.next_query_at, p.id LIMIT 2 * @limit
 ),
-newest AS MATERIALIZED (
+recent AS MATERIALIZED (
     SELECT p.id FROM merchant AS m CROSS JOIN LATERAL (
         SELECT o.id, o.next_query_at FROM orders o WHERE ` + isQueued + ` AND ` + isFree + `
           AND (o.mid, o.next_query_at) >= (m.mid, '-infinity') AND (o.mid, o.next_query_at) <= (m.mid, now())
-        ORDER BY o.mid DESC, o.next_query_at DESC, o.id DESC LIMIT 2 * @newest) AS p
-    ORDER BY p.next_query_at DESC, p.id DESC LIMIT 2 * @newest
+        ORDER BY o.mid DESC, o.next_query_at DESC, o.id DESC LIMIT 2 * @max_recent) AS p
+    ORDER BY p.next_query_at DESC, p.id DESC LIMIT 2 * @max_recent
 ),
-page_oldest AS MATERIALIZED (
-    SELECT o.id, o.mid, o.next_query_at, o.ctid FROM oldest JOIN orders o ON o.id = oldest.id WHERE ` + isDue + `
+page_longest_due AS MATERIALIZED (
+    SELECT o.id, o.mid, o.next_query_at FROM longest_due JOIN orders o ON o.id = longest_due.id WHERE ` + isDue + `
     ORDER BY o.next_query_at, o.id
-    LIMIT @oldest FOR UPDATE OF o SKIP LOCKED
+    LIMIT @max_longest_due FOR UPDATE OF o SKIP LOCKED
 ),
-page_newest AS MATERIALIZED (
-    SELECT o.id, o.mid, o.next_query_at, o.ctid FROM newest JOIN orders o ON o.id = newest.id WHERE ` + isDue + `
+page_recent AS MATERIALIZED (
+    SELECT o.id, o.mid, o.next_query_at FROM recent JOIN orders o ON o.id = recent.id WHERE ` + isDue + `
     ORDER BY o.next_query_at DESC, o.id DESC
-    LIMIT @newest FOR UPDATE OF o SKIP LOCKED
+    LIMIT @max_recent FOR UPDATE OF o SKIP LOCKED
 ),` + lanesMeet
 
-// lanesMeet puts both lanes into one page. By its places a merchant that may not have
-// all of its orders gets some of each lane.
+// lanesMeet puts both lanes into one page. The ranks mix the lanes, so that a merchant that may not
+// have all of its orders gets some of each.
 const lanesMeet = `
 page AS (
-    SELECT id, mid, ctid AS spot, min(place) AS place
+    SELECT id, mid, min(rank) AS rank
     FROM (
-        (SELECT id, mid, ctid, 3 * row_number() OVER (ORDER BY next_query_at DESC, id DESC) AS place
-         FROM page_newest ORDER BY place LIMIT (SELECT newest FROM lanes))
+        (SELECT id, mid, 3 * row_number() OVER (ORDER BY next_query_at DESC, id DESC) AS rank
+         FROM page_recent ORDER BY rank LIMIT (SELECT recent FROM lanes))
         UNION ALL
-        (SELECT id, mid, ctid, row_number() OVER (ORDER BY next_query_at, id) AS place
-         FROM page_oldest ORDER BY place LIMIT (SELECT n - newest FROM lanes))
+        (SELECT id, mid, row_number() OVER (ORDER BY next_query_at, id) AS rank
+         FROM page_longest_due ORDER BY rank LIMIT (SELECT n - recent FROM lanes))
     ) AS lane
-    GROUP BY id, mid, ctid
+    GROUP BY id, mid
 )`
 
 // claimTake leases what is allowed of the page, and pays for it. After a pause of
 // the breaker that is one order of the app, or of the merchant.
 //
-// The rows are found again by their place in the table, which no one can move while
-// they are locked. One that changed just before it was locked has its newest version
-// at a place that this statement cannot see: it is left to the next claim.
+// The rows are found again by their ids: a ctid is unique in one table only, and orders may have
+// partitions and children. The array keeps the planner on the primary key, whatever it expects of
+// the page. A settled row is never taken, even if it has the id of a due one in another child table.
 const claimTake = `,
 claimable AS (
-    SELECT p.spot
-    FROM (SELECT mid, spot, row_number() OVER (PARTITION BY mid ORDER BY place, id) AS nth FROM page) AS p
+    SELECT p.id
+    FROM (SELECT id, mid, row_number() OVER (PARTITION BY mid ORDER BY rank, id) AS nth FROM page) AS p
     LEFT JOIN unnest(@hand_mids::text[], @hand::int[]) AS h(mid, n) ON h.mid = p.mid
     LEFT JOIN unnest(@cap_mids::text[], @caps::int[]) AS cap(mid, n) ON cap.mid = p.mid
     WHERE (p.nth = 1 OR p.mid NOT IN (SELECT key FROM control WHERE scope = 'mid' AND half_open))
@@ -212,8 +212,7 @@ claimed AS (
         claimed_by = @worker,
         claim_no = o.claim_no + 1,
         unrecorded_claims = o.unrecorded_claims + @counted
-    FROM claimable
-    WHERE o.ctid = claimable.spot
+    WHERE o.id = ANY (ARRAY(SELECT id FROM claimable)) AND ` + isOpen + `
     RETURNING ` + orderColumns + `
 ),
 probes AS (

@@ -1,9 +1,9 @@
 package store
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,62 +32,20 @@ func (c column) as(typ string) column {
 	return c
 }
 
-// outcomeColumns is what a write of orders needs of an outcome.
+// outcomeColumns are the guard of an outcome and the values that it writes to its order.
 func outcomeColumns() []column {
-	return append([]column{
-		col("id", bigint(), func(o *order.Outcome) int64 { return o.Order.ID }),
-		col("claim_no", bigint(), func(o *order.Outcome) int64 { return o.Order.ClaimNo }),
-		col("status_read", text(), func(o *order.Outcome) string { return string(o.Order.Status) }),
-		col("review_read", filled(text()), func(o *order.Outcome) string { return o.Order.ReviewReason }),
+	return slices.Concat(guardColumns(), []column{
 		col("status", text(), func(o *order.Outcome) string { return string(o.Status) }),
 		col("next_query_at", nullable(timestamptz()), func(o *order.Outcome) *time.Time { return o.NextQueryAt }),
 		col("spent", bigint(), func(o *order.Outcome) int64 { return planSpent(o) }).as("int"),
 		col("queried_at", timestamptz(), func(o *order.Outcome) time.Time { return o.Question.At }),
 		col("last_error", filled(text()), func(o *order.Outcome) string { return safe(o.LastError) }),
 		col("resolves", boolean(), func(o *order.Outcome) bool { return o.Resolves() }),
-		col("settles", boolean(), func(o *order.Outcome) bool { return o.Decision == order.Settled }),
 		col("review_reason", filled(text()), func(o *order.Outcome) string { return o.ReviewReason }),
 		col("review_note", filled(text()), func(o *order.Outcome) string { return safe(o.ReviewNote) }),
 		col("mer_order_id", nullable(text()), func(o *order.Outcome) *string { return o.Booking.MerOrderID }),
 		col("target_order_id", nullable(text()), func(o *order.Outcome) *string { return o.Booking.TargetOrderID }),
-	}, settlementColumns()...)
-}
-
-// settlementColumns are the columns of orders that only a settlement fills.
-func settlementColumns() []column {
-	amount := func(name string, of func(*order.Booking) *int64) column {
-		return col(name, nullable(bigint()), func(o *order.Outcome) *int64 { return of(&o.Booking) })
-	}
-	word := func(name string, of func(*order.Booking) *string) column {
-		return col(name, nullable(text()), func(o *order.Outcome) *string { return of(&o.Booking) })
-	}
-	return []column{
-		amount("total_amount", func(s *order.Booking) *int64 { return s.TotalAmount }),
-		amount("buyer_pay_amount", func(s *order.Booking) *int64 { return s.BuyerPayAmount }),
-		amount("receipt_amount", func(s *order.Booking) *int64 { return s.ReceiptAmount }),
-		amount("invoice_amount", func(s *order.Booking) *int64 { return s.InvoiceAmount }),
-		amount("coupon_amount", func(s *order.Booking) *int64 { return s.CouponAmount }),
-		amount("yxlm_amount", func(s *order.Booking) *int64 { return s.YxlmAmount }),
-		amount("coupon_merchant_contribute", func(s *order.Booking) *int64 { return s.CouponMerchantContribute }),
-		amount("coupon_other_contribute", func(s *order.Booking) *int64 { return s.CouponOtherContribute }),
-		amount("buyer_cash_pay_amt", func(s *order.Booking) *int64 { return s.BuyerCashPayAmt }),
-		amount("refund_amount", func(s *order.Booking) *int64 { return s.RefundAmount }),
-		col("pay_time", nullable(timestamptz()), func(o *order.Outcome) *time.Time { return o.Booking.PayTime }),
-		col("settle_date", filled(text()), func(o *order.Outcome) string { return settleDate(o) }).as("date"),
-		word("seq_id", func(s *order.Booking) *string { return s.SeqID }),
-		word("ref_id", func(s *order.Booking) *string { return s.RefID }),
-		word("settle_ref_id", func(s *order.Booking) *string { return s.SettleRefID }),
-		word("target_sys", func(s *order.Booking) *string { return s.TargetSys }),
-		word("target_status", func(s *order.Booking) *string { return s.TargetStatus }),
-		word("target_mid", func(s *order.Booking) *string { return s.TargetMID }),
-		word("buyer_id", func(s *order.Booking) *string { return s.BuyerID }),
-		word("sub_buyer_id", func(s *order.Booking) *string { return s.SubBuyerID }),
-		word("bank_info", func(s *order.Booking) *string { return s.BankInfo }),
-		word("card_attr", func(s *order.Booking) *string { return s.CardAttr }),
-		word("bill_funds", func(s *order.Booking) *string { return s.BillFunds }),
-		word("bill_funds_desc", func(s *order.Booking) *string { return s.BillFundsDesc }),
-		word("activity_ids", func(s *order.Booking) *string { return s.ActivityIDs }),
-	}
+	}, bookedColumns())
 }
 
 // questionColumns are the columns of order_queries. Its texts are made safe, for
@@ -114,62 +72,7 @@ func questionColumns() []column {
 	}
 }
 
-// eventColumns are the columns of order_events, and the claim that they are of.
-func eventColumns() []column {
-	return []column{
-		col("order_id", bigint(), func(o *order.Outcome) int64 { return o.Order.ID }),
-		col("mid", text(), func(o *order.Outcome) string { return o.Order.MID }),
-		col("mer_order_id", filled(text()), func(o *order.Outcome) string { return merOrderID(o) }),
-		col("event", text(), func(o *order.Outcome) string { return o.Event }),
-		col("payload", raw(), func(o *order.Outcome) []byte { return eventPayload(o) }).as("jsonb"),
-		col("claim_no", bigint(), func(o *order.Outcome) int64 { return o.Order.ClaimNo }),
-	}
-}
-
-// payload is what the application is told, in the columns' names.
-func eventPayload(o *order.Outcome) []byte {
-	s := o.Booking
-	payload := struct {
-		OrderID       int64        `json:"order_id"`
-		MID           string       `json:"mid"`
-		TID           string       `json:"tid"`
-		MerOrderID    string       `json:"mer_order_id,omitempty"`
-		TargetOrderID string       `json:"target_order_id,omitempty"`
-		From          order.Status `json:"from"`
-		To            order.Status `json:"to"`
-		OrderAmount   int64        `json:"order_amount"`
-		TotalAmount   *int64       `json:"total_amount,omitempty"`
-		RefundAmount  *int64       `json:"refund_amount,omitempty"`
-		PayTime       *time.Time   `json:"pay_time,omitempty"`
-		SettleDate    string       `json:"settle_date,omitempty"`
-		ReviewReason  string       `json:"review_reason,omitempty"`
-		ReviewNote    string       `json:"review_note,omitempty"`
-		ClaimNo       int64        `json:"claim_no"`
-	}{
-		OrderID: o.Order.ID, MID: o.Order.MID, TID: o.Order.TID,
-		MerOrderID: merOrderID(o), TargetOrderID: first(o.Order.TargetOrderID, s.TargetOrderID),
-		From: o.Order.Status, To: o.Status, OrderAmount: o.Order.OrderAmount,
-		TotalAmount: s.TotalAmount, RefundAmount: s.RefundAmount, PayTime: s.PayTime,
-		SettleDate: settleDate(o), ReviewReason: o.ReviewReason, ReviewNote: safe(o.ReviewNote), ClaimNo: o.Order.ClaimNo,
-	}
-	text, err := json.Marshal(payload)
-	if err != nil { // only a time beyond the year 9999 can do that, and the decoder has none
-		return []byte("{}")
-	}
-	return text
-}
-
-func merOrderID(o *order.Outcome) string { return first(o.Order.MerOrderID, o.Booking.MerOrderID) }
-
-// settleDate is the day as text, for a time would be turned by the session's zone; "" is none.
-func settleDate(o *order.Outcome) string {
-	if o.Booking.SettleDate == nil {
-		return ""
-	}
-	return o.Booking.SettleDate.Format(time.DateOnly)
-}
-
-// spent is 1 where the answer spent a step of the plan.
+// planSpent is 1 where the answer spent a step of the plan.
 func planSpent(o *order.Outcome) int64 {
 	if o.Decision == order.Deferred {
 		return 1
@@ -187,13 +90,6 @@ func unnest(as string, columns []column, before int) string {
 		list[i] = fmt.Sprintf("unnest($%d::%s[])::%s AS %s", before+i+1, c.sent.name, c.typ, c.name)
 	}
 	return fmt.Sprintf("(SELECT %s) AS %s", strings.Join(list, ", "), as)
-}
-
-func first(held string, answered *string) string {
-	if held == "" && answered != nil {
-		return *answered
-	}
-	return held
 }
 
 func nullText(s string) *string {

@@ -1,5 +1,12 @@
 package store
 
+// createdAt and expiresAt are the times of order o within the range of a Go time: Postgres knows
+// infinity and years beyond it.
+const (
+	createdAt = `least(greatest(o.created_at, '0001-01-01Z'), '9999-12-31Z')`
+	expiresAt = `least(greatest(o.expires_at, '0001-01-01Z'), '9999-12-31Z')`
+)
+
 // orderColumns is the select list of an [order.Order]; o is the orders table. Postgres also knows
 // infinity: times are kept within the range of a Go time, so that one such row does not make its
 // whole page unreadable.
@@ -8,8 +15,8 @@ const orderColumns = `
 	coalesce(o.mer_order_id, '') AS mer_order_id,
 	coalesce(o.target_order_id, '') AS target_order_id,
 	o.order_amount,
-	least(greatest(o.created_at, '0001-01-01Z'), '9999-12-31Z') AS created_at,
-	least(greatest(o.expires_at, '0001-01-01Z'), '9999-12-31Z') AS expires_at,
+	` + createdAt + ` AS created_at,
+	` + expiresAt + ` AS expires_at,
 	o.status,
 	CASE WHEN isfinite(o.next_query_at) THEN o.next_query_at END AS next_query_at,
 	o.query_count, CASE WHEN isfinite(o.last_queried_at) THEN o.last_queried_at END AS last_queried_at,

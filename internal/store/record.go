@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"reconciler/internal/order"
 
@@ -35,8 +33,10 @@ const (
 type Recorded struct {
 	Outcome order.Outcome // as written, if it is
 	State   RecordState
-	Err     error // why it was refused
+	Err     error // why it is not written
 }
+
+var errDropped = errors.New("a trigger of the database dropped the write")
 
 // Record writes a group of outcomes and returns what became of each, in the same order. A written
 // outcome is as decided, or [order.Superseded] where the order had changed since its claim, or the
@@ -106,7 +106,7 @@ func (s *Store) recordTogether(ctx context.Context, group []order.Outcome) ([]Re
 	}
 	// A process that is stopped in the middle must not keep the rows to itself.
 	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'"}
-	err = pgx.BeginTxFunc(ctx, s.pool, begin, func(tx pgx.Tx) error { return supersede(ctx, tx, stale) })
+	err = pgx.BeginTxFunc(ctx, s.pool, begin, func(tx pgx.Tx) error { return s.supersede(ctx, tx, stale) })
 	return written, err
 }
 
@@ -117,18 +117,23 @@ type claimKey struct{ ID, ClaimNo int64 }
 func claimOf(o *order.Outcome) claimKey { return claimKey{o.Order.ID, o.Order.ClaimNo} }
 
 // recordMatching writes the outcomes whose guard holds and returns their claims.
-func (s *Store) recordMatching(ctx context.Context, group []order.Outcome) (map[claimKey]bool, error) {
+func (s *Store) recordMatching(ctx context.Context, group []order.Outcome) (matching map[claimKey]bool, err error) {
+	err = s.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) (err error) {
+		matching, err = s.runRecord(ctx, c.Conn(), group, group)
+		return err
+	})
+	return matching, err
+}
+
+// runRecord runs the statement of a write, with the ledger rows of questions.
+func (s *Store) runRecord(ctx context.Context, conn *pgx.Conn, group, questions []order.Outcome) (map[claimKey]bool, error) {
 	p := s.params.Get().(*params)
 	defer s.params.Put(p)
 	p.reset()
 	p.add(outcomeColumns(), group)
-	p.add(questionColumns(), group)
+	p.add(questionColumns(), questions)
 	p.add(eventColumns(), withEvents(group))
-	var claims []claimKey
-	err := s.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) (err error) {
-		claims, err = p.run(ctx, c.Conn(), s.recordSQL)
-		return err
-	})
+	claims, err := p.run(ctx, conn, s.recordSQL)
 	if err != nil {
 		return nil, err
 	}
@@ -137,85 +142,4 @@ func (s *Store) recordMatching(ctx context.Context, group []order.Outcome) (map[
 		matching[c] = true
 	}
 	return matching, nil
-}
-
-// withEvents are those of a group that have an event: in a backlog of paid orders, all.
-func withEvents(group []order.Outcome) []order.Outcome {
-	silent := func(o order.Outcome) bool { return o.Event == "" }
-	if !slices.ContainsFunc(group, silent) {
-		return group
-	}
-	return slices.DeleteFunc(slices.Clone(group), silent)
-}
-
-// insertEvents precedes the rows, as e, of [eventColumns].
-const insertEvents = `INSERT INTO order_events (order_id, mid, mer_order_id, event, payload)
-    SELECT e.order_id, e.mid, e.mer_order_id, e.event, e.payload FROM `
-
-// insertQuestions precedes the rows, as q, of [questionColumns].
-func insertQuestions() string {
-	list := make([]string, len(questionColumns()))
-	for i, c := range questionColumns() {
-		list[i] = c.name
-	}
-	return "INSERT INTO order_queries (" + strings.Join(list, ", ") + ")\n    SELECT q.* FROM "
-}
-
-// recordMatchingSQL writes orders, and the ledger and the events of those that held, and
-// tells whoever listens. Each CASE hides a condition from the planner, which would take
-// it to leave a single row, and then compare each of a group with each.
-func recordMatchingSQL() string {
-	outcomes, questions := len(outcomeColumns()), len(questionColumns())
-	return `WITH r AS (
-    SELECT * FROM ` + unnest("r", outcomeColumns(), 0) + `
-),
-free AS (
-    SELECT o.id FROM orders AS o WHERE o.id = ANY ($1::bigint[]) FOR UPDATE SKIP LOCKED
-),
-held AS (` + updateOrdersSQL() + `),
-ledger AS (
-    ` + insertQuestions() + unnest("q", questionColumns(), outcomes) + `
-    WHERE CASE WHEN (q.order_id, q.claim_no) IN (SELECT id, claim_no FROM held) THEN true ELSE false END
-),
-told AS (
-    ` + insertEvents + unnest("e", eventColumns(), outcomes+questions) + `
-    WHERE CASE WHEN (e.order_id, e.claim_no) IN (SELECT id, claim_no FROM held) THEN true ELSE false END
-    RETURNING true
-)
-SELECT id, claim_no FROM held
-WHERE coalesce((SELECT pg_notify('order_events', '')::text FROM (SELECT FROM told LIMIT 1) AS some_told), '') = ''`
-}
-
-// updateOrdersSQL is guarded by the claim, and by the status and the review that
-// were read; the lease is taken away by the first write, so that writing again
-// holds for none. Only a
-// settlement clears a review; another outcome sets its own reason or leaves what
-// stands there.
-func updateOrdersSQL() string {
-	var set strings.Builder
-	for _, c := range settlementColumns() {
-		fmt.Fprintf(&set, ",\n    %[1]s = CASE WHEN r.settles THEN r.%[1]s ELSE o.%[1]s END", c.name)
-	}
-	return `
-UPDATE orders AS o
-SET status = r.status,
-    next_query_at = r.next_query_at,
-    query_count = o.query_count + r.spent,
-    last_queried_at = r.queried_at,
-    last_error = r.last_error,
-    review_reason = CASE WHEN r.resolves THEN r.review_reason ELSE coalesce(r.review_reason, o.review_reason) END,
-    review_note = CASE WHEN r.resolves OR r.review_reason IS NOT NULL THEN r.review_note ELSE o.review_note END,
-    lease_until = NULL,
-    claimed_by = NULL,
-    unrecorded_claims = 0,
-    updated_at = now(),
-    mer_order_id = coalesce(o.mer_order_id, r.mer_order_id),
-    target_order_id = coalesce(o.target_order_id, r.target_order_id)` + set.String() + `
-FROM r
-WHERE o.id = r.id
-  AND CASE WHEN o.claim_no = r.claim_no AND o.status = r.status_read AND o.lease_until IS NOT NULL
-                AND o.review_reason IS NOT DISTINCT FROM r.review_read
-                AND o.id IN (SELECT id FROM free)
-      THEN true ELSE false END
-RETURNING r.id, r.claim_no`
 }

@@ -2,69 +2,16 @@ package store_test
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/jackc/pgx/v5"
 
 	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
-
-func TestRecordSettlesEveryColumn(t *testing.T) {
-	t.Parallel()
-	d := open(t)
-	d.insert(t, 1)
-	o := d.claimOne(t)
-	payTime := time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC)
-	day := time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
-	n := int64(0)
-	amount := func() *int64 { n++; return new(n) }
-	out := settled(o)
-	out.LastError = "settled, but chnlCost cannot be read"
-	out.Booking = order.Booking{
-		TargetOrderID: new("4200000000000000000000000001"),
-		TotalAmount:   amount(), BuyerPayAmount: amount(), ReceiptAmount: amount(), InvoiceAmount: amount(),
-		CouponAmount: amount(), YxlmAmount: amount(), CouponMerchantContribute: amount(), CouponOtherContribute: amount(),
-		BuyerCashPayAmt: amount(), RefundAmount: amount(), PayTime: &payTime, SettleDate: &day,
-		SeqID: new("seq"), RefID: new("ref"), SettleRefID: new("settle-ref"), TargetSys: new("WXPay"), TargetStatus: new("SUCCESS"),
-		TargetMID: new("target-mid"), BuyerID: new("buyer"), SubBuyerID: new("sub-buyer"), BankInfo: new("bank"), CardAttr: new("BALANCE"),
-		BillFunds: new("funds"), BillFundsDesc: new("desc"), ActivityIDs: new("activity"),
-	}
-	d.record(t, out)
-
-	var got map[string]any
-	if err := json.Unmarshal(scan[[]byte](t, d, `SELECT to_jsonb(o) FROM orders o`), &got); err != nil {
-		t.Fatal(err)
-	}
-	want := map[string]any{
-		"id": 1.0, "mid": mid, "tid": tid, "inst_mid": "MINIDEFAULT", "order_amount": 100.0, "status": "TRADE_SUCCESS",
-		"mer_order_id": "319400000001", "target_order_id": "4200000000000000000000000001",
-		"total_amount": 1.0, "buyer_pay_amount": 2.0, "receipt_amount": 3.0, "invoice_amount": 4.0, "coupon_amount": 5.0,
-		"yxlm_amount": 6.0, "coupon_merchant_contribute": 7.0, "coupon_other_contribute": 8.0, "buyer_cash_pay_amt": 9.0,
-		"refund_amount": 10.0, "settle_date": "2026-02-01",
-		"seq_id": "seq", "ref_id": "ref", "settle_ref_id": "settle-ref", "target_sys": "WXPay", "target_status": "SUCCESS",
-		"target_mid": "target-mid", "buyer_id": "buyer", "sub_buyer_id": "sub-buyer", "bank_info": "bank", "card_attr": "BALANCE",
-		"bill_funds": "funds", "bill_funds_desc": "desc", "activity_ids": "activity",
-		"next_query_at": nil, "query_count": 0.0, "last_error": "settled, but chnlCost cannot be read",
-		"lease_until": nil, "claim_no": 1.0, "claimed_by": nil, "unrecorded_claims": 0.0, "review_reason": nil, "review_note": nil,
-		"settled_at": nil, "settled_by": nil,
-	}
-	times := cmpopts.IgnoreMapEntries(func(k string, _ any) bool {
-		return k == "created_at" || k == "expires_at" || k == "updated_at" || k == "last_queried_at" || k == "pay_time"
-	})
-	if diff := cmp.Diff(want, got, times); diff != "" {
-		t.Errorf("row (-want +got):\n%s", diff)
-	}
-	if got := scan[time.Time](t, d, `SELECT pay_time FROM orders`); !got.Equal(payTime) {
-		t.Errorf("pay_time %v, want %v", got, payTime)
-	}
-}
 
 func TestRecordWritesTheLedgerAndOneEvent(t *testing.T) {
 	t.Parallel()

@@ -67,7 +67,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 		return nil, errors.New("database url: its settings cannot be used together")
 	}
 	return &Store{
-		pool: &connPool{Pool: pool, target: target}, recordSQL: recordMatchingSQL(),
+		pool: &connPool{Pool: pool, target: target}, recordSQL: recordSQL(),
 		params: sync.Pool{New: func() any { return new(params) }},
 	}, nil
 }

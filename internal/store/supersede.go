@@ -12,49 +12,81 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// current is what the row of a superseded outcome holds now.
+// current is the row of a stale outcome as it is now.
 type current struct {
 	ID           int64
 	ClaimNo      int64 // of the outcome
 	Status       order.Status
+	ReviewReason string
 	NextQueryAt  *time.Time
-	ReviewReason *string
 	Recorded     bool // the ledger has this very question already
-	Holds        bool // the guard holds after all
+	Matches      bool // the guard holds after all
 }
 
-// supersede turns outcomes that came too late into what is written instead, and
-// writes it; those that had been written before are left out.
-func supersede(ctx context.Context, tx pgx.Tx, stale []*Recorded) error {
+// supersede handles the outcomes that the first statement did not write. It writes those whose rows
+// were only locked, leaves out those that had been written before, and keeps the evidence of those
+// that came too late.
+func (s *Store) supersede(ctx context.Context, tx pgx.Tx, stale []*Recorded) error {
 	rows, err := readCurrent(ctx, tx, stale)
 	if err != nil {
 		return err
 	}
-	var fresh []order.Outcome
-	reasons := make(map[int64]string) // of orders that this group has set
+	var late, matching []*Recorded
 	for _, r := range stale {
-		o := &r.Outcome
-		row, found := rows[claimOf(o)]
+		row, found := rows[claimOf(&r.Outcome)]
 		switch {
 		case found && row.Recorded:
-			continue
-		case found && row.Holds:
-			r.State = Locked // it was, a moment ago
-			continue
-		case !found:
-			locked, recorded, err := unseen(ctx, tx, claimOf(o))
+		case found && row.Matches:
+			matching = append(matching, r)
+		case found:
+			late = append(late, r)
+		default:
+			gone, err := r.whyUnseen(ctx, tx)
 			if err != nil {
 				return err
 			}
-			if locked {
-				r.State = Locked
-			}
-			if locked || recorded {
-				continue
+			if gone {
+				late = append(late, r)
 			}
 		}
+	}
+	if err := s.recordLocked(ctx, tx, matching); err != nil {
+		return err
+	}
+	return writeSuperseded(ctx, tx, late, rows)
+}
+
+// recordLocked writes outcomes whose rows the transaction has locked and whose guard holds. Only a
+// trigger can prevent that.
+func (s *Store) recordLocked(ctx context.Context, tx pgx.Tx, group []*Recorded) error {
+	if len(group) == 0 {
+		return nil
+	}
+	outcomes := make([]order.Outcome, len(group))
+	for i, r := range group {
+		outcomes[i] = r.Outcome
+	}
+	written, err := s.runRecord(ctx, tx.Conn(), outcomes, outcomes)
+	if err != nil {
+		return err
+	}
+	for _, r := range group {
+		if !written[claimOf(&r.Outcome)] {
+			r.State, r.Err = Dropped, errDropped
+		}
+	}
+	return nil
+}
+
+// writeSuperseded writes what is left of late outcomes.
+func writeSuperseded(ctx context.Context, tx pgx.Tx, late []*Recorded, rows map[claimKey]current) error {
+	reasons := make(map[int64]string) // reviews that this group has set, by order
+	group := make([]order.Outcome, 0, len(late))
+	for _, r := range late {
+		o := &r.Outcome
+		row, found := rows[claimOf(o)]
 		if reason, set := reasons[row.ID]; set {
-			row.ReviewReason = &reason // two claims of one order are one conflict
+			row.ReviewReason = reason // two claims of one order are one conflict
 		}
 		supersededBy(o, row, found)
 		if o.ReviewReason != "" {
@@ -63,33 +95,30 @@ func supersede(ctx context.Context, tx pgx.Tx, stale []*Recorded) error {
 		if err := updateSuperseded(ctx, tx, *o); err != nil {
 			return err
 		}
-		fresh = append(fresh, *o)
+		group = append(group, *o)
 	}
-	return insertEvidence(ctx, tx, fresh)
+	return insertEvidence(ctx, tx, group)
 }
 
+// readCurrent locks the rows that nobody else holds.
 func readCurrent(ctx context.Context, tx pgx.Tx, stale []*Recorded) (map[claimKey]current, error) {
-	ids, claims := make([]int64, len(stale)), make([]int64, len(stale))
-	statuses, reviews := make([]string, len(stale)), make([]*string, len(stale))
+	outcomes := make([]order.Outcome, len(stale))
 	for i, r := range stale {
-		o := &r.Outcome
-		ids[i], claims[i] = o.Order.ID, o.Order.ClaimNo
-		statuses[i], reviews[i] = string(o.Order.Status), nullText(o.Order.ReviewReason)
+		outcomes[i] = r.Outcome
 	}
-	rows, err := tx.Query(ctx, `
-		SELECT o.id, r.claim_no, o.status, o.review_reason,
-		       CASE WHEN isfinite(o.next_query_at) THEN o.next_query_at END AS next_query_at,
+	var p params
+	p.add(guardColumns(), outcomes)
+	binary := []int16{pgtype.BinaryFormatCode}
+	result := tx.Conn().PgConn().ExecParams(ctx, `
+		SELECT o.id, r.claim_no, o.status, coalesce(o.review_reason, ''),
+		       CASE WHEN isfinite(o.next_query_at) THEN o.next_query_at END,
 		       EXISTS (SELECT 1 FROM order_queries q
-		               WHERE q.order_id = o.id AND q.claim_no = r.claim_no AND r.claim_no > 0) AS recorded,
-		       o.claim_no = r.claim_no AND o.status = r.status_read AND o.lease_until IS NOT NULL
-		           AND o.review_reason IS NOT DISTINCT FROM r.review_read AS holds
+		               WHERE q.order_id = o.id AND q.claim_no = r.claim_no AND r.claim_no > 0),
+		       `+guardHolds+`
 		FROM orders AS o
-		JOIN unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[]) AS r(id, claim_no, status_read, review_read) ON r.id = o.id
-		FOR UPDATE OF o SKIP LOCKED`, ids, claims, statuses, reviews)
-	if err != nil {
-		return nil, err
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[current])
+		JOIN `+unnest("r", guardColumns(), 0)+` ON r.id = o.id
+		FOR UPDATE OF o SKIP LOCKED`, p.values, p.oids, binary, binary)
+	list, err := pgx.CollectRows(pgx.RowsFromResultReader(tx.Conn().TypeMap(), result), pgx.RowToStructByPos[current])
 	if err != nil {
 		return nil, err
 	}
@@ -100,13 +129,18 @@ func readCurrent(ctx context.Context, tx pgx.Tx, stale []*Recorded) (map[claimKe
 	return byClaim, nil
 }
 
-// unseen says why an order's row could not be read: it is there and locked, or it
-// is gone; and whether its question has been recorded before it went.
-func unseen(ctx context.Context, tx pgx.Tx, c claimKey) (locked, recorded bool, err error) {
+// whyUnseen says why an order's row could not be read: it is there and locked, or it is gone. It
+// reports a row that is gone and whose question had not been recorded before.
+func (r *Recorded) whyUnseen(ctx context.Context, tx pgx.Tx) (gone bool, err error) {
+	var locked, recorded bool
+	c := claimOf(&r.Outcome)
 	err = tx.QueryRow(ctx, `
 		SELECT EXISTS (SELECT 1 FROM orders WHERE id = $1),
 		       EXISTS (SELECT 1 FROM order_queries WHERE order_id = $1 AND claim_no = $2)`, c.ID, c.ClaimNo).Scan(&locked, &recorded)
-	return locked, recorded && !locked, err
+	if locked {
+		r.State = Locked
+	}
+	return !locked && !recorded, err
 }
 
 // supersededBy keeps the evidence and drops the effect. Two settlements of which
@@ -127,7 +161,7 @@ func supersededBy(o *order.Outcome, row current, found bool) {
 	o.Decision, o.Reason, o.ReviewReason = order.Review, order.ReviewConflict, order.ReviewConflict
 	o.ReviewNote = fmt.Sprintf("The order was settled as %s while the gateway was asked, and the gateway answered %s. "+
 		"Nothing was changed. Compare both with the merchant platform and correct the order by hand.", row.Status, answered)
-	if row.ReviewReason == nil || *row.ReviewReason != order.ReviewConflict {
+	if row.ReviewReason != order.ReviewConflict {
 		o.Event = order.EventReview
 	}
 }
@@ -137,15 +171,15 @@ func supersededBy(o *order.Outcome, row current, found bool) {
 func updateSuperseded(ctx context.Context, tx pgx.Tx, o order.Outcome) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE orders AS o
-		SET review_reason = coalesce($3, o.review_reason),
-		    review_note = coalesce($4, o.review_note),
+		SET review_reason = coalesce(nullif($3, ''), o.review_reason),
+		    review_note = coalesce(nullif($4, ''), o.review_note),
 		    lease_until = CASE WHEN o.claim_no = $2 THEN NULL ELSE o.lease_until END,
 		    claimed_by = CASE WHEN o.claim_no = $2 THEN NULL ELSE o.claimed_by END,
 		    last_queried_at = greatest(o.last_queried_at, $5),
 		    unrecorded_claims = least(o.unrecorded_claims, o.claim_no - $2),
-		    updated_at = CASE WHEN $3::text IS NULL THEN o.updated_at ELSE now() END
+		    updated_at = CASE WHEN $3 = '' THEN o.updated_at ELSE now() END
 		WHERE o.id = $1`,
-		o.Order.ID, o.Order.ClaimNo, nullText(o.ReviewReason), nullText(o.ReviewNote), o.Question.At)
+		o.Order.ID, o.Order.ClaimNo, o.ReviewReason, o.ReviewNote, o.Question.At)
 	return err
 }
 
@@ -157,7 +191,8 @@ func insertEvidence(ctx context.Context, tx pgx.Tx, group []order.Outcome) error
 	batch := &pgconn.Batch{}
 	queue(batch, insertQuestions()+unnest("q", questionColumns(), 0), questionColumns(), group)
 	if events := withEvents(group); len(events) > 0 {
-		queue(batch, insertEvents+unnest("e", eventColumns(), 0), eventColumns(), events)
+		settled := "SELECT o.id FROM orders AS o WHERE o.id = e.order_id AND o.settled_at IS NOT NULL"
+		queue(batch, insertEvents(settled)+unnest("e", eventColumns(), 0), eventColumns(), events)
 		batch.ExecParams("NOTIFY order_events", nil, nil, nil, nil)
 	}
 	return tx.Conn().PgConn().ExecBatch(ctx, batch).Close()

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"reconciler/internal/order"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // RecordUnwritable writes an outcome whose own write was refused: nothing of the answer but its
@@ -36,7 +38,26 @@ func (s *Store) recordUnwritable(ctx context.Context, o order.Outcome, cause err
 		}
 		refusal = err
 	}
-	return Recorded{Outcome: o, State: Refused, Err: refusal}, nil
+	return s.recordReviewAlone(ctx, silent, refusal)
+}
+
+// recordReviewAlone writes a review without its ledger row, where even that is refused.
+func (s *Store) recordReviewAlone(ctx context.Context, o order.Outcome, refusal error) (Recorded, error) {
+	recorded := Recorded{Outcome: o}
+	err := s.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+		written, err := s.runRecord(ctx, c.Conn(), []order.Outcome{o}, nil)
+		if err == nil && !written[claimOf(&o)] {
+			recorded.State = Locked // or it has changed meanwhile: the next try tells
+		}
+		return err
+	})
+	switch {
+	case err == nil:
+		return recorded, nil
+	case isOfOneRow(err):
+		return Recorded{Outcome: o, State: Refused, Err: refusal}, nil
+	}
+	return Recorded{}, err
 }
 
 func unwritable(o order.Outcome, cause error) order.Outcome {

@@ -1,0 +1,37 @@
+package store
+
+import (
+	"time"
+
+	"reconciler/internal/order"
+)
+
+// guardColumns are the claim of an outcome and the values that it was decided from. They guard its
+// write: see [guardHolds].
+func guardColumns() []column {
+	return []column{
+		col("id", bigint(), func(o *order.Outcome) int64 { return o.Order.ID }),
+		col("claim_no", bigint(), func(o *order.Outcome) int64 { return o.Order.ClaimNo }),
+		col("settles", boolean(), func(o *order.Outcome) bool { return o.Decision == order.Settled }),
+		col("status_read", text(), func(o *order.Outcome) string { return string(o.Order.Status) }),
+		col("review_read", text(), func(o *order.Outcome) string { return o.Order.ReviewReason }),
+		col("mid_read", text(), func(o *order.Outcome) string { return o.Order.MID }),
+		col("mer_order_id_read", text(), func(o *order.Outcome) string { return o.Order.MerOrderID }),
+		col("target_order_id_read", text(), func(o *order.Outcome) string { return o.Order.TargetOrderID }),
+		col("order_amount_read", bigint(), func(o *order.Outcome) int64 { return o.Order.OrderAmount }),
+		col("created_at_read", timestamptz(), func(o *order.Outcome) time.Time { return o.Order.CreatedAt }),
+		col("expires_at_read", timestamptz(), func(o *order.Outcome) time.Time { return o.Order.ExpiresAt }),
+	}
+}
+
+// guardHolds is the one condition under which an outcome r may be written to its order o: the claim
+// is still the last one and not given back, nobody has settled the order, and everything that the
+// decision was made from is as it was read. A settlement does not depend on the order's times.
+const guardHolds = `o.claim_no = r.claim_no AND o.lease_until IS NOT NULL
+    AND ` + isOpen + ` AND o.status = r.status_read
+    AND coalesce(o.review_reason, '') = r.review_read
+    AND o.mid = r.mid_read
+    AND coalesce(o.mer_order_id, '') = r.mer_order_id_read
+    AND coalesce(o.target_order_id, '') = r.target_order_id_read
+    AND o.order_amount = r.order_amount_read
+    AND (r.settles OR (` + createdAt + ` = r.created_at_read AND ` + expiresAt + ` = r.expires_at_read))`

@@ -1,0 +1,169 @@
+package store_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"reconciler/internal/order"
+	"reconciler/internal/store"
+)
+
+// trigger makes a trigger function of the application's.
+func (d database) trigger(t *testing.T, table, event, when, body string) {
+	t.Helper()
+	d.exec(t, `CREATE FUNCTION shop_`+table+`() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN `+body+` END $$`)
+	d.exec(t, `CREATE TRIGGER shop BEFORE `+event+` ON `+table+` FOR EACH ROW WHEN (`+when+`) EXECUTE FUNCTION shop_`+table+`()`)
+}
+
+// The application's own trigger stops its row, and no other.
+func TestRecordBesideATrigger(t *testing.T) {
+	t.Parallel()
+	const onSecond = `NEW.id = 2 AND NEW.status <> OLD.status`
+	for name, tt := range map[string]struct {
+		body string
+		want store.RecordState
+	}{
+		"raises":                           {`RAISE EXCEPTION 'not today';`, store.Refused},
+		"raises a code of its own":         {`RAISE EXCEPTION 'not today' USING ERRCODE = 'SHOP1';`, store.Refused},
+		"raises an object's state":         {`RAISE EXCEPTION 'not today' USING ERRCODE = '55000';`, store.Refused},
+		"asserts":                          {`ASSERT false;`, store.Refused},
+		"returns null":                     {`RETURN NULL;`, store.Dropped},
+		"gives up on a lock of the shop's": {`RAISE EXCEPTION 'not now' USING ERRCODE = 'lock_not_available';`, store.Locked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := open(t)
+			d.insert(t, 3)
+			orders := d.claim(t, 3)
+			d.trigger(t, "orders", "UPDATE", onSecond, tt.body)
+			group := []order.Outcome{settled(orders[0]), settled(orders[1]), settled(orders[2])}
+			recorded := d.recordAll(t, group...)
+			for i, want := range []store.RecordState{store.Written, tt.want, store.Written} {
+				if recorded[i].State != want {
+					t.Errorf("order %d: state %d (%v), want %d", i+1, recorded[i].State, recorded[i].Err, want)
+				}
+			}
+			if recorded[1].Err == nil {
+				t.Error("no cause")
+			}
+			if got := scan[string](t, d, `SELECT concat_ws(' ', count(*) FILTER (WHERE status = 'TRADE_SUCCESS'), (SELECT count(*) FROM order_queries), (SELECT count(*) FROM order_events)) FROM orders`); got != "2 2 2" {
+				t.Errorf("settled, questions, events: %s", got)
+			}
+			if again := d.recordAll(t, group...); again[0].State != store.Written || again[1].State != tt.want {
+				t.Errorf("written again: states %d, %d", again[0].State, again[1].State)
+			}
+			// After some leases the poller gives up on the answer. This trigger lets the review pass.
+			alone, err := d.RecordUnwritable(t.Context(), group[1], recorded[1].Err)
+			if err != nil || alone.State != store.Written {
+				t.Fatalf("RecordUnwritable: state %d, %v, %v", alone.State, alone.Err, err)
+			}
+			if got := scan[string](t, d, `SELECT concat_ws(' ', status, review_reason) FROM orders WHERE id = 2`); got != "UNKNOWN unwritable" {
+				t.Errorf("row %q", got)
+			}
+		})
+	}
+}
+
+// A review that is refused as well says so.
+func TestRecordUnwritableIsRefused(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 1)
+	out := settled(d.claimOne(t))
+	d.trigger(t, "orders", "UPDATE", "true", `RAISE EXCEPTION 'read only';`)
+	got, err := d.RecordUnwritable(t.Context(), out, errors.New("a cause"))
+	if err != nil || got.State != store.Refused || !strings.Contains(got.Err.Error(), "read only") {
+		t.Errorf("state %d, %v, %v", got.State, got.Err, err)
+	}
+}
+
+// Whatever is refused besides the order is left out of the review.
+func TestRecordReviewsWithoutWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		prepare    func(t *testing.T, d database)
+		spoil      func(*order.Outcome)
+		wantEvents string
+		wantLedger string
+	}{
+		"one event of each kind only": {
+			func(t *testing.T, d database) {
+				t.Helper()
+				d.exec(t, `CREATE UNIQUE INDEX ON order_events (order_id, event)`)
+				d.exec(t, `INSERT INTO order_events (order_id, mid, event, payload) VALUES (2, 'm', 'order.paid', '{}')`)
+			}, nil, "order.paid,order.review", "review unwritable object",
+		},
+		"no event at all": {
+			func(t *testing.T, d database) {
+				t.Helper()
+				d.exec(t, `ALTER TABLE order_events ADD CHECK (order_id <> 2)`)
+			}, nil, "", "review unwritable object",
+		},
+		"the document": {
+			func(*testing.T, database) {},
+			func(o *order.Outcome) { o.Question.Response = []byte(`{"a":"\u0000"}`) }, "order.review", "review unwritable string",
+		},
+		"no row in the ledger": {
+			func(t *testing.T, d database) {
+				t.Helper()
+				d.exec(t, `ALTER TABLE order_queries ADD CHECK (order_id <> 2)`)
+			}, nil, "", "",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := open(t)
+			d.insert(t, 3)
+			orders := d.claim(t, 3)
+			tt.prepare(t, d)
+			bad := settled(orders[1])
+			if tt.spoil != nil {
+				tt.spoil(&bad)
+			}
+			written := d.record(t, settled(orders[0]), bad, settled(orders[2]))
+			if written[0].Decision != order.Settled || written[1].Decision != order.Review || written[2].Decision != order.Settled {
+				t.Errorf("decisions %s, %s, %s", written[0].Decision, written[1].Decision, written[2].Decision)
+			}
+			if got := scan[string](t, d, `SELECT concat_ws(' ', status, review_reason, next_query_at IS NULL, lease_until IS NULL) FROM orders WHERE id = 2`); got != "UNKNOWN unwritable t t" {
+				t.Errorf("row %q", got)
+			}
+			if got := scan[string](t, d, `SELECT coalesce(string_agg(event, ',' ORDER BY id), '') FROM order_events WHERE order_id = 2`); got != tt.wantEvents {
+				t.Errorf("events %q, want %q", got, tt.wantEvents)
+			}
+			if got := scan[string](t, d, `SELECT coalesce(string_agg(concat_ws(' ', decision, reason, jsonb_typeof(response)), ','), '') FROM order_queries WHERE order_id = 2`); got != tt.wantLedger {
+				t.Errorf("ledger %q, want %q", got, tt.wantLedger)
+			}
+		})
+	}
+}
+
+// Trouble that is not one row's is an error, and nothing is reviewed for it.
+func TestRecordFailsAsAWhole(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ begin, want string }{
+		"a missing right": {`SET ROLE nobody_writes`, "rights"},
+		"read only":       {`SET default_transaction_read_only = on`, "read_only"},
+		"a missing table": {`SET search_path = pg_catalog`, "rights"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := openWith(t, "pool_max_conns", "1")
+			d.insert(t, 2)
+			orders := d.claim(t, 2)
+			d.exec(t, `DO $$ BEGIN CREATE ROLE nobody_writes; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$`)
+			d.exec(t, `GRANT SELECT, UPDATE ON orders TO nobody_writes`)
+			d.exec(t, `GRANT SELECT, INSERT ON order_queries TO nobody_writes`)
+			if err := d.Exec(t.Context(), tt.begin); err != nil {
+				t.Fatal(err)
+			}
+			_, err := d.Record(t.Context(), []order.Outcome{settled(orders[0]), settled(orders[1])})
+			if got := store.FailureReason(err); got != tt.want {
+				t.Errorf("reason %q (%v), want %q", got, err, tt.want)
+			}
+			if n := scan[int](t, d, `SELECT count(*) FROM orders WHERE review_reason IS NOT NULL OR status <> 'UNKNOWN'`); n != 0 {
+				t.Errorf("%d orders changed", n)
+			}
+		})
+	}
+}
