@@ -9,8 +9,9 @@ import (
 // farExponent is beyond anything that the digits of a 1 MiB body could make up for.
 const farExponent = 1 << 30
 
-// parseAmount reads a whole, non-negative number of fen in any of the forms 100, 100.0 and 1e2, exactly: no floating point, and
-// no work that grows with the exponent. Anything else is ErrNotAmount.
+// parseAmount reads a whole, non-negative number of fen in any of the forms 100, 100.0 and 1e2,
+// exactly: no floating point, and no work that grows with the exponent. Anything else is
+// ErrNotAmount.
 func parseAmount(s string) (int64, error) {
 	unsigned, negative := strings.CutPrefix(s, "-")
 	mantissa, exponent, ok := splitExponent(unsigned)
@@ -28,7 +29,8 @@ func parseAmount(s string) (int64, error) {
 	return shiftDigits(digits, exponent-len(fraction))
 }
 
-// splitExponent splits at the e; without one the exponent is 0. An exponent out of all bounds becomes ±farExponent.
+// splitExponent splits at the e; without one the exponent is 0. An exponent out of all bounds
+// becomes ±farExponent.
 func splitExponent(s string) (mantissa string, exponent int, ok bool) {
 	i := strings.IndexAny(s, "eE")
 	if i < 0 {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// What can be wrong with a field of an answer; Field.Err is one of them.
+// The errors of a field of an answer; Field.Err is one of these.
 var (
 	ErrConflict  = errors.New("given twice with different values")
 	ErrNotText   = errors.New("not a text")
@@ -14,7 +14,8 @@ var (
 	ErrNotTime   = errors.New("not a time of the documented form")
 )
 
-// Answer is one answer of the gateway, filled as far as it is known also where an error comes with it.
+// Answer is one answer of the gateway, filled as far as it is known also where an error comes with
+// it.
 type Answer struct {
 	HTTPStatus int             // 0 when nothing came
 	Code       string          // errCode; "" when missing, not readable, or given twice with different values
@@ -23,8 +24,8 @@ type Answer struct {
 	Redacted   json.RawMessage // what may be kept of the body, at most 1 MiB: JSON for jsonb; nil when nothing came
 }
 
-// Field is one field of an answer: absent (missing, "" or null; the zero Field), readable (Present, Value), or unreadable
-// (Present, Err, zero Value). One unreadable field leaves the others alone.
+// Field is one field of an answer: absent (missing, "" or null; the zero Field), readable (Present,
+// Value), or unreadable (Present, Err, zero Value). One unreadable field leaves the others alone.
 type Field[T any] struct {
 	Value   T
 	Present bool
@@ -44,8 +45,9 @@ const (
 	StatusTradeClosed  Status = "TRADE_CLOSED"   // not paid in time, failed, or paid and refunded in full
 )
 
-// Trade is the part of an answer that speaks of the payment. Bank card number and buyer name are left out on purpose: nothing
-// needs them. PayTime, SettleDate and TargetStatus SUCCESS appear on unpaid orders too, and prove nothing.
+// Trade is the part of an answer that speaks of the payment. Bank card number and buyer name are
+// left out on purpose: nothing needs them. PayTime, SettleDate and TargetStatus SUCCESS appear on
+// unpaid orders too, and prove nothing.
 type Trade struct {
 	Status                                          Field[Status] // text only: a number is ErrNotText; unknown words are kept
 	MID, MerOrderID, TargetOrderID                  Field[string]
@@ -62,8 +64,8 @@ type Trade struct {
 	BillFunds, BillFundsDesc, ActivityIDs                         Field[string]
 }
 
-// HasStatus reports whether some trade status was answered, known or not, also when given twice with different values. A
-// status that is empty, missing, null or not text is none.
+// HasStatus reports whether some trade status was answered, known or not, also when given twice
+// with different values. A status that is empty, missing, null or not text is none.
 func (t Trade) HasStatus() bool {
 	return t.Status.Present && !errors.Is(t.Status.Err, ErrNotText)
 }

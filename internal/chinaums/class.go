@@ -37,7 +37,8 @@ const codeClock = "ABNORMAL_REQUEST_TIME"
 
 var errClock = errors.New("this machine's clock is off")
 
-// classOfCode knows the vendor's codes: four digits from the platform, words from the business layer behind it.
+// classOfCode knows the vendor's codes: four digits from the platform, words from the business
+// layer behind it.
 func classOfCode(code string) (class Class, known bool) {
 	switch code {
 	case "NO_ORDER":
@@ -56,8 +57,9 @@ func classOfCode(code string) (class Class, known bool) {
 	return ClassUnknownCode, false
 }
 
-// Classify returns the class of an answer whose body is one JSON object, by its HTTP status, its errCode ("" when there is none
-// that can be read) and whether it holds a trade status. It is empty, no trouble, for HTTP 200 with SUCCESS and for nothing else.
+// Classify returns the class of an answer whose body is one JSON object, by its HTTP status, its
+// errCode ("" when there is none that can be read) and whether it holds a trade status. It is empty
+// (no trouble) only for HTTP 200 with SUCCESS.
 func Classify(httpStatus int, code string, hasStatus bool) Class {
 	if httpStatus == http.StatusOK {
 		return classifyOK(code)
@@ -76,8 +78,9 @@ func classifyOK(code string) Class {
 	return class
 }
 
-// classifyNotOK believes no trade status. Beside one, a code that is not known is trouble too: two layers contradict each other,
-// so something between them mixed answers up. A gateway that is overloaded is believed only what stops all its questions.
+// classifyNotOK believes no trade status. Beside one, a code that is not known is trouble too: two
+// layers contradict each other, so something between them mixed answers up. A gateway that is
+// overloaded is believed only what stops all its questions.
 func classifyNotOK(httpStatus int, code string, hasStatus bool) Class {
 	class, known := classOfCode(code)
 	stops := class == ClassCredentials || class == ClassMerchant
@@ -96,7 +99,8 @@ func isOverloaded(httpStatus int) bool {
 	return httpStatus == http.StatusTooManyRequests || httpStatus/100 == 5
 }
 
-// Error is why a question has no answer that can be used. It never holds the key or the Authorization header.
+// Error is why a question has no answer that can be used. It never holds the key or the
+// Authorization header.
 type Error struct {
 	Class         Class
 	HTTPStatus    int            // 0 when nothing came
@@ -106,8 +110,8 @@ type Error struct {
 	Err           error          // the cause, where there is one beside the code
 }
 
-// newError says what a reply, or none, means. The gateway is alive if a JSON object begins in the body, whatever it says and
-// even where it ends too early, unless the HTTP status is 429 or 5xx.
+// newError says what a reply, or none, means. The gateway is alive if a JSON object begins in the
+// body, whatever it says and even where it ends too early, unless the HTTP status is 429 or 5xx.
 func (r reply) newError(class Class, cause error) *Error {
 	return &Error{
 		Class: class, HTTPStatus: r.answer.HTTPStatus, Code: r.answer.Code, Message: r.answer.Message, Err: cause,
@@ -115,7 +119,8 @@ func (r reply) newError(class Class, cause error) *Error {
 	}
 }
 
-// clockError says by how much this machine's clock differs from the gateway's, by the stamp of the answer, else by the header.
+// clockError says by how much this machine's clock differs from the gateway's, by the stamp of the
+// answer, else by the header.
 func (r reply) clockError(now time.Time) error {
 	theirs := r.answer.Trade.ResponseTime.Value
 	if theirs.IsZero() {
@@ -137,7 +142,8 @@ const (
 	maxCause  = 1000
 )
 
-// Error says what happened in one line without control characters; what the gateway wrote is quoted, and cut where it is long.
+// Error says what happened in one line without control characters; what the gateway wrote is
+// quoted, and cut where it is long.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "chinaums: %s: %s", e.Class, e.sayWhatCame())
@@ -171,7 +177,8 @@ func (e *Error) sayWhatCame() string {
 // quoteText keeps control characters out of logs and columns, and leaves Chinese text readable.
 func quoteText(s string) string { return strconv.Quote(cutText(s, maxQuoted)) }
 
-// oneLine does the same for a cause, which may repeat what a broken server wrote. errors.Join puts its parts on lines.
+// oneLine does the same for a cause, which may repeat what a broken server wrote. errors.Join puts
+// its parts on lines.
 func oneLine(s string) string {
 	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\n", "; ")
 	return cutText(strings.Map(func(r rune) rune {

@@ -1,23 +1,28 @@
-// Package chinaums asks the gateway of ChinaUMS (银联商务) what became of one payment: POST {base}/v1/netpay/wx/mini-pre-query.
-// It knows the protocol and nothing else: neither orders nor SQL, and no policy. One Query is one round trip with a fresh nonce
-// and fresh stamps; the caller loops, and an *Error's Class tells it whether that can help.
+// Package chinaums asks the gateway of ChinaUMS (银联商务) what became of one payment: POST
+// {base}/v1/netpay/wx/mini-pre-query. It knows the protocol and nothing else: neither orders nor
+// SQL, and no policy. One Query is one round trip with a fresh nonce and fresh stamps; the caller
+// loops, and an *Error's Class tells it whether that can help.
 //
-// With AuthAccessToken a Client has one access token for all its questions. The Query that finds it due brings a new one first:
-// one request more, within the same timeout, about once in 48 minutes. Where none comes, the question is not sent. A refused
-// token is not replaced within the Query; that is the caller's next round trip. The gateway keeps the latest ten tokens of
-// an app id, so that more than ten Clients with the same one would end each other's: they are better off with AuthBodySig.
+// With AuthAccessToken a Client has one access token for all its questions. The Query that finds it
+// due brings a new one first: one request more, within the same timeout, about once in 48 minutes.
+// Where none comes, the question is not sent. A refused token is not replaced within the Query;
+// that is the caller's next round trip. The gateway keeps the latest ten tokens of an app id, so
+// that more than ten Clients with the same one would end each other's: they are better off with
+// AuthBodySig.
 //
-// An answer has two layers that must not be mixed up. The envelope (HTTP status, errCode) says whether the question was
-// answered; only the trade status inside says anything about the payment. So an error is always an *Error, never a status, and
-// Query's error is nil only for HTTP 200 with SUCCESS in one JSON object. The Answer is filled as far as it is known all the same:
-// the caller must see a trade status that came with an error, to keep it as evidence.
+// An answer has two layers that must not be mixed up. The envelope (HTTP status, errCode) says
+// whether the question was answered; only the trade status inside says anything about the payment.
+// So an error is always an *Error, never a status, and Query's error is nil only for HTTP 200 with
+// SUCCESS in one JSON object. The Answer is filled as far as it is known all the same: the caller
+// must see a trade status that came with an error, to keep it as evidence.
 //
-// The body is untrusted: bounded to 1 MiB, and read key by key (see Field) so that one strange field costs that field alone.
-// Answers are not signed: trust in them rests on TLS.
+// The body is untrusted: bounded to 1 MiB, and read key by key (see Field) so that one strange
+// field costs that field alone. Answers are not signed: trust in them rests on TLS.
 //
-// Nothing that is secret leaves the package, wherever the gateway repeats it: the values of secretNames are masked, and a text
-// is withheld whole where it mentions one of those names or holds the app key, the access token, or a part of the header that
-// was sent. This holds for Answer.Redacted, for every text of an Answer and its Trade, and for the text of an Error.
+// Nothing that is secret leaves the package, wherever the gateway repeats it: the values of
+// secretNames are masked, and a text is withheld whole where it mentions one of those names or
+// holds the app key, the access token, or a part of the header that was sent. This holds for
+// Answer.Redacted, for every text of an Answer and its Trade, and for the text of an Error.
 package chinaums
 
 import (
@@ -42,7 +47,8 @@ type Client struct {
 	rand     io.Reader
 	kept     *http.Transport // keeps connections
 	fresh    *http.Transport // opens one for each question
-	// sign holds the credentials, as tokens does; inside a function no way of printing a Client shows them.
+	// sign holds the credentials, as tokens does; inside a function no way of printing a Client
+	// shows them.
 	sign   authorizer
 	tokens *tokenCache // nil with AuthBodySig
 	appID  string
@@ -52,13 +58,14 @@ type Client struct {
 // authorizer returns the Authorization header of one question.
 type authorizer func(timestamp, nonce string, body []byte) string
 
-// Query asks about one order in exactly one round trip, without any retry; the round trip that brings a token for all is not
-// counted. The error is nil if and only if HTTP 200, SUCCESS and one JSON object came; else it is an *Error, and the Answer
-// holds what is known. A cancelled context and a passed timeout are ClassTransient and wrap context.Canceled or
-// context.DeadlineExceeded.
+// Query asks about one order in exactly one round trip, without any retry; the round trip that
+// brings a token for all is not counted. The error is nil if and only if HTTP 200, SUCCESS and one
+// JSON object came; else it is an *Error, and the Answer holds what is known. A cancelled context
+// and a passed timeout are ClassTransient and wrap context.Canceled or context.DeadlineExceeded.
 //
-// An answer that names another merchant or another order shows that its connection is out of step. Query closes the
-// connection; the caller asks again with Request.NewConnection before it believes such an answer.
+// An answer that names another merchant or another order shows that its connection is out of step.
+// Query closes the connection; the caller asks again with Request.NewConnection before it believes
+// such an answer.
 func (c *Client) Query(ctx context.Context, r Request) (Answer, error) {
 	if err := r.Validate(); err != nil {
 		return Answer{}, err
@@ -103,7 +110,8 @@ func (c *Client) askOnce(ctx context.Context, r Request, scan *secretScan, autho
 // Close closes the idle connections. Questions in flight go on.
 func (c *Client) Close() { c.kept.CloseIdleConnections() }
 
-// newRequest stamps, signs and wraps a question. The scan that it returns also finds parts of the question's header.
+// newRequest stamps, signs and wraps a question. The scan that it returns also finds parts of the
+// question's header.
 func (c *Client) newRequest(
 	ctx context.Context, r Request, scan *secretScan, authorize authorizer,
 ) (*http.Request, *secretScan, error) {
@@ -126,8 +134,8 @@ func (c *Client) newRequest(
 	return request, scan.withSecrets(nil, headerValues(header, c.appID, timestamp)), nil
 }
 
-// newPost wraps a body in a request. It has no Idempotency-Key, so that the transport never repeats what it has begun to send,
-// and the caller's count of round trips holds.
+// newPost wraps a body in a request. It has no Idempotency-Key, so that the transport never repeats
+// what it has begun to send, and the caller's count of round trips holds.
 func newPost(ctx context.Context, url string, body []byte) (*http.Request, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
@@ -148,7 +156,8 @@ func (c *Client) newNonce() (string, error) {
 	return hex.EncodeToString(b[:]), nil
 }
 
-// answerTo is what is known where there was no question for want of a token.
+// answerTo returns what an error knows of the answer, where no token came and so no question was
+// sent.
 func answerTo(err error) Answer {
 	trouble, ok := errors.AsType[*Error](err)
 	if !ok {

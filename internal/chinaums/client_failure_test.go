@@ -52,7 +52,7 @@ func TestQueryBoundsTheBody(t *testing.T) {
 	if len(got.Redacted) < limit || got.HTTPStatus != http.StatusOK || got.Code != "" {
 		t.Errorf("over the limit: %d bytes, HTTP %d, %q", len(got.Redacted), got.HTTPStatus, got.Code)
 	}
-	// A whole object and then far more: what came is whole JSON only because it was cut.
+	// A whole object and then far more: the body is whole JSON only because it was cut.
 	got, err = ask(t, http.StatusOK, fill(100)+strings.Repeat(" ", limit))
 	wantClass(t, err, chinaums.ClassTransient)
 	if len(got.Redacted) < 100 {

@@ -6,8 +6,9 @@ import (
 	_ "time/tzdata" // a container without zone files must not shift every stamp by eight hours
 )
 
-// The gateway's layouts. Its texts carry no zone and mean China time. The first is the one of the Authorization header, the
-// second the one of the bodies' stamps, the third the one of settleDate; the gateway refuses one in the place of another.
+// The gateway's layouts. Its texts carry no zone and mean China time. The first is the one of the
+// Authorization header, the second the one of the bodies' stamps, the third the one of settleDate;
+// the gateway refuses one instead of another.
 const (
 	TimestampLayout = "20060102150405"
 	DateTimeLayout  = "2006-01-02 15:04:05"
@@ -24,6 +25,6 @@ var china = sync.OnceValue(func() *time.Location { //nolint:gochecknoglobals // 
 	return zone
 })
 
-// China returns the zone of every time that the gateway writes or reads, Asia/Shanghai. The zone data is
-// in the binary, so that a machine without any has the zone too.
+// China returns the zone of every time that the gateway writes or reads, Asia/Shanghai. The zone
+// data is in the binary, so that a machine without any has the zone too.
 func China() *time.Location { return china() }

@@ -10,8 +10,9 @@ import (
 
 var errRetired = errors.New("the connection is out of step and not used any more")
 
-// connection can be retired without harm to another question that the transport has given it to meanwhile: that question either
-// has written nothing and goes to a new connection, or gets its answer in peace.
+// connection can be retired without harm to another question that the transport has given it to
+// meanwhile: that question either has written nothing and goes to a new connection, or gets its
+// answer in peace.
 type connection struct {
 	net.Conn
 
@@ -65,8 +66,8 @@ func (c *connection) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// endUse ends the question with that number. An out-of-step connection takes no further question; it is closed here, or by the
-// question that already has it.
+// endUse ends the question with that number. An out-of-step connection takes no further question;
+// it is closed here, or by the question that already has it.
 func (c *connection) endUse(use int, outOfStep bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

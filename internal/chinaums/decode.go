@@ -7,9 +7,10 @@ import (
 
 var errNotObject = errors.New("the body is not exactly one JSON object")
 
-// object lists every occurrence of every key of a JSON object, in order, with the value as it is written. Decoding into a
-// struct would not do: it matches keys whatever their case and keeps only the last of two, and the gateway's own sample gives
-// totalAmount twice. A map would: but for some forty members, read once each, it costs more than to look through them.
+// object lists every occurrence of every key of a JSON object, in order, with the value as it is
+// written. Decoding into a struct would not do: it matches keys whatever their case and keeps only
+// the last of two, and the gateway's own sample gives totalAmount twice. A map would do, but costs
+// more than a search through some forty members that are read once each.
 type object []member
 
 type member struct{ key, value string }
@@ -24,7 +25,8 @@ func (o *object) addMember(key, value string) {
 	*o = append(*o, member{key, value})
 }
 
-// decodeBody fills an answer with what the body says. Texts that the scan finds are withheld from it.
+// decodeBody fills an answer with what the body says. Texts that the scan finds are withheld from
+// it.
 func (a *Answer) decodeBody(body []byte, scan *secretScan) error {
 	o, kept, err := readBody(body, scan)
 	a.Redacted = kept
@@ -130,8 +132,9 @@ func readOne[T any](value string, read func(string) (T, error)) Field[T] {
 	return Field[T]{Value: v, Present: true}
 }
 
-// mergeFields makes one field of two occurrences. Equal ones are one; a value beside anything else, an empty one among it, is a
-// conflict; without a value on either side, what could not be read stays the trouble.
+// mergeFields makes one field of two occurrences. Equal ones are one; a value beside anything else,
+// an empty one among it, is a conflict; without a value on either side, the error of the unreadable
+// one stays.
 func mergeFields[T comparable](a, b Field[T]) Field[T] {
 	switch {
 	case a == b || errors.Is(a.Err, ErrConflict):
@@ -186,8 +189,8 @@ func readDate(value string) (time.Time, error) {
 	return parseTime(value, DateLayout, time.UTC)
 }
 
-// parseTime takes nothing that it would not write itself: time.Parse alone allows fractions of a second and short hours, and
-// moves an hour that the zone skipped.
+// parseTime takes nothing that it would not write itself: time.Parse alone allows fractions of a
+// second and short hours, and moves an hour that the zone skipped.
 func parseTime(value string, layout string, zone *time.Location) (time.Time, error) {
 	s, err := readString(value)
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// An amount reads back as an independent exact check reads it, and no body makes decoding panic or lose its rules.
+// An amount reads back as an independent exact check reads it, and no body makes decoding panic or
+// lose its rules.
 func FuzzDecode(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.json")
 	if err != nil {

@@ -130,6 +130,8 @@ func TestDecodeCodeAndMessage(t *testing.T) {
 		{`{"errCode":1000,"errInfo":"认证失败"}`, "1000", "认证失败"},
 		{`{"errCode":"A","errMsg":"m","errInfo":"i"}`, "A", "m"},
 		{`{"errCode":"A","errMsg":"","errInfo":"i"}`, "A", "i"},
+		{`{"errCode":"A","errMsg":"a\u0000b\ud800c"}`, "A", "a\uFFFDb\uFFFDc"},
+		{"{\"errCode\":\"A\",\"errInfo\":\"a\xffb\"}", "A", "a\uFFFDb"},
 		{`{"errCode":"A","errCode":"A"}`, "A", ""},
 		{`{"errCode":"1000","errCode":1000}`, "1000", ""},
 		{`{"errCode":"A","errCode":"B"}`, "", ""},

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// cursor walks through a text that json.Valid has accepted. So nothing that it meets can be wrong, and nothing is checked again:
-// json.Decoder would take ten times as long.
+// cursor walks through a text that json.Valid has accepted. So nothing that it meets can be wrong,
+// and nothing is checked again: json.Decoder would take ten times as long.
 type cursor struct{ rest string }
 
 // nextByte skips white space and returns the byte behind it, which it leaves.

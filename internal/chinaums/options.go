@@ -36,8 +36,8 @@ type Options struct {
 	Rand        io.Reader        // the source of the nonces, safe for concurrent use; nil = crypto/rand.Reader
 }
 
-// New returns a Client, or an error that names everything that is wrong with the options at once: joined values of type
-// [Problem].
+// New returns a Client, or an error that names everything that is wrong with the options at once:
+// joined values of type [Problem].
 func New(o Options) (*Client, error) {
 	if err := o.findProblems(); err != nil {
 		return nil, err
@@ -69,7 +69,8 @@ func New(o Options) (*Client, error) {
 
 func (o Options) urlOf(path string) string { return strings.TrimSuffix(o.BaseURL, "/") + path }
 
-// Problem says what is wrong with one field of the [Options]. The caller knows the name under which people set the field.
+// Problem says what is wrong with one field of the [Options]. The caller knows the name under which
+// people set the field.
 type Problem struct {
 	Field string // of Options or Credentials
 	Text  string // continues a sentence that begins with the field's name; it never holds a secret
@@ -105,8 +106,8 @@ func isPlainURL(s string) bool {
 		u.User == nil && u.RawQuery == "" && !u.ForceQuery && !strings.Contains(s, "#")
 }
 
-// fitsHeader reports whether a credential has a form that a header can carry, so that a stray newline of a key file is found at start
-// and not in the gateway's refusals.
+// fitsHeader reports whether a credential has a form that a header can carry, so that a stray
+// newline of a key file is found at start and not in the gateway's refusals.
 func fitsHeader(s, forbidden string) bool {
 	bad := func(r rune) bool {
 		return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune(forbidden, r)
@@ -114,8 +115,8 @@ func fitsHeader(s, forbidden string) bool {
 	return s != "" && strings.IndexFunc(s, bad) < 0
 }
 
-// newTransport speaks HTTP/1.1 only, one question a connection: with HTTP/2 a single connection that silently died would stall
-// all questions in flight.
+// newTransport speaks HTTP/1.1 only, one question a connection: with HTTP/2 a single connection
+// that silently died would stall all questions in flight.
 func (o Options) newTransport() *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)

@@ -7,7 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// What jsonb is given at most. Postgres itself takes deeper nesting and longer numbers; nothing that is real comes near.
+// What jsonb is given at most. Postgres itself takes deeper nesting and longer numbers; nothing
+// that is real comes near.
 const (
 	maxDepth        = 64
 	maxNumberLength = 40  // characters
@@ -17,15 +18,18 @@ const (
 // replacement stands for what a Postgres text cannot hold.
 const replacement = "\uFFFD"
 
-// separators begins U+2028 and U+2029, the only characters beyond ASCII that are written as escapes.
+// separators begins U+2028 and U+2029, the only characters beyond ASCII that are written as
+// escapes.
 const separators = "\xE2\x80"
 
-// readBody walks over a body once. It lists the members of the one object that the body is, with an error where it is anything
-// else, and returns what may be kept of it, always JSON that Postgres takes as jsonb; nil for an empty body.
+// readBody walks over a body once. It lists the members of the one object that the body is, with an
+// error where it is anything else, and returns what may be kept of it, always JSON that Postgres
+// takes as jsonb; nil for an empty body.
 //
-// The value of a secret name is masked at any depth, and a text that scan finds is withheld whole, in what is kept and in the
-// members. NUL, invalid UTF-8 and lone surrogates become U+FFFD, and numbers too large for numeric become texts. A body that
-// jsonb could not hold as it is (not JSON, a key given twice in one object, nesting beyond 64) is kept as one text.
+// The value of a secret name is masked at any depth, and a text that scan finds is withheld whole,
+// in what is kept and in the members. NUL, invalid UTF-8 and lone surrogates become U+FFFD, and
+// numbers too large for numeric become texts. A body that jsonb could not hold as it is (not JSON,
+// a key given twice in one object, nesting beyond 64) is kept as one text.
 func readBody(body []byte, scan *secretScan) (object, json.RawMessage, error) {
 	if len(body) == 0 {
 		return nil, nil, errNotObject
@@ -56,7 +60,7 @@ type redactor struct {
 	out     []byte
 	keys    []string // of the objects that are open, as they are written out, since that is how Postgres sees them
 	members object   // of the document itself
-	unfit   bool     // jsonb would refuse or lose something of it
+	unfit   bool     // jsonb would refuse or lose a part of the document
 }
 
 // copyValue copies a value, and reports whether it was a text that was withheld.
@@ -77,7 +81,8 @@ func (r *redactor) copyValue(depth int) (hidden bool) {
 	return hidden
 }
 
-// copyComposite copies an object or an array. Its brackets and commas are where they must be, and so are copied as they come.
+// copyComposite copies an object or an array. Its brackets and commas are where they must be, and
+// so are copied as they come.
 func (r *redactor) copyComposite(isObject bool, depth int) {
 	before := len(r.keys)
 	for r.copyByte(); ; {
@@ -98,7 +103,8 @@ func (r *redactor) copyComposite(isObject bool, depth int) {
 
 func (r *redactor) copyByte() { r.out = append(r.out, r.in.takeBytes(1)...) }
 
-// forgetKeys ends an object, or an array, which has no keys. A key given twice is one that jsonb would lose.
+// forgetKeys ends an object, or an array, which has no keys. A key given twice is one that jsonb
+// would lose.
 func (r *redactor) forgetKeys(before int) {
 	keys := r.keys[before:]
 	r.keys = r.keys[:before]
@@ -130,8 +136,8 @@ func (r *redactor) copyMember(depth int) {
 	r.members.addMember(key, value)
 }
 
-// copyKey copies a key, and reports whether its value is secret. Of the keys that mention a secret name, only those that are one
-// are kept.
+// copyKey copies a key, and reports whether its value is secret. Of the keys that mention a secret
+// name, only those that are one are kept.
 func (r *redactor) copyKey() (said string, secret bool) {
 	quoted := r.in.takeValue()
 	said = unquoteText(quoted)
@@ -145,8 +151,8 @@ func (r *redactor) copyKey() (said string, secret bool) {
 	return said, secret
 }
 
-// copyText writes a string out, as it was where that is possible, which saves an encoder for each. It returns what the string says,
-// what is written, and whether the string was withheld.
+// copyText writes a string out, as it was where that is possible, which saves an encoder for each.
+// It returns what the string says, what is written, and whether the string was withheld.
 func (r *redactor) copyText(quoted string) (said, kept string, hidden bool) {
 	inside := quoted[1 : len(quoted)-1]
 	if isPlain(inside) && !r.scan.holdsSecret(inside) {
@@ -167,7 +173,8 @@ func (r *redactor) copyText(quoted string) (said, kept string, hidden bool) {
 	return said, kept, hidden
 }
 
-// keepNumber keeps a number as it is written, as a text where it is too long or too large for numeric.
+// keepNumber keeps a number as it is written, as a text where it is too long or too large for
+// numeric.
 func keepNumber(s string) string {
 	_, exponent, _ := splitExponent(s)
 	if len(s) > maxNumberLength || exponent < -maxExponent || exponent > maxExponent {

@@ -139,8 +139,8 @@ func TestRedactSampleBodies(t *testing.T) {
 	}
 }
 
-// secrets are ways in which a body may hold a card number and a name, valid JSON or not. None holds the letter escape \u of
-// anything but what it says.
+// secrets are ways in which a body may hold a card number and a name, valid JSON or not. None holds
+// the letter escape \u of anything but what it says.
 func secrets() []string {
 	return []string{
 		`"bankCardNo":"` + cardNo + `","buyerUsername":"` + buyerName + `"`,

@@ -22,7 +22,8 @@ type Request struct {
 
 var errNoOrderNumber = errors.New("merOrderId or targetOrderId must be given")
 
-// Validate returns nil or an *Error of ClassBadRequest that names every bad field. A request that it refuses is never sent.
+// Validate returns nil or an *Error of ClassBadRequest that names every bad field. A request that
+// it refuses is never sent.
 func (r Request) Validate() error {
 	problems := []error{
 		checkText("mid", r.MID, 8, 32),
@@ -64,7 +65,8 @@ func checkText(name, value string, shortest, longest int) error {
 	return nil
 }
 
-// contradictsTrade tells whether an answer names another merchant or another order than the request.
+// contradictsTrade tells whether an answer names another merchant or another order than the
+// request.
 func (r Request) contradictsTrade(t Trade) bool {
 	differs := func(asked string, answered Field[string]) bool {
 		return asked != "" && answered.Present && (answered.Err != nil || answered.Value != asked)
@@ -72,8 +74,8 @@ func (r Request) contradictsTrade(t Trade) bool {
 	return differs(r.MID, t.MID) || differs(r.MerOrderID, t.MerOrderID) || differs(r.TargetOrderID, t.TargetOrderID)
 }
 
-// wireRequest has the documents' key order, and every key also when it is empty. MsgID and SrcReserve are always empty: the
-// gateway would only repeat them.
+// wireRequest has the documents' key order, and every key also when it is empty. MsgID and
+// SrcReserve are always empty: the gateway would only repeat them.
 type wireRequest struct {
 	MsgID            string `json:"msgId"`
 	RequestTimestamp string `json:"requestTimestamp"`

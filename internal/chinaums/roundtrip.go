@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// maxBody bounds an answer, in bytes. Real ones are below 4 KiB, most below usualBody, for which there is room from the start.
+// maxBody bounds an answer, in bytes. Real ones are below 4 KiB, most below usualBody, which is
+// allocated at the start.
 const (
 	maxBody   = 1 << 20
 	usualBody = 2 << 10
@@ -45,9 +46,10 @@ func (r reply) endUse(outOfStep bool) {
 	}
 }
 
-// roundTrip sends and reads. It goes to the transport and not through an http.Client, which would look into redirects: here a
-// redirect is an answer like any other, and the Authorization header is never sent elsewhere. The request's context ends every
-// read; of a 101, whose connection it would not end, nothing is read.
+// roundTrip sends and reads. It goes to the transport and not through an http.Client, which would
+// look into redirects: here a redirect is an answer like any other, and the Authorization header is
+// never sent elsewhere. The request's context ends every read; of a 101, whose connection it would
+// not end, nothing is read.
 func (c *Client) roundTrip(request *http.Request, newConnection bool) (reply, error) {
 	response, progress, err := c.sendRequest(request, newConnection)
 	if err != nil {
@@ -80,7 +82,7 @@ type progress struct {
 	connection *connection
 	use        int // of the connection
 	reused     bool
-	written    atomic.Bool // the whole of it; set by a goroutine of the transport
+	written    atomic.Bool // the whole request; set by a goroutine of the transport
 }
 
 func (p *progress) withTrace(ctx context.Context) context.Context {
@@ -97,8 +99,9 @@ func (p *progress) withTrace(ctx context.Context) context.Context {
 	})
 }
 
-// sendRequest returns the beginning of an answer, and the connection that it came on. A kept connection may turn out to be closed
-// before the request is written; only then is it sent once more, on a new one. The gateway has not seen it, so it counts as one.
+// sendRequest returns the beginning of an answer, and the connection that it came on. A kept
+// connection may turn out to be closed before the request is written; only then is it sent once
+// more, on a new one. The gateway has not seen it, so it counts as one.
 func (c *Client) sendRequest(request *http.Request, newConnection bool) (*http.Response, *progress, error) {
 	p := new(progress)
 	ctx := p.withTrace(request.Context())
@@ -124,8 +127,8 @@ func beginsObject(body []byte) bool {
 // withoutMark skips a UTF-8 byte order mark.
 func withoutMark(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\uFEFF")) }
 
-// parseRetryAfter returns how long an overloaded gateway asks to be left alone, at most maxRetryAfter; nil if it does not say,
-// or not in a way that can be read.
+// parseRetryAfter returns how long an overloaded gateway asks to be left alone, at most
+// maxRetryAfter; nil if it does not say, or not in a way that can be read.
 func parseRetryAfter(response *http.Response, now func() time.Time) *time.Duration {
 	text := strings.TrimSpace(response.Header.Get("Retry-After"))
 	if status := response.StatusCode; status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable {
@@ -148,7 +151,8 @@ func parseRetryAfter(response *http.Response, now func() time.Time) *time.Durati
 	return &wait
 }
 
-// withCause names the deadline that passed, or why the caller gave up, where that is what ended the round trip.
+// withCause names the deadline that passed, or why the caller gave up, where that is what ended the
+// round trip.
 func withCause(ctx context.Context, err error) error {
 	ended, cause := ctx.Err(), context.Cause(ctx)
 	switch {

@@ -22,8 +22,8 @@ func serveConnections(t *testing.T, answer func(connection net.Conn, number int)
 	return serveBodies(t, func(connection net.Conn, number int, _ string) error { return answer(connection, number) })
 }
 
-// serveBodies answers on raw connections. The answer runs once for each request; its number counts the requests of its
-// connection from 1. An error closes the connection.
+// serveBodies answers on raw connections. The answer runs once for each request; its number counts
+// the requests of its connection from 1. An error closes the connection.
 func serveBodies(t *testing.T, answer func(connection net.Conn, number int, body string) error) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -97,7 +97,8 @@ func silence(connection net.Conn) error {
 	return io.EOF
 }
 
-// Nothing that a gateway does keeps a question longer than the request timeout: these answers never end.
+// Nothing that a gateway does keeps a question longer than the request timeout: these answers never
+// end.
 func TestEveryReadEnds(t *testing.T) {
 	t.Parallel()
 	const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -349,7 +350,8 @@ func TestNewConnection(t *testing.T) {
 	}
 }
 
-// A second, unasked answer must not be taken for that of another order once the caller asks on a new connection.
+// A second, unasked answer must not be taken for that of another order once the caller asks on a
+// new connection.
 func TestUnaskedAnswers(t *testing.T) {
 	t.Parallel()
 	url := serveBodies(t, func(c net.Conn, _ int, body string) error {
@@ -375,7 +377,8 @@ func TestUnaskedAnswers(t *testing.T) {
 	}
 }
 
-// A gateway that closes each connection after its answer, without saying so, costs no round trip that it has not seen.
+// A gateway that closes each connection after its answer, without saying so, costs no round trip
+// that it has not seen.
 func TestClosedIdleConnectionCostsNothing(t *testing.T) {
 	t.Parallel()
 	var received atomic.Int32

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// secretNames are the keys whose values are never kept, in lower case and with at least four letters. A new secret is one
-// more word here.
+// secretNames are the keys whose values are never kept, in lower case and with at least four
+// letters. A new secret is one more word here.
 func secretNames() []string { return []string{"bankcardno", "buyerusername"} }
 
 const (
@@ -19,13 +19,14 @@ const (
 	maxLevels  = 8 // of escapes within escapes; no honest text has more
 )
 
-// secretScan finds texts that must not be kept: those that mention a secret name, hold a secret, or hold a part of a value of
-// the Authorization header. A scan looks at every stride-th place of a text only: each thing that it looks for is so long that one
-// of these places falls inside it. What it finds there is a hint; holdsAt looks closely.
+// secretScan finds texts that must not be kept: those that mention a secret name, hold a secret, or
+// hold a part of a value of the Authorization header. A scan looks at every stride-th place of a
+// text only: each thing that it looks for is so long that one of these places falls inside it. A
+// hit there is a hint; holdsAt looks closely.
 type secretScan struct {
 	names  []string
-	whole  []string // withheld where the whole of it is repeated
-	parts  []string // withheld where minPart characters of it are repeated
+	whole  []string // withheld if repeated whole
+	parts  []string // withheld if minPart characters are repeated
 	stride int
 	grams  [64]uint64 // a bit for each hash of four bytes, in lower case, of all the above
 }
@@ -140,8 +141,8 @@ func sharesPart(text, part string, i int) bool {
 	return false
 }
 
-// headerValues lists the values of an Authorization header that nobody else may see. App id and time are public: order numbers
-// begin with a date.
+// headerValues lists the values of an Authorization header that nobody else may see. App id and
+// time are public: order numbers begin with a date.
 func headerValues(header, appID, timestamp string) []string {
 	var values []string
 	for i, text := range strings.Split(header, `"`) {
@@ -170,8 +171,8 @@ func (s *secretScan) hideError(err error) error {
 
 func withheldText(text string) string { return fmt.Sprintf("[withheld: %d bytes]", len(text)) }
 
-// unescapeOnce undoes one level of the escapes of JSON, HTML and URLs, and writes the two letters plainly that only look unlike k
-// and s.
+// unescapeOnce undoes one level of the escapes of JSON, HTML and URLs, and writes the two letters
+// plainly that only look unlike k and s.
 func unescapeOnce(s string) string {
 	const kelvin, longS = "\u212A", "\u017F"
 	if strings.Contains(s, kelvin) || strings.Contains(s, longS) {
@@ -192,8 +193,8 @@ func unescapeOnce(s string) string {
 	return string(b)
 }
 
-// charAt returns the character that s begins with, and the length of its escape. Backslashes that begin no number stand for
-// nothing.
+// charAt returns the character that s begins with, and the length of its escape. Backslashes that
+// begin no number stand for nothing.
 func charAt(s string) (char string, length int) {
 	slashes := len(s) - len(strings.TrimLeft(s, `\`))
 	intro, digits := slashes, 0

@@ -155,7 +155,8 @@ func TestEchoInABrokenHeaderIsWithheld(t *testing.T) {
 	wantNone(t, "broken answer", shownOf(answer, err), strings.Split(header, `"`)[7])
 }
 
-// Words of the form, the app id and the time are no secrets: the gateway's messages and numbers hold them.
+// Words of the form, the app id and the time are no secrets: the gateway's messages and numbers
+// hold them.
 func TestOrdinaryTextsAreNotWithheld(t *testing.T) {
 	t.Parallel()
 	o := testOptions("")

@@ -22,7 +22,7 @@ const (
 	maxToken   = 4 << 10  // bytes; a header has to hold it
 
 	documentedLife = time.Hour      // of a token whose expiresIn cannot be read
-	longestLife    = 24 * time.Hour // that is believed; milliseconds in the place of seconds would make it weeks
+	longestLife    = 24 * time.Hour // milliseconds instead of seconds would make it weeks
 )
 
 var (
@@ -32,8 +32,8 @@ var (
 	errTokensRefused = errors.New("the gateway refused the access token, and the one before it")
 )
 
-// SignToken returns the signature of a request for an access token: lower-case hex of SHA-256 of appId + timestamp + nonce +
-// appKey. Timestamp and nonce are as for Sign.
+// SignToken returns the signature of a request for an access token: lower-case hex of SHA-256 of
+// appId + timestamp + nonce + appKey. Timestamp and nonce are as for Sign.
 func SignToken(c Credentials, timestamp, nonce string) string {
 	hash := sha256.Sum256([]byte(c.AppID + timestamp + nonce + c.AppKey))
 	return hex.EncodeToString(hash[:])
@@ -46,10 +46,10 @@ type accessToken struct {
 	renewAt, endsAt time.Time
 }
 
-// newToken takes an answer of the token endpoint that said it is one. The life counts from before the question, so that what
-// the round trip took never makes it longer.
+// newToken takes an answer of the token endpoint that said it is one. The life counts from before
+// the question, so that what the round trip took never makes it longer.
 func newToken(o object, appID string, asked time.Time) (accessToken, bool) {
-	value := strings.Clone(o.textOf("accessToken").Value) // lest the token hold the whole body for as long as it lives
+	value := strings.Clone(o.textOf("accessToken").Value) // otherwise the token would keep the whole body in memory
 	if !fitsHeader(value, `"\,`) || len(value) > maxToken {
 		return accessToken{}, false
 	}
@@ -74,8 +74,8 @@ type wireTokenRequest struct {
 	Signature  string `json:"signature"`
 }
 
-// fetchToken asks for a new token in one round trip. Its error is an *Error of ClassCredentials or ClassTransient: the other
-// classes speak of an order or a merchant, and here none was asked about.
+// fetchToken asks for a new token in one round trip. Its error is an *Error of ClassCredentials or
+// ClassTransient: the other classes speak of an order or a merchant, and here none was asked about.
 func (c *Client) fetchToken(ctx context.Context, credentials Credentials) (accessToken, error) {
 	asked := c.now().In(China())
 	request, signature, err := c.newTokenRequest(ctx, credentials, asked)
@@ -128,8 +128,8 @@ func (c *Client) newTokenRequest(
 	return request, signature, err
 }
 
-// classifyToken is Classify for an answer of the token endpoint. A request that is refused as badly formed stops all questions
-// until somebody acts, which is credential trouble.
+// classifyToken is Classify for an answer of the token endpoint. A request that is refused as badly
+// formed stops all questions until somebody acts, which is credential trouble.
 func classifyToken(a Answer) Class {
 	class := Classify(a.HTTPStatus, a.Code, false)
 	switch {
@@ -151,8 +151,9 @@ func noToken(e *Error) *Error {
 	return e
 }
 
-// failsAuth reports whether the platform says that it does not know who asks. Clients in use go by the text, others by the
-// status; neither counts in an answer that may come from something overloaded in front of it, or from the business layer.
+// failsAuth reports whether the platform says that it does not know who asks. Clients in use go by
+// the text, others by the status. Neither counts in an answer of an overloaded server in front of
+// the platform, or of the business layer.
 func failsAuth(a Answer) bool {
 	switch {
 	case isOverloaded(a.HTTPStatus):

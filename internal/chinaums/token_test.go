@@ -34,7 +34,8 @@ func (r response) write(w http.ResponseWriter, usual string, n int) {
 	_, _ = io.WriteString(w, strings.ReplaceAll(r.body, "%d", fmt.Sprint(n)))
 }
 
-// tokenGateway gives token-1, token-2 and so on. It answers as the test says; where that says nothing, well.
+// tokenGateway gives token-1, token-2 and so on. It answers as the test says; where that says
+// nothing, well.
 type tokenGateway struct {
 	mu        sync.Mutex
 	clock     time.Time
@@ -268,7 +269,8 @@ func TestTokenKeptByOtherTrouble(t *testing.T) {
 	}
 }
 
-// Where new tokens are refused too it is the credentials that are wrong, until something is answered.
+// Where new tokens are refused too it is the credentials that are wrong, until something is
+// answered.
 func TestTokensRefusedInARow(t *testing.T) {
 	t.Parallel()
 	g, client := serveTokens(t)

@@ -101,7 +101,8 @@ func TestTokenTimeoutIsNamed(t *testing.T) {
 	}
 }
 
-// An endpoint that fails does no harm while the old token lives; one that refuses the credentials is heard at once.
+// An endpoint that fails does no harm while the old token lives; one that refuses the credentials
+// is heard at once.
 func TestTokenRenewalFails(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// tokenCache holds the access token of one app id for all its questions. The gateway keeps few tokens alive at once, so each
-// question must not get one of its own.
+// tokenCache holds the access token of one app id for all its questions. The gateway keeps few
+// tokens alive at once, so each question must not get one of its own.
 type tokenCache struct {
 	fetch    func(ctx context.Context) (accessToken, error) // holds the credentials
 	now      func() time.Time
@@ -24,9 +24,9 @@ func newTokenCache(now func() time.Time, fetch func(ctx context.Context) (access
 	return &tokenCache{fetch: fetch, now: now, renewing: make(chan struct{}, 1)}
 }
 
-// get returns the token for one question. When it is due one question renews it; the others go on with the old one until
-// that ends, and then wait. A renewal that failed leaves nothing behind: the next question that waits tries again, in its own
-// time.
+// get returns the token for one question. When it is due one question renews it; the others go on
+// with the old one until that ends, and then wait. A renewal that failed leaves nothing behind: the
+// next question that waits tries again, in its own time.
 func (c *tokenCache) get(ctx context.Context) (accessToken, error) {
 	token, now := c.currentToken(), c.now()
 	if now.Before(token.renewAt) || len(c.renewing) > 0 && now.Before(token.endsAt) {
@@ -58,8 +58,8 @@ func (c *tokenCache) renewToken(ctx context.Context) (accessToken, error) {
 	return accessToken{}, err
 }
 
-// postponeRenewal waits until halfway to the end of a token that still lives, so that few questions pay for an endpoint that
-// fails. It reports whether there is such a token.
+// postponeRenewal waits until halfway to the end of a token that still lives, so that few questions
+// pay for an endpoint that fails. It reports whether there is such a token.
 func (c *tokenCache) postponeRenewal(token accessToken, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -70,10 +70,11 @@ func (c *tokenCache) postponeRenewal(token accessToken, now time.Time) bool {
 	return true
 }
 
-// onAnswer learns from the answer to a question that was asked with a token, and returns the question's error. If the gateway
-// refuses the token as an old one (it ended early, or newer ones pushed it out), the error is ClassTransient whatever its code:
-// the next round trip brings a new token. Only when the next one is refused too, without an answer between them, are the
-// credentials wrong.
+// onAnswer learns from the answer to a question that was asked with a token, and returns the
+// question's error. If the gateway refuses the token as an old one (it ended early, or newer ones
+// pushed it out), the error is ClassTransient whatever its code: the next round trip brings a new
+// token. Only when the next one is refused too, without an answer between them, are the credentials
+// wrong.
 func (c *tokenCache) onAnswer(used accessToken, a Answer, err error) error {
 	trouble, ok := errors.AsType[*Error](err)
 	switch {
@@ -98,7 +99,8 @@ func (c *tokenCache) markAnswered(used accessToken) {
 	}
 }
 
-// dropToken forgets a token, unless a newer one has replaced it, and reports whether the one before was refused too.
+// dropToken forgets a token, unless a newer one has replaced it, and reports whether the one before
+// was refused too.
 func (c *tokenCache) dropToken(used accessToken) (again bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

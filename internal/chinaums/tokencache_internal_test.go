@@ -98,7 +98,7 @@ func TestWaitingQuestionObeysItsOwnContext(t *testing.T) {
 	})
 }
 
-// The failure of one is nobody else's: whoever waits tries again.
+// A failed renewal fails one question only: the next one that waits tries again.
 func TestFailedRenewalIsNotCached(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -182,7 +182,8 @@ func TestRefusedTokenIsNotPutOff(t *testing.T) {
 	})
 }
 
-// Many questions with the same token are refused together: it is one refusal, and none of the new token's.
+// Many questions with the same token are refused together: it is one refusal, and none of the new
+// token's.
 func TestLateNewsOfAnOldTokenChangesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

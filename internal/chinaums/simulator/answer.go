@@ -14,7 +14,8 @@ const (
 	contentJSON = "application/json;charset=UTF-8"
 	contentHTML = "text/html"
 
-	// echoAuthorization stands for the request's header, in a Message or Raw: a gateway that repeats a secret.
+	// echoAuthorization stands for the request's header, in a Message or Raw: a gateway that
+	// repeats a secret.
 	echoAuthorization = "{authorization}"
 )
 
@@ -100,7 +101,8 @@ func (r reply) tokenFields() fields {
 	return b
 }
 
-// sparseFields is the business layer's error: no status, no amounts, and after BAD_REQUEST not even the merchant.
+// sparseFields is the business layer's error: no status, no amounts, and after BAD_REQUEST not even
+// the merchant.
 func (r reply) sparseFields(in *incoming, p Profile) fields {
 	var b fields
 	b.addText("errMsg", r.messageOr(usualMessage(r.errCode())))

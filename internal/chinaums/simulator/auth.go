@@ -29,8 +29,9 @@ func (a authorization) String() string {
 	return fmt.Sprintf(`%s AppId="%s",Timestamp="%s",Nonce="%s",Signature="%s"`, SchemeBodySig, a.AppID, a.Timestamp, a.Nonce, a.Signature)
 }
 
-// parseAuthorization reads the forms that clients are known to send: one or more spaces after the scheme, commas with or
-// without spaces around them, names in any order and case. Each of the four has to be there once.
+// parseAuthorization reads the forms that clients are known to send: one or more spaces after the
+// scheme, commas with or without spaces around them, names in any order and case. Each of the four
+// has to be there once.
 func parseAuthorization(header string) (authorization, error) {
 	var a authorization
 	rest, ok := strings.CutPrefix(header, SchemeBodySig+" ")

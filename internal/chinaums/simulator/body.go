@@ -9,8 +9,8 @@ import (
 	"reconciler/internal/chinaums"
 )
 
-// liveFields is the shape of real bodies. An unpaid order has a payTime and a settleDate all the same, and a SUCCESS that says
-// 交易不存在.
+// liveFields is the shape of real bodies. An unpaid order has a payTime and a settleDate all the
+// same, and a SUCCESS that says 交易不存在.
 func (f *facts) liveFields(in *incoming, s Step) fields {
 	var b fields
 	b.addText("payTime", f.payTime.Format(chinaums.DateTimeLayout))
@@ -67,7 +67,8 @@ func (f *facts) livePaid(b *fields) {
 	}
 }
 
-// documentFields is the shape of the vendor's page: its fields, their order and their types, even where they contradict its own table.
+// documentFields is the shape of the vendor's page: its fields, their order and their types, even
+// where they contradict its own table.
 func (f *facts) documentFields(in *incoming, s Step) fields {
 	paid := func(text string) string {
 		if f.paid {
@@ -131,7 +132,8 @@ func (f *facts) usualMessage(s chinaums.Status) string {
 	return "交易不存在"
 }
 
-// targetStatus is the result of the channel's call, not of the payment: WeChat says SUCCESS of an unpaid order too.
+// targetStatus is the result of the channel's call, not of the payment: WeChat says SUCCESS of an
+// unpaid order too.
 func (f *facts) targetStatus() string {
 	switch {
 	case !strings.HasPrefix(f.TargetSys, "Alipay"):

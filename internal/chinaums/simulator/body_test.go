@@ -14,7 +14,8 @@ import (
 	"reconciler/internal/chinaums"
 )
 
-// TestDocumentProfile answers the vendor's own example with the vendor's own sample, but for the time of the answer.
+// TestDocumentProfile answers the vendor's own example with the vendor's own sample, except the
+// time of the answer.
 func TestDocumentProfile(t *testing.T) {
 	t.Parallel()
 	sample := `{"errCode":"SUCCESS","errMsg":"成功","msgId":"","srcReserve":"","responseTimeStamp":"2026-06-01 12:00:00",` +
@@ -216,7 +217,8 @@ func TestEcho(t *testing.T) {
 	}
 }
 
-// TestDerivedForms checks the forms of what derives from the order's number, and that it is the order's own.
+// TestDerivedForms checks the forms of what derives from the order's number, and that it is the
+// order's own.
 func TestDerivedForms(t *testing.T) {
 	t.Parallel()
 	now := newClock().Now()

@@ -117,7 +117,8 @@ func TestClientAgainstFaults(t *testing.T) {
 	}
 }
 
-// TestClientAgainstMutations takes whatever a body holds as long as it is one JSON object with a code.
+// TestClientAgainstMutations takes whatever a body holds as long as it is one JSON object with a
+// code.
 func TestClientAgainstMutations(t *testing.T) {
 	t.Parallel()
 	for _, m := range Mutations() {
@@ -130,7 +131,8 @@ func TestClientAgainstMutations(t *testing.T) {
 	}
 }
 
-// TestClientWithToken asks through the life of several tokens. What ends one costs a round trip at most.
+// TestClientWithToken asks through the life of several tokens. What ends one costs a round trip at
+// most.
 func TestClientWithToken(t *testing.T) {
 	t.Parallel()
 	g := serve(t, Options{StrictHeader: true, AuthWindow: time.Minute, NonceReplay: true}, order(Step{Status: "TRADE_SUCCESS"}))
@@ -198,8 +200,9 @@ func TestClientWithTokenAndWrongKey(t *testing.T) {
 	}
 }
 
-// TestClientWithTokenInACrowd ends the token under many questions, again and again. It costs each of them one round trip at most,
-// all of them one new token, and never looks like wrong credentials.
+// TestClientWithTokenInACrowd ends the token under many questions, again and again. It costs each
+// of them one round trip at most, all of them one new token, and never looks like wrong
+// credentials.
 func TestClientWithTokenInACrowd(t *testing.T) {
 	t.Parallel()
 	g := serve(t, Options{}, order(Step{Status: "TRADE_SUCCESS"}))

@@ -16,7 +16,8 @@ import (
 // Fault is what happens to an answer on its way.
 type Fault string
 
-// The faults. Some need no body and replace whatever the step would answer; the others do something to it.
+// The faults. Some need no body and replace whatever the step would answer; the others do something
+// to it.
 const (
 	FaultHang        Fault = "hang"         // no answer, until the client leaves or the simulator is closed
 	FaultReset       Fault = "reset"        // TCP reset
@@ -39,7 +40,8 @@ const (
 	FaultRateLimit   Fault = "rate-limit"   // HTTP 429 (assumed: no real one is known; for one with HTTP 200 use a Code)
 )
 
-// RedirectPath is where FaultRedirect leads. Nothing is served there: Requests tells who followed, and with what.
+// RedirectPath is where FaultRedirect leads. Nothing is served there: Requests tells who followed,
+// and with what.
 const RedirectPath = "/simulator/redirected"
 
 const (
@@ -158,7 +160,8 @@ func (s *Simulator) waitFor(ctx context.Context, d time.Duration) bool {
 	return s.awaitTimer(ctx, timer.C)
 }
 
-// awaitTimer waits for ever where there is no timer: one that is set very far would make a test's clock jump.
+// awaitTimer waits without end if timer is nil. A timer set very far ahead would make a test's
+// clock jump.
 func (s *Simulator) awaitTimer(ctx context.Context, timer <-chan time.Time) bool {
 	select {
 	case <-timer:

@@ -228,7 +228,8 @@ func TestFaultOfAnOutage(t *testing.T) {
 	}
 }
 
-// TestEveryFaultIsListed uses each fault once: the zero answer of one that nobody handles would not be recorded.
+// TestEveryFaultIsListed uses each fault once: the zero answer of one that nobody handles would not
+// be recorded.
 func TestEveryFaultIsListed(t *testing.T) {
 	t.Parallel()
 	if n := len(Faults()); n != 19 {
@@ -241,7 +242,8 @@ func TestEveryFaultIsListed(t *testing.T) {
 	}
 }
 
-// bubble serves over pipes in a test with a false clock, where time passes only while everybody waits.
+// bubble serves over pipes in a test with a false clock, where time passes only while everybody
+// waits.
 type bubble struct {
 	*gateway
 	server *http.Server
@@ -323,7 +325,7 @@ func TestDelay(t *testing.T) {
 	})
 }
 
-// TestSlow lets the drops fall over the whole time, but for what is lost in dividing it.
+// TestSlow spreads the pieces over the whole time, except the rest of the division.
 func TestSlow(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []Fault{FaultSlowHeader, FaultSlowBody} {

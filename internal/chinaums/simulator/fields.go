@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// field is one member of a body. Its value is JSON text as it stands, so that a mutation can make it anything.
+// field is one member of a body. Its value is JSON text as it stands, so that a mutation can make
+// it anything.
 type field struct{ name, value string }
 
 // fields are a body's members in order. Unlike a map they can hold a name twice.

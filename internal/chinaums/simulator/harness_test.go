@@ -217,7 +217,8 @@ func header(appID, stamp, nonce, signature string) string {
 	return fmt.Sprintf(`OPEN-BODY-SIG AppId="%s",Timestamp="%s",Nonce="%s",Signature="%s"`, appID, stamp, nonce, signature)
 }
 
-// sign is written out here, so that the simulator is not checked against the code that it uses itself.
+// sign is written out here, so that the simulator is not checked against the code that it uses
+// itself.
 func sign(appID, key, stamp, nonce, body string) string {
 	hash := sha256.Sum256([]byte(body))
 	mac := hmac.New(sha256.New, []byte(key))

@@ -56,7 +56,8 @@ const (
 	MutationPartsWord         = "parts" + asWord
 )
 
-// All other mutations. Where a member is given twice, the right value comes last, where a careless reader finds it.
+// All other mutations. Where a member is given twice, the right value comes last, where a careless
+// reader finds it.
 const (
 	MutationTotalTwice           Mutation = "total-twice"            // the same value
 	MutationTotalTwiceDifferent  Mutation = "total-twice-different"  // one fen more first

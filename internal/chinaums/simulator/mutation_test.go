@@ -9,7 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// wireEffects are what each mutation but those of the parts does to the paid answer of couponOrder: members that come (+) and go (-).
+// wireEffects are what each mutation but those of the parts does to the paid answer of couponOrder:
+// members that come (+) and go (-).
 func wireEffects() map[Mutation][]string {
 	const total, status = "-totalAmount=10000", `-status="TRADE_SUCCESS"`
 	const number, target = `-merOrderId="319420230831135026"`, `-targetOrderId="4200258544071631884906143111"`

@@ -40,12 +40,13 @@ type Order struct {
 	Timeline     []Step        `yaml:"timeline"`      // none = registered but never opened, NO_ORDER
 }
 
-// Step is one stretch of an order's life, or of an outage. It ends with whichever of its limits comes first; an order's last
-// step lasts for ever. A step begins with its first round trip, or when the time of the one before it is over.
+// Step is one stretch of an order's life, or of an outage. It ends with whichever of its limits
+// comes first; an order's last step never ends. A step begins with its first round trip, or when
+// the time of the one before it is over.
 //
-// A step answers with a trade status, with a code, with both (an answer that contradicts itself), or with neither, which is
-// SUCCESS with the empty status of the vendor's own sample. Gateway codes, four digits, come with HTTP 412 and errInfo, all
-// others with HTTP 200 and errMsg.
+// A step answers with a trade status, with a code, with both (an answer that contradicts itself),
+// or with neither, which is SUCCESS with the empty status of the vendor's own sample. Gateway
+// codes, four digits, come with HTTP 412 and errInfo, all others with HTTP 200 and errMsg.
 type Step struct {
 	Times       int           `yaml:"times"`       // lasts for so many round trips; 0 = not limited
 	For         time.Duration `yaml:"for"`         // lasts so long; 0 = not limited
@@ -131,7 +132,8 @@ func (o Order) withDefaults(now time.Time) Order {
 	return o
 }
 
-// findProblems are all that is wrong with the order, its defaults filled in and its steps included. The prefix is its merchant's.
+// findProblems are all that is wrong with the order, its defaults filled in and its steps included.
+// The prefix is its merchant's.
 func (o Order) findProblems(prefix string) problems {
 	var p problems
 	p.refuseLength("mid", o.MID, 8, 32)
@@ -211,12 +213,14 @@ func (s Step) findProblems() problems {
 	return p
 }
 
-// answersAlone reports whether an outage's step answers by itself. One that does not bends the usual answer.
+// answersAlone reports whether an outage's step answers by itself. One that does not bends the
+// usual answer.
 func (s Step) answersAlone() bool {
 	return s.Code != "" || s.Raw != "" || s.Fault.replacesBody()
 }
 
-// OrdinaryLife is the life of a payment from registration to full refund, each stage for one round trip.
+// OrdinaryLife is the life of a payment from registration to full refund, each stage for one round
+// trip.
 func OrdinaryLife() []Step {
 	return []Step{
 		{Code: "NO_ORDER", Times: 1},
@@ -228,7 +232,8 @@ func OrdinaryLife() []Step {
 	}
 }
 
-// ExpiringLife is the life of a payment that nobody makes, for an Order with FromCreation: closed after half an hour.
+// ExpiringLife is the life of a payment that nobody makes: closed after half an hour. The Order
+// needs FromCreation.
 func ExpiringLife() []Step {
 	return []Step{
 		{Status: chinaums.StatusWaitBuyerPay, For: expiry},

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// sendRaw answers on the connection itself, where net/http would not let a handler misbehave so. It ends when the client leaves
-// or the simulator is closed.
+// sendRaw answers on the connection itself, where net/http would not let a handler misbehave so. It
+// ends when the client leaves or the simulator is closed.
 func (s *Simulator) sendRaw(w http.ResponseWriter, r *http.Request, a answer) {
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {

@@ -31,7 +31,8 @@ type Request struct {
 	Answer    Answer
 }
 
-// Answer is what was decided to answer, before mutations bent it. It is known before a delay begins.
+// Answer is what was decided to answer, before mutations bent it. It is known before a delay
+// begins.
 type Answer struct {
 	HTTPStatus int             // 0 when the fault leaves the client without one
 	Code       string          // errCode; "" when the answer is no answer of the gateway's

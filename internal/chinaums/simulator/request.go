@@ -62,7 +62,8 @@ type query struct {
 	hasMsgID, hasSrcReserve             bool
 }
 
-// parseQuery never fails: what cannot be read is for checkParameters to refuse. Names are matched exactly, as the gateway does.
+// parseQuery never fails: checkParameters refuses unreadable members. Names are matched exactly, as
+// the gateway does.
 func parseQuery(body []byte) query {
 	var members map[string]any
 	err := json.Unmarshal(body, &members)
@@ -82,8 +83,8 @@ func parseQuery(body []byte) query {
 	return q
 }
 
-// checkParameters holds the documented fields and lengths, but for order numbers of up to 64 characters: real ones exceed
-// the documented 32.
+// checkParameters holds the documented fields and lengths, except that order numbers may have 64
+// characters: real ones exceed the documented 32.
 func (s *Simulator) checkParameters(in *incoming) *Step {
 	if !in.query.isObject {
 		return s.badParameter("报文格式错误")
@@ -114,7 +115,8 @@ func (s *Simulator) checkParameters(in *incoming) *Step {
 	return nil
 }
 
-// badParameter answers in either layer, since both of the gateway's check. The trailing comma is the gateway's.
+// badParameter answers in either layer, since both of the gateway's check. The trailing comma is
+// the gateway's.
 func (s *Simulator) badParameter(what string) *Step {
 	message := "参数不合法: " + what + ","
 	if s.opts.BadRequestAsBusiness {

@@ -12,7 +12,8 @@ import (
 	"reconciler/internal/chinaums"
 )
 
-// Scenario is a whole gateway as a scenario file describes it. Between LoadScenario and Simulator everything may be changed.
+// Scenario is a whole gateway as a scenario file describes it. Between LoadScenario and Simulator
+// everything may be changed.
 type Scenario struct {
 	Options     Options
 	NotEntitled []string // app ids
@@ -96,7 +97,8 @@ func (f scenarioFile) toScenario() Scenario {
 	return sc
 }
 
-// LoadScenario reads a scenario file, YAML. It refuses keys that it does not know, and names every problem at once.
+// LoadScenario reads a scenario file, YAML. It refuses keys that it does not know, and names every
+// problem at once.
 func LoadScenario(r io.Reader) (Scenario, error) {
 	text, err := io.ReadAll(r)
 	if err != nil {
@@ -136,7 +138,8 @@ func decodeFile(text []byte) (scenarioFile, problems) {
 	return file, found
 }
 
-// findProblems are those that only the meaning shows, each with the line of the order, step or merchant that has it.
+// findProblems are those that only the meaning shows, each with the line of the order, step or
+// merchant that has it.
 func (sc Scenario) findProblems(document *yaml.Node) problems {
 	var found problems
 	add := func(where *yaml.Node, what string, errs problems) {
@@ -163,7 +166,8 @@ func (sc Scenario) findProblems(document *yaml.Node) problems {
 	return found
 }
 
-// lineOf names the line of what an error is about: a step of that part of the file, else the part itself.
+// lineOf names the line of what an error is about: a step of that part of the file, else the part
+// itself.
 func lineOf(part *yaml.Node, err error) string {
 	if inStep, ok := errors.AsType[*stepError](err); ok {
 		part = itemOf(memberOf(part, inStep.list), inStep.index)

@@ -1,4 +1,5 @@
-// Package simulator is a faithful fake of the payment gateway's query: an http.Handler that is scripted per order.
+// Package simulator is a faithful fake of the payment gateway's query: an http.Handler that is
+// scripted per order.
 //
 // A round trip passes the layers that the real one passes, and the first that objects answers:
 //
@@ -11,15 +12,16 @@
 //	merchant       HTTP 200, NO_MERCHANT, INACTIVE_MERCHANT, …
 //	order          by mid and merOrderId, else targetOrderId: HTTP 200, NO_ORDER
 //
-// Access tokens are given at /v1/token/access and /v2/token/access: checked like a question's signature, at most ten of an app
-// live at once. Only an outage changes what is answered there.
+// Access tokens are given at /v1/token/access and /v2/token/access: checked like a question's
+// signature, at most ten of an app live at once. Only an outage changes what is answered there.
 //
-// What an order then answers is a [Step] of its timeline: a trade status, a code, or a [Fault] of the network, its body bent by
-// any number of [Mutation]s. All that a script leaves open (serial numbers, buyer, times) derives from the order's number, and
-// all chance from the seed, the order and its count of round trips, so that a run repeats whatever the interleaving.
+// What an order then answers is a [Step] of its timeline: a trade status, a code, or a [Fault] of
+// the network, its body bent by any number of [Mutation]s. All that a script leaves open (serial
+// numbers, buyer, times) derives from the order's number, and all chance from the seed, the order
+// and its count of round trips, so that a run repeats whatever the interleaving.
 //
-// Where nothing is known of the real gateway (how far clocks may differ, whether a nonce may repeat, what a rate limit looks
-// like), the simulator assumes, and the option says so.
+// Where nothing is known of the real gateway (how far clocks may differ, whether a nonce may
+// repeat, what a rate limit looks like), the simulator assumes, and the option says so.
 package simulator
 
 import (
@@ -50,13 +52,15 @@ const (
 // Profile is the shape of the bodies.
 type Profile string
 
-// The profiles. The vendor's page documents one shape; every body that was seen in the wild has another.
+// The profiles. The vendor's page documents one shape; every body that was seen in the wild has
+// another.
 const (
 	ProfileLive     Profile = "live"     // as real bodies: absent fields left out, responseTimestamp, numbers as numbers
 	ProfileDocument Profile = "document" // as the vendor's page: every field, "" where empty, responseTimeStamp, totalAmount as text
 )
 
-// Options say what the gateway is like. The zero value is a gateway that knows no app: it refuses every signature.
+// Options say what the gateway is like. The zero value is a gateway that knows no app: it refuses
+// every signature.
 type Options struct {
 	Credentials []chinaums.Credentials // the apps that are known
 	Now         func() time.Time       // the gateway's clock; nil = time.Now
@@ -159,7 +163,7 @@ func New(o Options) (*Simulator, error) {
 	return s, nil
 }
 
-// AddOrder makes an order known, or replaces it and starts its timeline anew.
+// AddOrder makes an order known, or replaces it and starts its timeline again.
 func (s *Simulator) AddOrder(o Order) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,7 +186,7 @@ func (s *Simulator) putOrder(o Order) *orderState {
 	return state
 }
 
-// SetMerchant switches a merchant to a state, and sets the prefix that later orders of it must have.
+// SetMerchant switches a merchant to a state, and sets the prefix that its later orders must have.
 func (s *Simulator) SetMerchant(m Merchant) error {
 	if err := errors.Join(m.findProblems()...); err != nil {
 		return fmt.Errorf("merchant %s: %w", m.MID, err)
@@ -200,9 +204,10 @@ func (s *Simulator) SetEntitled(appID string, entitled bool) {
 	s.notEntitled[appID] = !entitled
 }
 
-// SetOutage puts a timeline before all else, or without steps ends it. A step of it that has a code, a verbatim body or a fault
-// that needs no body answers at once. Any other bends what is answered as usual: its delay, HTTP status, fault and mutations
-// are added. Unlike an order's last step, an outage's last one ends with its limits.
+// SetOutage puts a timeline before all else, or without steps ends it. A step that has a code, a
+// verbatim body or a fault that needs no body answers at once. Any other bends what is answered as
+// usual: its delay, HTTP status, fault and mutations are added. Unlike an order's last step, an
+// outage's last one ends with its limits.
 func (s *Simulator) SetOutage(steps ...Step) error {
 	if err := errors.Join(checkSteps("outage", steps, checkOutageStep)...); err != nil {
 		return err
@@ -223,7 +228,8 @@ func (s *Simulator) Requests() []Request {
 	return s.log.requests.latestItems()
 }
 
-// Count returns how many round trips asked for an order, whatever they were answered; for all merchants together.
+// Count returns how many round trips asked for an order, whatever they were answered; for all
+// merchants together.
 func (s *Simulator) Count(merOrderID string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -237,8 +243,9 @@ func (s *Simulator) Total() int {
 	return s.log.total
 }
 
-// Close lets go of every client that is kept waiting, now and later. A server that shuts down gracefully waits for handlers that
-// hang, so it is closed after the simulator, or calls this itself: http.Server has RegisterOnShutdown.
+// Close lets go of every client that is kept waiting, now and later. A server that shuts down
+// gracefully waits for handlers that hang, so it is closed after the simulator, or calls this
+// itself: http.Server has RegisterOnShutdown.
 func (s *Simulator) Close() {
 	s.closing.Do(func() { close(s.release) })
 }

@@ -222,7 +222,8 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// TestOutageGoesFirst also ends it by hand. What an outage answers by itself does not use up the orders' steps.
+// TestOutageGoesFirst also ends it by hand. What an outage answers by itself does not use up the
+// orders' steps.
 func TestOutageGoesFirst(t *testing.T) {
 	t.Parallel()
 	g := serve(t, Options{}, order(Step{Status: "NEW_ORDER", Times: 1}, Step{Status: "TRADE_SUCCESS"}))

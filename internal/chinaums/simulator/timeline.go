@@ -22,8 +22,9 @@ func newTimeline(steps []Step) *timeline {
 	return &timeline{steps: steps, used: make([]int, len(steps)), began: make([]time.Time, len(steps))}
 }
 
-// nextStep returns the step that answers a round trip, and whether there still is one. A step that leaves the round trip to chance
-// lies over those after it: they are walked, and used up, only by the round trips that it lets through.
+// nextStep returns the step that answers a round trip, and whether there still is one. A step that
+// leaves the round trip to chance lies over those after it: they are walked, and used up, only by
+// the round trips that it lets through.
 func (t *timeline) nextStep(now time.Time, draw func(i int) float64) (int, bool) {
 	begin := now
 	for i, step := range t.steps {
@@ -46,8 +47,9 @@ func (t *timeline) nextStep(now time.Time, draw func(i int) float64) (int, bool)
 	return 0, false
 }
 
-// drawsFor returns the chance, from 0 to 1, of each step at one round trip. It depends on nothing but the seed, the order and its
-// count, so that a run repeats however round trips of many orders interleave.
+// drawsFor returns the chance, from 0 to 1, of each step at one round trip. It depends on nothing
+// but the seed, the order and its count, so that a run repeats however round trips of many orders
+// interleave.
 func (s *Simulator) drawsFor(timeline string, in *incoming) func(int) float64 {
 	return func(i int) float64 {
 		hash := sha256.Sum256(fmt.Appendf(nil, "%d|%s|%s|%d|%d", s.opts.Seed, timeline, in.countedAs(), in.count, i))
@@ -77,7 +79,8 @@ func newOrderState(o Order) *orderState {
 
 func (o *orderState) targetKey() orderKey { return orderKey{o.MID, o.TargetOrderID} }
 
-// unscriptedOrder is the order that a request asks for, when there is a timeline for those that nobody added.
+// unscriptedOrder is the order that a request asks for, when there is a timeline for those that
+// nobody added.
 func unscriptedOrder(in *incoming, steps []Step) Order {
 	o := Order{
 		MID:           in.query.MID,
@@ -144,8 +147,8 @@ func (o *orderState) refundedAmount(step Step, i int, total int64) int64 {
 	return 0
 }
 
-// payAt returns when the order was paid: some seconds after its creation, but neither in the future nor before an answer that
-// still called it unpaid. Once told, it stays.
+// payAt returns when the order was paid: some seconds after its creation, but neither in the future
+// nor before an answer that still called it unpaid. Once told, it stays.
 func (o *orderState) payAt(now time.Time) time.Time {
 	if o.paidAt.IsZero() {
 		soon := o.CreatedAt.Add(time.Duration(5+o.deriveHash("payTime")[0]%55) * time.Second)

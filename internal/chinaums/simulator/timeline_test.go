@@ -12,7 +12,8 @@ import (
 	"reconciler/internal/chinaums"
 )
 
-// walk asks at the given minutes, and returns the messages of the steps that answered, "-" after the end.
+// walk asks at the given minutes, and returns the messages of the steps that answered, "-" after
+// the end.
 func walk(steps []Step, draw float64, minutes ...int) string {
 	start := time.Date(2026, 6, 1, 12, 0, 0, 0, chinaums.China())
 	line := newTimeline(steps)

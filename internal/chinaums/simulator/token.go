@@ -103,7 +103,8 @@ func (s *Simulator) grantToken(appID string, now time.Time) string {
 	return token
 }
 
-// tokenSigner returns what signs a request for a token, nil for a method that the endpoint does not know.
+// tokenSigner returns what signs a request for a token, nil for a method that the endpoint does not
+// know.
 func tokenSigner(method string) func(authorization, chinaums.Credentials) string {
 	switch method {
 	case "SHA256":
@@ -129,8 +130,9 @@ func (b bearer) String() string {
 	return fmt.Sprintf(`%s AccessToken="%s", AppId="%s"`, SchemeAccessToken, b.Token, b.AppID)
 }
 
-// parseBearer reads the forms that clients are known to send: the token alone and bare, as older documents have it, or quoted
-// and with the app id; spaces around names, values and commas; names in any order and case.
+// parseBearer reads the forms that clients are known to send: the token alone and bare, as older
+// documents have it, or quoted and with the app id; spaces around names, values and commas; names
+// in any order and case.
 func parseBearer(header string) (b bearer, ok bool) {
 	rest, ok := strings.CutPrefix(header, SchemeAccessToken+" ")
 	if !ok {
