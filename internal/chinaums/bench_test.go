@@ -54,7 +54,7 @@ func BenchmarkQuery(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Cleanup(client.Close)
-	order := Request{MID: "898340149000005", TID: "88880001", MerOrderID: "319420230831135026"}
+	order := Request{MID: "898340149000005", TID: "88880001", MerOrderID: "319420220601102000ABCDEFGHIJ"}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := client.Query(b.Context(), order); err != nil {
