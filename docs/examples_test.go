@@ -284,9 +284,11 @@ func TestOperatorsCommandsRun(t *testing.T) {
 				continue
 			}
 			ran++
-			if output, code := w.shell(t, line); code != 0 {
-				t.Errorf("docs/operate.md:%d: %s: exit code %d:\n%s", b.line, line, code, output)
+			output, code := w.shell(t, line)
+			if code == 0 || strings.HasPrefix(line, "reconciler status") && (code == 3 || code == 4) { // its verdict
+				continue
 			}
+			t.Errorf("docs/operate.md:%d: %s: exit code %d:\n%s", b.line, line, code, output)
 		}
 	}
 	if ran < 10 {
