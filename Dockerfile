@@ -13,5 +13,7 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /reconciler /reconciler
 USER 65532:65532
 EXPOSE 9464
+# /healthz, at the address that RECONCILER_LISTEN names.
+HEALTHCHECK CMD ["/reconciler", "healthcheck"]
 ENTRYPOINT ["/reconciler"]
 CMD ["run"]

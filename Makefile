@@ -1,5 +1,7 @@
 # Every command that the project has. `make demo` and `make test` each need no more than Go, make and git.
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# The commit is in the program where git can tell it.
+STAMP   := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo true || echo false)
 LINT    := go tool -modfile=tools/go.mod golangci-lint
 SCRIPTS := .ci/run $(wildcard scripts/*)
 
@@ -10,7 +12,7 @@ help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## make bin/reconciler, static
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/reconciler ./cmd/reconciler
+	CGO_ENABLED=0 go build -trimpath -buildvcs=$(STAMP) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/reconciler ./cmd/reconciler
 
 demo: ## run everything on this machine, with nothing to configure; ARGS='--keep' leaves it running
 	@scripts/ensure-postgres

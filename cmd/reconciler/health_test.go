@@ -190,3 +190,34 @@ func TestListenSetting(t *testing.T) {
 		})
 	}
 }
+
+// healthcheck asks the daemon for a container that has no shell.
+func TestHealthcheck(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set("RECONCILER_LISTEN=127.0.0.1:0")
+	w.exec(t, `BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE`) // the first pass waits for it
+	p := w.start(t, "run")
+	address := healthAddress(t, p)
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	invoke(t, nil, "healthcheck", "--listen="+address).want(t, 0, "ok")
+	invoke(t, []string{"RECONCILER_LISTEN=0.0.0.0:" + port, "HTTP_PROXY=http://127.0.0.1:1"}, "healthcheck").want(t, 0, "ok")
+	invoke(t, nil, "healthcheck", "--ready", "--listen=:"+port).want(t, 1, "503")
+	w.exec(t, `COMMIT`)
+	awaitReady(t, address, http.StatusOK)
+	invoke(t, nil, "healthcheck", "--ready", "--listen="+address).want(t, 0, "ok")
+	p.stop(t)
+	invoke(t, nil, "healthcheck", "--listen="+address).want(t, 1, "does not answer")
+	invoke(t, nil, "healthcheck", "--listen=off").want(t, 2, "off")
+	invoke(t, nil, "healthcheck", "--listen=nowhere").want(t, 2, "host:port")
+}
+
+func TestCompletionAndManPage(t *testing.T) {
+	t.Parallel()
+	invoke(t, nil, "completion", "bash").want(t, 0, "completion")
+	invoke(t, []string{"COMP_LINE=reconciler run", "COMP_POINT=14"}).want(t, 0, "run-once")
+	invoke(t, nil, "man").want(t, 0, ".TH", "run-once", "plan-max")
+}

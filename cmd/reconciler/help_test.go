@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
@@ -43,7 +44,7 @@ func TestHelp(t *testing.T) {
 			}
 		})
 	}
-	for _, command := range []string{"run", "run-once", "migrate up", "migrate down", "migrate status", "query", "simulator", "demo", "config", "version"} {
+	for _, command := range []string{"run", "run-once", "migrate up", "migrate down", "migrate status", "query", "simulator", "demo", "config", "version", "healthcheck", "completion", "man"} {
 		if !slices.Contains(all, command) {
 			t.Errorf("the help lacks %s", command)
 		}
@@ -133,7 +134,20 @@ func TestVersion(t *testing.T) {
 	t.Parallel()
 	r := invoke(t, nil, "version")
 	r.want(t, 0)
-	if r.stdout != "reconciler "+builtVersion+"\n" {
+	if !strings.HasPrefix(r.stdout, "reconciler "+builtVersion+"\n") {
 		t.Errorf("version = %q", r.stdout)
+	}
+	r = invoke(t, nil, "version", "--output=json")
+	r.want(t, 0)
+	var info struct {
+		Version, Commit, Date *string
+		Schema                int64
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &info); err != nil || info.Version == nil || *info.Version != builtVersion || info.Commit == nil || info.Date == nil {
+		t.Errorf("version = %q, %v", r.stdout, err)
+	}
+	files, err := filepath.Glob("../../migrations/*.sql")
+	if err != nil || info.Schema != int64(len(files)) {
+		t.Errorf("schema = %d, want %d: %v", info.Schema, len(files), err)
 	}
 }

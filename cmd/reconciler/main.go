@@ -15,10 +15,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	kongcompletion "github.com/jotaen/kong-completion"
 )
-
-// version is set by the linker.
-var version = "dev"
 
 // graceTime is how long a stop may take. It is longer than the stop of a pass.
 const graceTime = 30 * time.Second
@@ -54,7 +52,11 @@ type commands struct {
 	Config    configCommand    `cmd:"" help:"List the settings in force, and where each comes from."`
 	Simulator simulatorCommand `cmd:"" help:"Serve a fake gateway that follows a scenario."`
 	Demo      demoCommand      `cmd:"" help:"Show everything on this machine, without any configuration."`
-	Version   versionCommand   `cmd:"" help:"Print the version."`
+	Version   versionCommand   `cmd:"" help:"Print the version, the commit and the newest migration."`
+
+	Healthcheck healthcheckCommand        `cmd:"" help:"Ask the daemon on this machine whether it is healthy."`
+	Completion  kongcompletion.Completion `cmd:"" help:"Print how to complete commands with the Tab key."`
+	Man         manCommand                `cmd:"" help:"Print the man page."`
 }
 
 // process is a command's view of the outside world.
@@ -132,6 +134,7 @@ func runCommandLine(ctx context.Context, args []string, stdout io.Writer, stderr
 	if err != nil {
 		return err
 	}
+	kongcompletion.Register(parser) // answers the shell and ends here where the shell asks for completions
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
@@ -145,12 +148,4 @@ func runCommandLine(ctx context.Context, args []string, stdout io.Writer, stderr
 	}
 	p.warnAboutVariables(os.Environ())
 	return selected.Run(p)
-}
-
-type versionCommand struct{}
-
-// Run prints the version.
-func (versionCommand) Run(p *process) error {
-	_, err := fmt.Fprintln(p.stdout, "reconciler", version)
-	return err
 }

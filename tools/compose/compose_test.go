@@ -80,18 +80,24 @@ func TestReconcilerIsConfined(t *testing.T) {
 func TestGatewayIsTheSimulatorUnlessNamed(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		env  types.Mapping
-		want string
+		env      types.Mapping
+		want     string
+		insecure bool // plain http to another machine is allowed: for the simulator alone
 	}{
-		"default": {nil, "http://simulator:8080"},
-		"named":   {types.Mapping{"CHINAUMS_BASE_URL": "https://gateway.example"}, "https://gateway.example"},
+		"default": {nil, "http://simulator:8080", true},
+		"empty":   {types.Mapping{"CHINAUMS_BASE_URL": ""}, "http://simulator:8080", true},
+		"named":   {types.Mapping{"CHINAUMS_BASE_URL": "http://gateway.example"}, "http://gateway.example", false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := mustLoad(t, test.env).Services["reconciler"].Environment["CHINAUMS_BASE_URL"]
+			environment := mustLoad(t, test.env).Services["reconciler"].Environment
+			got := environment["CHINAUMS_BASE_URL"]
 			if got == nil || *got != test.want {
 				t.Errorf("CHINAUMS_BASE_URL = %v, want %s", got, test.want)
+			}
+			if insecure := environment["RECONCILER_INSECURE_HTTP"]; (insecure != nil && *insecure == "true") != test.insecure {
+				t.Errorf("RECONCILER_INSECURE_HTTP = %v, want %v", insecure, test.insecure)
 			}
 		})
 	}
