@@ -43,6 +43,8 @@ type commands struct {
 	Run       runCommand       `cmd:"" help:"Run the daemon: ask about orders as they fall due."`
 	RunOnce   runOnceCommand   `cmd:"" help:"Do one pass and exit, to catch up by hand."`
 	Status    statusCommand    `cmd:"" help:"Tell whether all is well: the verdict, what is open, paused, under review, learned."`
+	Why       whyCommand       `cmd:"" help:"Tell one order's story, when it is asked next, and why not now."`
+	Plan      planCommand      `cmd:"" help:"Tell when an order will be asked, or the curve and what falls due."`
 	Incidents incidentsCommand `cmd:"" help:"List the pauses of the past and those that go on."`
 	Pause     pauseCommand     `cmd:"" help:"Stop querying a merchant, or everything under an app id, on all instances."`
 	Resume    resumeCommand    `cmd:"" help:"End a pause, set by hand or by the circuit breaker."`

@@ -56,7 +56,7 @@ func readMessages(t *testing.T) (messages map[string]string, used map[string]boo
 	for _, name := range sortedNames(packages["operator"].Files) {
 		parsed = append(parsed, packages["operator"].Files[name])
 	}
-	info := &types.Info{Defs: make(map[*ast.Ident]types.Object), Uses: make(map[*ast.Ident]types.Object)}
+	info := &types.Info{Defs: make(map[*ast.Ident]types.Object)}
 	config := types.Config{Importer: noImports{}, Error: func(error) {}}
 	_, _ = config.Check("operator", files, parsed, info)
 	messages, used = make(map[string]string), make(map[string]bool)
@@ -65,8 +65,13 @@ func readMessages(t *testing.T) (messages map[string]string, used map[string]boo
 			messages[id.Name] = constant.StringVal(c.Val())
 		}
 	}
-	for id := range info.Uses {
-		used[id.Name] = true
+	for _, file := range parsed {
+		ast.Inspect(file, func(n ast.Node) bool {
+			if id, ok := n.(*ast.Ident); ok && info.Defs[id] == nil {
+				used[id.Name] = true
+			}
+			return true
+		})
 	}
 	return messages, used
 }

@@ -102,3 +102,10 @@ func group(digits string) string {
 	}
 	return b.String()
 }
+
+func yuanOf(fen *int64) string {
+	if fen == nil {
+		return "-"
+	}
+	return Yuan(*fen)
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"reconciler/internal/operator"
+	"reconciler/internal/policy"
+)
+
+type planCommand struct {
+	deskSettings
+
+	Order string `arg:"" name:"order" optional:"" help:"The order: the merchant's number, the channel's number, or #id (quote it: '#12'). Without: the curve, and what falls due."`
+	MID   string `name:"mid" placeholder:"MID" help:"The merchant, where several have an order of that number."`
+
+	Poll     pollSettings `embed:"" group:"Polling:"`
+	Next     duration     `name:"next" default:"24h" help:"How far to look at what falls due, at most 168h."`
+	Simulate int          `name:"simulate" placeholder:"N" help:"Tell how many questions N orders cost over their life with these settings; needs no database."`
+}
+
+// Run foretells the questions.
+func (c *planCommand) Run(p *process) error {
+	if c.Simulate != 0 {
+		return c.simulate(p)
+	}
+	if c.Order != "" {
+		return c.planOrder(p)
+	}
+	var nextErr error
+	if c.Next.T <= 0 || c.Next.T > 168*time.Hour {
+		nextErr = badSetting{"next", fmt.Sprintf("must be more than 0 and at most 168h, not %s", c.Next.T)}
+	}
+	return c.with(p, &c.Poll, func(ctx context.Context, d *operator.Desk) error {
+		plan, err := d.Plan(ctx, c.Next.T)
+		if err != nil {
+			return err
+		}
+		return c.print(p, plan, plan.Page(d.Locale))
+	}, nextErr)
+}
+
+func (c *planCommand) planOrder(p *process) error {
+	name, err := operator.ParseOrderName(c.Order, c.MID)
+	if err != nil {
+		return usageError{err}
+	}
+	return c.with(p, &c.Poll, func(ctx context.Context, d *operator.Desk) error {
+		plan, err := d.PlanOrder(ctx, name)
+		if err != nil {
+			return asUsage(err)
+		}
+		return c.print(p, plan, plan.Page(d.Locale))
+	})
+}
+
+func (c *planCommand) simulate(p *process) error {
+	zone, zoneErr := c.People.location()
+	lang, langErr := c.People.language(p.getenv)
+	rules := policy.Rules{Plan: c.Poll.plan()}
+	if err := p.check(zoneErr, langErr, rules.Plan.Validate()); err != nil {
+		return err
+	}
+	d := &operator.Desk{Locale: operator.Locale{Lang: lang, Zone: zone}, Rules: rules, Rate: c.Poll.Rate.T}
+	simulation, err := d.Simulate(c.Simulate)
+	if err != nil {
+		return asUsage(err)
+	}
+	return c.print(p, simulation, simulation.Page(d.Locale))
+}

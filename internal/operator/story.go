@@ -1,0 +1,173 @@
+package operator
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"reconciler/internal/order"
+	"reconciler/internal/store"
+)
+
+// maxThen bounds the further questions in an order's future.
+const maxThen = 6
+
+// foresight is how far the future of an order is reckoned.
+const foresight = 10 * 365 * 24 * time.Hour
+
+// then lists what is to come, if each answer defers the order.
+func (d *Desk) then(f findings) []Then {
+	o := f.order.Order
+	list := []Then{}
+	add := func(at *time.Time, what string) {
+		if at != nil && at.After(f.now) {
+			list = append(list, Then{At: d.local(*at), What: what})
+		}
+	}
+	s := d.Rules.Schedule(o, f.now, f.now.Add(foresight), maxThen+1)
+	if len(s.Questions) == 0 {
+		return list
+	}
+	for _, at := range s.Questions[1:] {
+		add(&at, "question")
+	}
+	if o.Status != order.StatusNotFound {
+		add(&o.ExpiresAt, "expiry")
+	}
+	add(s.SlowFrom, "slow_lane")
+	add(s.ReviewAt, "give_up")
+	add(s.LateCheckAt, "late_check")
+	slices.SortStableFunc(list, func(a, b Then) int { return a.At.Compare(b.At) })
+	return list
+}
+
+func (l Locale) thenWords(what string) string {
+	m, known := map[string]message{
+		"question": msgThenQuestion, "expiry": msgThenExpiry, "slow_lane": msgThenSlow, "give_up": msgThenGiveUp, "late_check": msgThenLateCheck,
+	}[what]
+	if !known {
+		return what
+	}
+	return l.say(m)
+}
+
+// story is what happened, the oldest first.
+func (d *Desk) story(f findings) []Moment {
+	o := f.order
+	list := []Moment{{At: d.local(o.CreatedAt), Kind: "created", Text: d.say(msgCreated, Yuan(o.OrderAmount))}}
+	for i, q := range f.history.Questions {
+		row := f.history.Questions[i]
+		row.QueriedAt, row.NextQueryAt = d.local(q.QueriedAt), d.localOf(q.NextQueryAt)
+		list = append(list, Moment{At: row.QueriedAt, Kind: "asked", Text: d.asked(q), LedgerRow: &row})
+	}
+	for _, e := range f.history.Events {
+		list = append(list, Moment{At: d.local(e.CreatedAt), Kind: "event", Text: d.told(e)})
+	}
+	for _, a := range f.history.Actions {
+		list = append(list, Moment{At: d.local(a.At), Kind: "action", Text: d.did(a)})
+	}
+	for _, i := range f.incidents {
+		if o.Status.Settled() && i.OpenedAt.After(o.UpdatedAt) {
+			continue // the order was settled before
+		}
+		if !i.OpenedAt.Before(o.CreatedAt) {
+			list = append(list, Moment{At: d.local(i.OpenedAt), Kind: "paused", Text: d.say(msgStoryPaused, d.target(i.Scope, i.Key), d.who(i.OpenedBy), i.Cause)})
+		}
+		if i.ClosedAt != nil {
+			list = append(list, Moment{At: d.local(*i.ClosedAt), Kind: "resumed", Text: d.say(msgStoryResumed, d.target(i.Scope, i.Key), d.who(i.ClosedBy))})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Moment) int { return a.At.Compare(b.At) })
+	return list
+}
+
+// asked is a question in one line.
+func (d *Desk) asked(q store.LedgerRow) string {
+	answer := strings.Join(slices.DeleteFunc([]string{textOf(q.TradeStatus), codeShown(q), textOf(q.ErrMsg)}, func(s string) bool { return s == "" }), " ")
+	if answer == "" {
+		answer = d.say(msgNothingCame)
+	}
+	text := d.say(msgStoryAsked, answer, d.decision(q.Decision), textOf(q.Reason))
+	if q.NextQueryAt != nil {
+		text += d.say(msgStoryNext, d.age(q.NextQueryAt.Sub(q.QueriedAt)))
+	}
+	return text + d.say(msgStoryBy, textOf(q.Worker), q.DurationMS)
+}
+
+// codeShown leaves out the code of an ordinary answer.
+func codeShown(q store.LedgerRow) string {
+	if code := textOf(q.ErrCode); code != "SUCCESS" {
+		return code
+	}
+	return ""
+}
+
+func (l Locale) decision(d order.Decision) string {
+	m, known := map[order.Decision]message{
+		order.Settled: msgDecisionSettled, order.Deferred: msgDecisionDeferred, order.NotFound: msgDecisionNotFound, order.Review: msgDecisionReview,
+		order.NoAnswer: msgDecisionNoAnswer, order.Refused: msgDecisionRefused, order.Superseded: msgDecisionSuperseded,
+	}[d]
+	if !known {
+		return string(d)
+	}
+	return l.say(m)
+}
+
+// told is an event in one line.
+func (d *Desk) told(e store.EventRow) string {
+	var payload struct {
+		ReviewReason  string `json:"review_reason"`
+		SettledBefore bool   `json:"settled_before"`
+	}
+	_ = json.Unmarshal(e.Payload, &payload) // what cannot be read is not shown
+	text := d.say(msgStoryEvent, e.Event)
+	if payload.ReviewReason != "" {
+		text += " " + payload.ReviewReason
+	}
+	if payload.SettledBefore {
+		text += d.say(msgStoryAgain)
+	}
+	return text
+}
+
+// did is an action in one line.
+func (d *Desk) did(a store.Action) string {
+	text := d.say(msgStoryAction, a.Actor, a.Action, a.Reason)
+	if a.Evidence != "" {
+		text += d.say(msgStoryEvidence, a.Evidence)
+	}
+	return text
+}
+
+// commandsFor lists what a person can do now.
+func commandsFor(f findings) []string {
+	o := f.order
+	name := quoteShell("#" + itoa(o.ID))
+	again := "reconciler run-once --mid " + quoteShell(o.MID) + " --mer-order-id " + quoteShell(o.MerOrderID)
+	list := []string{}
+	switch outcome := outcomeOf(o.Status, o.ReviewReason); {
+	case outcome == OutcomeReview && o.Status.Settled():
+		return []string{"reconciler review resolve " + name + " --as " + string(o.Status) + " --reason '…' --evidence '…'"}
+	case outcome == OutcomeReview:
+		list = append(list, "reconciler review retry "+name+" --reason '…'",
+			"reconciler review resolve "+name+" --as TRADE_SUCCESS --reason '…' --evidence '…'")
+	case o.Status.Settled():
+		return list
+	case f.pause != nil:
+		target := "--mid " + quoteShell(f.pause.Key)
+		if f.pause.Scope == store.ScopeApp {
+			target = "--app-id " + quoteShell(f.pause.Key)
+		}
+		list = append(list, "reconciler resume "+target)
+		if o.MerOrderID != "" {
+			list = append(list, again+" --despite-pause")
+		}
+	case o.MerOrderID != "":
+		list = append(list, again)
+	}
+	if outcomeOf(o.Status, o.ReviewReason) != OutcomeReview {
+		list = append(list, "reconciler review resolve "+name+" --as TRADE_SUCCESS --reason '…' --evidence '…'")
+	}
+	return list
+}

@@ -1,0 +1,84 @@
+package operator
+
+import (
+	"strconv"
+	"strings"
+)
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }
+
+// quoteShell makes a text one word of a shell.
+func quoteShell(text string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:", r)
+	}
+	if text != "" && strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
+// Page is the story as text: the verdict first.
+func (w Why) Page(l Locale) Page {
+	var p Page
+	o := w.detail
+	var numbers []string
+	for _, number := range []string{o.MerOrderID, o.TargetOrderID} {
+		if number != "" {
+			numbers = append(numbers, number)
+		}
+	}
+	p.line(Strong, l.say(msgWhyHead, o.ID, strings.Join(numbers, " / "), o.MID, o.TID, Yuan(o.OrderAmount)))
+	p.line(Plain, l.say(msgWhyTimes, l.stamp(o.CreatedAt), l.age(w.at.Sub(o.CreatedAt)), l.stamp(o.ExpiresAt), l.zoneName(w.at)))
+	p.blank()
+	p.line(w.tone(), w.Sentence)
+	if o.ReviewNote != "" && w.Outcome == OutcomeReview {
+		p.line(Plain, o.ReviewNote)
+	}
+	p.blank()
+	next := l.say(msgWhyNoNext)
+	if w.Next.At != nil {
+		next = l.stamp(*w.Next.At)
+	}
+	p.row(l.say(msgWhyNext), next, w.Next.Because)
+	for i, then := range w.Then {
+		head := ""
+		if i == 0 {
+			head = l.say(msgWhyThen)
+		}
+		p.row(head, l.stamp(then.At), l.thenWords(then.What))
+	}
+	p.blank()
+	p.line(Strong, l.say(msgWhyStory))
+	for _, m := range w.Story {
+		p.row("  "+l.stamp(m.At), l.kind(m.Kind), m.Text)
+	}
+	if len(w.Commands) > 0 {
+		p.blank()
+		p.line(Strong, l.say(msgWhyDo))
+		for _, command := range w.Commands {
+			p.line(Plain, "  "+command)
+		}
+	}
+	return p
+}
+
+func (w Why) tone() Tone {
+	switch w.Outcome {
+	case OutcomePaid, OutcomeRefunded, OutcomeClosed:
+		return Good
+	case OutcomeReview:
+		return Bad
+	}
+	return Warning
+}
+
+func (l Locale) kind(kind string) string {
+	m, known := map[string]message{
+		"created": msgKindCreated, "asked": msgKindAsked, "event": msgKindEvent, "action": msgKindAction, "paused": msgKindPaused, "resumed": msgKindResumed,
+	}[kind]
+	if !known {
+		return kind
+	}
+	return l.say(m)
+}
