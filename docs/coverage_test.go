@@ -94,7 +94,7 @@ func TestEverySettingIsDocumented(t *testing.T) {
 // What a page calls a setting is one.
 func TestDocumentedSettingsExist(t *testing.T) {
 	t.Parallel()
-	known := []string{"CHINAUMS_APP_KEY", "RECONCILER_TEST_DATABASE_URL"} // a secret, and the tests' own
+	known := []string{"CHINAUMS_APP_KEY", "RECONCILER_WEBHOOK_SECRET", "RECONCILER_TEST_DATABASE_URL"} // secrets, and the tests' own
 	for _, s := range settings(t) {
 		known = append(known, s.env)
 	}

@@ -45,12 +45,23 @@ func settingsInForce(selected *kong.Context, getenv func(string) string) []setti
 			s.Source = "environment"
 		}
 		list = append(list, s)
-		if s.Name == "CHINAUMS_APP_KEY_FILE" && getenv(appKeyVariable) != "" {
-			list = append(list, setting{Name: appKeyVariable, Value: withheld, Source: "environment"})
+		if secret := secretBeside(s.Name); secret != "" && getenv(secret) != "" {
+			list = append(list, setting{Name: secret, Value: withheld, Source: "environment"})
 		}
 	}
 	slices.SortFunc(list, func(a, b setting) int { return strings.Compare(a.Name, b.Name) })
 	return list
+}
+
+// secretBeside is the variable that holds the secret itself, where the setting is a file of it.
+func secretBeside(file string) string {
+	switch file {
+	case "CHINAUMS_APP_KEY_FILE":
+		return appKeyVariable
+	case "RECONCILER_WEBHOOK_SECRET_FILE":
+		return webhookSecretVariable
+	}
+	return ""
 }
 
 // shownValue leaves out what may hold a password: the database's URL has it in several forms.
@@ -61,7 +72,7 @@ func shownValue(flag *kong.Flag) string {
 		if value != "" {
 			return withheld
 		}
-	case "gateway-url":
+	case "gateway-url", "webhook-url":
 		if u, err := url.Parse(value); err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 			return withheld
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// appKeyVariable holds the one setting that has no flag.
+// appKeyVariable holds the key itself, which has no flag.
 const appKeyVariable = "CHINAUMS_APP_KEY"
 
 func hasOurPrefix(variable string) bool {
@@ -29,7 +29,7 @@ func unsetEmptyVariables(environ []string) {
 
 // knownVariables lists the variables of all settings of all commands, and those of the demo and the tests.
 func knownVariables(model *kong.Application) []string {
-	known := []string{appKeyVariable, "RECONCILER_PG_BIN", "RECONCILER_TEST_DATABASE_URL"}
+	known := []string{appKeyVariable, webhookSecretVariable, "RECONCILER_PG_BIN", "RECONCILER_TEST_DATABASE_URL"}
 	_ = kong.Visit(model, func(node kong.Visitable, next kong.Next) error { // no visit fails
 		if flag, ok := node.(*kong.Flag); ok {
 			known = append(known, flag.Envs...)

@@ -55,9 +55,16 @@ func (c *runCommand) Run(p *process) error {
 		return err
 	}
 	defer r.clients.closeAll()
+	deliverer, err := c.newDeliverer(r, orders, metrics, logger)
+	if err != nil {
+		return err
+	}
 	var beside sync.WaitGroup
 	beside.Go(func() { c.reloadOnHangup(p, hangups, r.resolved, asker, logger) })
 	beside.Go(func() { r.newHeartbeat(p, orders, asker, logger).Run(p.ctx) })
+	if deliverer != nil {
+		beside.Go(func() { deliverer.Run(p.ctx) })
+	}
 	defer beside.Wait()
 	status.Serve(orders, asker)
 	metrics.Watch(orders, asker.LastPass)

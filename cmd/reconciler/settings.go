@@ -203,6 +203,7 @@ type daemonSettings struct {
 	service
 
 	Schedule scheduleSetting `embed:"" group:"Polling:"`
+	Webhook  webhookSettings `embed:"" group:"Webhook:"`
 	Listen   string          `name:"listen" env:"RECONCILER_LISTEN" default:"127.0.0.1:9464" group:"Operations:" help:"Address of /healthz, /readyz and /metrics; off turns them off."`
 	Profiles bool            `name:"pprof" env:"RECONCILER_PPROF" group:"Operations:" help:"Serve Go profiles at that address too, under /debug/pprof."`
 }
@@ -217,8 +218,10 @@ func (s daemonSettings) resolveDaemon(p *process, others ...error) (daemon, erro
 	if err := ops.CheckAddress(d.listen); err != nil {
 		others = append(others, badSetting{"listen", err.Error() + ". off turns it off"})
 	}
-	r, err := s.resolve(p, append(others, scheduleErr)...)
-	d.resolved = r
+	secret, warnings, webhookErr := s.Webhook.resolve(p.getenv, s.Gateway.InsecureHTTP)
+	r, err := s.resolve(p, append(others, scheduleErr, webhookErr)...)
+	d.resolved, d.webhookSecret = r, secret
+	d.warnings = append(d.warnings, warnings...)
 	return d, err
 }
 
@@ -226,8 +229,9 @@ func (s daemonSettings) resolveDaemon(p *process, others ...error) (daemon, erro
 type daemon struct {
 	resolved
 
-	schedule cron.Schedule
-	listen   string // "" = off
+	schedule      cron.Schedule
+	listen        string // "" = off
+	webhookSecret string // "" = no webhook
 }
 
 type logSettings struct {

@@ -24,6 +24,7 @@ const (
 // BacklogReader counts the work that is not done. A [*store.Store] is one.
 type BacklogReader interface {
 	Backlog(ctx context.Context) (store.Backlog, error)
+	UnreadEvents(ctx context.Context) (consumers []store.Unread, setAside int, err error)
 }
 
 // backlog measures whether accepted work moves, which no count of answers tells:

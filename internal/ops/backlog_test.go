@@ -24,6 +24,8 @@ type readerFunc func(ctx context.Context) (store.Backlog, error)
 
 func (f readerFunc) Backlog(ctx context.Context) (store.Backlog, error) { return f(ctx) }
 
+func (readerFunc) UnreadEvents(context.Context) ([]store.Unread, int, error) { return nil, 0, nil }
+
 func never() time.Time { return time.Time{} }
 
 // figures are the scraped series with that prefix, by what stands before the value.

@@ -12,6 +12,7 @@ import (
 // Metrics are the daemon's figures, in the Prometheus text form. It is the poller's observer.
 type Metrics struct {
 	*pipeline
+	*events
 
 	registry *prometheus.Registry
 	backlog  *backlog
@@ -19,9 +20,9 @@ type Metrics struct {
 
 // NewMetrics makes them, with those of the Go runtime and the process.
 func NewMetrics() *Metrics {
-	m := &Metrics{pipeline: newPipeline(), registry: prometheus.NewRegistry(), backlog: newBacklog()}
+	m := &Metrics{pipeline: newPipeline(), events: newEvents(), registry: prometheus.NewRegistry(), backlog: newBacklog()}
 	m.registry.MustRegister(m.collectors()...)
-	m.registry.MustRegister(m.backlog, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.deliveries, m.unread, m.backlog, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -30,6 +31,7 @@ func NewMetrics() *Metrics {
 // Until then reconciler_backlog_up is 0.
 func (m *Metrics) Watch(source BacklogReader, lastPass func() time.Time) {
 	m.backlog.watch(source, lastPass)
+	m.unread.watch(source)
 }
 
 func (m *Metrics) handler() http.Handler {

@@ -166,10 +166,11 @@ func firstEventSince(ctx context.Context, tx pgx.Tx, since time.Time) (int64, er
 	return low, err
 }
 
-// Unread is what a consumer of the events has not acknowledged.
+// Unread is what a consumer of the events has not acknowledged. The consumer [WebhookConsumer] acknowledges what the
+// application has accepted, and what is set aside.
 type Unread struct {
 	Consumer string
-	Oldest   *time.Time // created_at of the oldest event; nil: it has read all
+	Oldest   *time.Time // since when the oldest event waits: its created_at, or when it was to be sent again; nil: it has read all
 	SeenAt   time.Time
 }
 
@@ -178,7 +179,7 @@ type Unread struct {
 func (s *Store) UnreadEvents(ctx context.Context) (list []Unread, setAside int, err error) {
 	err = s.look(ctx, func(tx pgx.Tx) error {
 		list, err = collectRows[Unread](ctx, tx, `
-			SELECT c.name AS consumer, oldest.created_at AS oldest, c.seen_at
+			SELECT c.name AS consumer, least(oldest.created_at, pending.since) AS oldest, c.seen_at
 			FROM event_consumers AS c
 			LEFT JOIN LATERAL (
 			    SELECT e.created_at FROM order_events AS e
@@ -186,7 +187,11 @@ func (s *Store) UnreadEvents(ctx context.Context) (list []Unread, setAside int, 
 			      AND (c.registered_in IS NULL OR NOT pg_visible_in_snapshot(e.xact, c.registered_in))
 			    ORDER BY e.xact, e.id LIMIT 1
 			) AS oldest ON true
-			ORDER BY c.name LIMIT 1000`)
+			LEFT JOIN LATERAL (
+			    SELECT min(d.pending_since) AS since FROM webhook_deliveries AS d
+			    WHERE d.next_at IS NOT NULL AND c.name = $1
+			) AS pending ON true
+			ORDER BY c.name LIMIT 1000`, WebhookConsumer)
 		if err != nil {
 			return err
 		}
