@@ -37,6 +37,8 @@ func (c *runCommand) Run(p *process) error {
 	p.logSettings(p.ctx, logger)
 	metrics := ops.NewMetrics()
 	status := &ops.Status{}
+	metrics.SetBuild(version, store.NewestMigration())
+	metrics.WatchReady(status)
 	server, err := ops.Listen(p.ctx, r.listen, c.Profiles, logger, status, metrics)
 	if err != nil {
 		return err

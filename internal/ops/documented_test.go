@@ -23,7 +23,10 @@ func TestMetricsAreDocumented(t *testing.T) {
 	descs := make(chan *prometheus.Desc)
 	go func() {
 		defer close(descs)
-		NewMetrics().registry.Describe(descs)
+		m := NewMetrics()
+		m.WatchReady(&Status{})
+		m.SetBuild("v1", 1)
+		m.registry.Describe(descs)
 	}()
 	form := regexp.MustCompile(`fqName: "(reconciler_[a-z_]+)".*variableLabels: \{([^}]*)\}`)
 	exported := make(map[string]bool)

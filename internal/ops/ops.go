@@ -1,19 +1,16 @@
-// Package ops serves what operators look at: whether the process lives
-// (/healthz), whether it does its work (/readyz) and its figures (/metrics).
+// Package ops serves what operators look at: whether the process lives (/healthz), whether it does its
+// work (/readyz) and its figures (/metrics).
 //
-// "Ready" means more than "answers": the database is reachable, its schema is
-// current and the passes go on. A daemon that is up but settles nothing is the
-// failure that operators otherwise find out about last.
+// "Ready" means more than "answers": the database is reachable, its schema is current and the passes go
+// on. Operators find out last about a daemon that is up and settles nothing.
 package ops
 
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/http/pprof"
 	"sync"
-	"time"
 )
 
 // Database is asked whether it can be reached and is up to date.
@@ -25,9 +22,6 @@ type Database interface {
 type Passes interface {
 	Ready() error
 }
-
-// readyTimeout bounds the database's part of a readiness check.
-const readyTimeout = 3 * time.Second
 
 // Status answers the health questions. Its zero value is alive and not ready.
 type Status struct {
@@ -45,15 +39,7 @@ func (s *Status) Serve(database Database, passes Passes) {
 
 // Ready returns why the process does not do its work.
 func (s *Status) Ready(ctx context.Context) error {
-	s.mu.Lock()
-	database, passes := s.database, s.passes
-	s.mu.Unlock()
-	if database == nil {
-		return errors.New("starting: the database has not answered yet")
-	}
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-	return errors.Join(database.CheckSchema(ctx), passes.Ready())
+	return s.runChecks(ctx).joined()
 }
 
 func newHandler(status *Status, metrics *Metrics, profiles bool) http.Handler {

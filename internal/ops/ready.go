@@ -1,0 +1,95 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"reconciler/internal/store"
+)
+
+// readyTimeout bounds the database's part of a readiness check.
+const readyTimeout = 3 * time.Second
+
+// checks are the parts of readiness, each with what is wrong. A part that cannot be judged is wrong.
+type checks struct {
+	database, schema, passes error
+}
+
+// joined tells each cause once: where the database is away, the schema cannot be read either.
+func (c checks) joined() error {
+	if c.database != nil {
+		return errors.Join(c.database, c.passes)
+	}
+	return errors.Join(c.schema, c.passes)
+}
+
+func (s *Status) runChecks(ctx context.Context) checks {
+	s.mu.Lock()
+	database, passes := s.database, s.passes
+	s.mu.Unlock()
+	if database == nil {
+		starting := errors.New("starting: the database has not answered yet")
+		return checks{database: starting, schema: starting, passes: errors.New("no pass has begun")}
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	c := checks{schema: database.CheckSchema(ctx), passes: passes.Ready()}
+	if store.IsTransient(c.schema) {
+		c.database = c.schema
+	}
+	return c
+}
+
+// readiness exports the checks. Like the backlog, one reading serves for backlogKept.
+type readiness struct {
+	status *Status
+	desc   *prometheus.Desc
+
+	mu     sync.Mutex
+	last   checks
+	readAt time.Time
+}
+
+// WatchReady adds reconciler_ready, which tells what /readyz tells, and by which check.
+func (m *Metrics) WatchReady(status *Status) {
+	m.registry.MustRegister(&readiness{status: status, desc: prometheus.NewDesc("reconciler_ready",
+		"Whether this instance does its work, by check; 0 also while a check cannot be judged.", []string{"check"}, nil)})
+}
+
+// Describe names the metric.
+func (r *readiness) Describe(descs chan<- *prometheus.Desc) { descs <- r.desc }
+
+// Collect runs the checks, at most once in backlogKept.
+func (r *readiness) Collect(metrics chan<- prometheus.Metric) {
+	c := r.readChecks()
+	for check, err := range map[string]error{"database": c.database, "schema": c.schema, "passes": c.passes} {
+		value := 1.0
+		if err != nil {
+			value = 0
+		}
+		metrics <- prometheus.MustNewConstMetric(r.desc, prometheus.GaugeValue, value, check)
+	}
+}
+
+func (r *readiness) readChecks() checks {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.readAt) >= backlogKept {
+		r.last, r.readAt = r.status.runChecks(context.Background()), time.Now()
+	}
+	return r.last
+}
+
+// SetBuild adds reconciler_build_info. The schema is the newest migration that the program knows.
+func (m *Metrics) SetBuild(version string, schema int64) {
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "reconciler_build_info", Help: "1, with the version of the program and the newest migration that it knows.",
+	}, []string{"version", "schema"})
+	build.WithLabelValues(label(version), strconv.FormatInt(schema, 10)).Set(1)
+	m.registry.MustRegister(build)
+}
