@@ -2,6 +2,8 @@ package poller
 
 import (
 	"context"
+	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -18,15 +20,17 @@ const (
 	hangsAfter = 2 * time.Second
 )
 
-// fairness keeps one merchant from delaying the others. It has two limits, and both are needed.
+// fairness keeps one merchant from delaying the others. Its limits hold while several merchants have
+// open orders.
 //
-// Workers: while several merchants have open orders, a quarter of the workers stays free of any one
-// merchant, even when the others have nothing due. A merchant that hangs, because its questions take
-// long or its last one timed out, has an eighth; all that hang have half. So an order of a healthy
-// merchant finds a worker.
+//   - A quarter of the workers stays free of any one merchant, even when the others have nothing due.
+//   - A merchant that hangs has an eighth: a question has been with a worker for long, or the last one
+//     timed out. So has a new merchant, until its first answer. All that hang have half of the
+//     workers, all new ones three quarters.
 //
-// Orders in hand: the same shares hold for the orders that are claimed, or the queue would fill with
-// orders that may not have a worker.
+// So an order of a healthy merchant finds a worker, whatever the others do. The same shares hold for
+// the orders that are claimed. Orders that are claimed and may not have a worker yet take no room
+// from the others.
 type fairness struct {
 	workers int
 
@@ -35,10 +39,14 @@ type fairness struct {
 	refreshedAt  time.Time
 	severalUntil time.Time
 	timedOut     map[string]bool // merchants whose last question got no answer in time
+	answered     map[string]bool // merchants that had an answer
 }
 
+// maxAnswered bounds the memory of the merchants that had an answer.
+const maxAnswered = 100_000
+
 func newFairness(workers int) *fairness {
-	return &fairness{workers: workers, timedOut: make(map[string]bool)}
+	return &fairness{workers: workers, timedOut: make(map[string]bool), answered: make(map[string]bool)}
 }
 
 // refresh counts the merchants once in a while, and reports whether it did.
@@ -59,15 +67,20 @@ func (f *fairness) refresh(ctx context.Context, claims Claims) (bool, error) {
 	return true, nil
 }
 
-// observe notes whether a merchant's question timed out.
-func (f *fairness) observe(mid string, timedOut bool) {
+// observe notes whether a merchant's question was answered, or timed out.
+func (f *fairness) observe(mid string, answered, timedOut bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if timedOut {
+	switch {
+	case timedOut:
 		f.timedOut[mid] = true
-		return
+	case answered:
+		delete(f.timedOut, mid)
+		if len(f.answered) >= maxAnswered {
+			clear(f.answered)
+		}
+		f.answered[mid] = true
 	}
-	delete(f.timedOut, mid)
 }
 
 // hangs reports whether the merchant's last question timed out.
@@ -82,14 +95,15 @@ func (f *fairness) severalMerchants() bool { return time.Now().Before(f.severalU
 // questions are the orders that are with workers, by mid and order id, and since when.
 type questions map[string]map[int64]time.Time
 
-// workerLimits says how many workers a merchant may have now.
+// workerLimits says how many workers a merchant may have now. It is made for one look at the queue.
 type workerLimits struct {
-	unlimited       bool
-	maxWorkers      int // of any merchant
-	maxHanging      int // of a merchant that hangs
-	maxAllHanging   int // of all merchants that hang
-	workersHanging  int
-	hangingMerchant map[string]bool
+	unlimited bool
+	most      int             // workers of any merchant
+	few       int             // workers of a merchant that hangs, or is new
+	hanging   map[string]bool // merchants
+	isNew     func(mid string) bool
+
+	freeForHanging, freeForNew int // workers
 }
 
 // workerLimits looks at the questions under way.
@@ -99,24 +113,44 @@ func (f *fairness) workerLimits(asking questions, now time.Time) workerLimits {
 	if !f.severalMerchants() {
 		return workerLimits{unlimited: true}
 	}
+	most := f.workers - max(1, f.workers/4)
 	limits := workerLimits{
-		maxWorkers: f.workers - max(1, f.workers/4), maxHanging: max(1, f.workers/8), maxAllHanging: max(1, f.workers/2),
-		hangingMerchant: make(map[string]bool),
-	}
-	for mid := range f.timedOut {
-		limits.hangingMerchant[mid] = true
+		most: most, few: max(1, f.workers/8), hanging: maps.Clone(f.timedOut),
+		freeForHanging: max(1, f.workers/2), freeForNew: most,
+		isNew: f.isNew,
 	}
 	for mid, orders := range asking {
 		for _, since := range orders {
 			if now.Sub(since) > hangsAfter {
-				limits.hangingMerchant[mid] = true
+				limits.hanging[mid] = true
 			}
 		}
-		if limits.hangingMerchant[mid] {
-			limits.workersHanging += len(orders)
+		switch {
+		case limits.hanging[mid]:
+			limits.freeForHanging -= len(orders)
+		case !f.answered[mid]:
+			limits.freeForNew -= len(orders)
 		}
 	}
 	return limits
+}
+
+// isNew reports whether the merchant has had no answer yet.
+func (f *fairness) isNew(mid string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.answered[mid]
+}
+
+// maxOf is how many workers a merchant may have at most.
+func (l workerLimits) maxOf(mid string) int {
+	switch {
+	case l.unlimited:
+		return math.MaxInt
+	case l.hanging[mid] || l.isNew(mid):
+		return l.few
+	}
+	return l.most
 }
 
 // allows reports whether a merchant that has some workers may have one more.
@@ -124,10 +158,12 @@ func (l workerLimits) allows(mid string, workers int) bool {
 	switch {
 	case l.unlimited:
 		return true
-	case l.hangingMerchant[mid]:
-		return workers < l.maxHanging && l.workersHanging < l.maxAllHanging
+	case l.hanging[mid]:
+		return workers < l.few && l.freeForHanging > 0
+	case l.isNew(mid):
+		return workers < l.few && l.freeForNew > 0
 	}
-	return workers < l.maxWorkers
+	return workers < l.most
 }
 
 // claimLimits is the part of the fairness that a claim has to heed.
@@ -144,8 +180,7 @@ type claimLimits struct {
 // again once a quarter of its own is finished, so that it is not claimed for one order at a time. A
 // claim of minClaim orders of others always has room.
 func (f *fairness) claimLimits(queue *queue, minClaim int) claimLimits {
-	inHand, asking := queue.merchantsInHand(), queue.askingNow()
-	workers := f.workerLimits(asking, time.Now())
+	inHand, workers := queue.merchantsInHand(), f.workerLimits(queue.askingNow(), time.Now())
 	f.mu.Lock()
 	limits := claimLimits{merchants: f.stats.Merchants, excluded: slices.Clone(f.stats.Paused)}
 	f.mu.Unlock()
@@ -153,21 +188,23 @@ func (f *fairness) claimLimits(queue *queue, minClaim int) claimLimits {
 		return limits
 	}
 	limits.inHand, limits.caps = inHand, make(map[string]int)
-	limits.maxPerMerchant = min(workers.maxWorkers*queue.maxHand/f.workers, queue.maxHand-minClaim)
-	hangingInHand := 0
-	for mid := range workers.hangingMerchant {
-		hangingInHand += inHand[mid]
-	}
-	for mid := range workers.hangingMerchant {
-		limits.caps[mid] = workers.maxHanging
-		if hangingInHand >= workers.maxAllHanging || inHand[mid] >= workers.maxHanging {
-			limits.excluded, limits.reached = append(limits.excluded, mid), true
+	limits.maxPerMerchant = min(workers.most*queue.maxHand/f.workers, queue.maxHand-minClaim)
+	for mid := range workers.hanging {
+		limits.caps[mid] = workers.few
+		if workers.freeForHanging <= 0 && inHand[mid] == 0 {
+			limits.exclude(mid)
 		}
 	}
 	for mid, n := range inHand {
-		if !workers.hangingMerchant[mid] && 4*n > 3*limits.maxPerMerchant {
-			limits.excluded, limits.reached = append(limits.excluded, mid), true
+		if most := workers.maxOf(mid); most < workers.most {
+			if n >= most {
+				limits.exclude(mid)
+			}
+		} else if 4*n > 3*limits.maxPerMerchant {
+			limits.exclude(mid)
 		}
 	}
 	return limits
 }
+
+func (l *claimLimits) exclude(mid string) { l.excluded, l.reached = append(l.excluded, mid), true }

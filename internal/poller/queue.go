@@ -10,6 +10,9 @@ import (
 	"reconciler/internal/order"
 )
 
+// maxWaiting bounds the orders that wait for a worker, as a multiple of those in hand.
+const maxWaiting = 4
+
 // claimed is an order with the local times of its claim, by which the database's clock is followed
 // without asking for it again. With a slow claim both times are on the safe side: no lease is
 // thought longer, and no answer dated later, than it is.
@@ -212,7 +215,7 @@ func (q *queue) waitUntil(ctx context.Context, holds func() bool, atMost time.Du
 func (q *queue) waitForRoom(ctx context.Context, minClaim int) (free int, full bool) {
 	for ctx.Err() == nil {
 		q.waitUntil(ctx, func() bool {
-			free, full = q.maxHand-q.hand, q.maxTaken > 0 && q.taken >= q.maxTaken
+			free, full = q.freeRoom(), q.maxTaken > 0 && q.taken >= q.maxTaken
 			return free >= minClaim || full
 		}, time.Second)
 		if full {
@@ -226,6 +229,27 @@ func (q *queue) waitForRoom(ctx context.Context, minClaim int) (free int, full b
 		}
 	}
 	return 0, false
+}
+
+// freeRoom is the room for orders that can have a worker: those of merchants that have as many workers
+// as they may have take none, but they are bounded too.
+func (q *queue) freeRoom() int {
+	if len(q.waiting) >= maxWaiting*q.maxHand {
+		return 0
+	}
+	limits := q.fairness.workerLimits(q.asking, time.Now())
+	if limits.unlimited {
+		return q.maxHand - q.hand
+	}
+	taken := 0
+	for mid, n := range q.inHand {
+		most := max(limits.maxOf(mid), len(q.asking[mid]))
+		if most < limits.most {
+			n = min(n, most)
+		}
+		taken += n
+	}
+	return q.maxHand - taken
 }
 
 func (q *queue) takenNow() int {

@@ -97,7 +97,7 @@ func (w *worker) handle(ctx context.Context, c claimed) result {
 	q := &question{worker: w, claimed: c}
 	out := q.ask(ctx)
 	w.breaker.report(ctx, c, policy.TroubleOf(out, q.trouble), q.finalReply(out))
-	w.fairness.observe(c.MID, out.Decision == order.NoAnswer && out.Question.Duration >= w.RequestTimeout)
+	w.fairness.observe(c.MID, policy.TroubleOf(out, q.trouble) == policy.NoTrouble, q.timedOut(out))
 	w.Observer.Decided(out)
 	return result{claimed: c, outcome: out}
 }
@@ -234,6 +234,11 @@ func (q *question) evidence(ctx context.Context) *order.Evidence {
 		return nil
 	}
 	return &e
+}
+
+// timedOut reports whether the question got no answer and took longer than a round trip may.
+func (q *question) timedOut(out order.Outcome) bool {
+	return policy.TroubleOf(out, q.trouble) == policy.GatewayFails && out.Question.Duration >= q.RequestTimeout
 }
 
 func (q *question) finalReply(out order.Outcome) finalReply {

@@ -23,8 +23,9 @@ const (
 // A missing right, a read-only server, no room and no connection count at once. A row's own refusal
 // counts once two different orders were refused in a row. A locked row never counts.
 type writing struct {
-	logger   *slog.Logger
-	observer Observer
+	logger     *slog.Logger
+	observer   Observer
+	probeEvery time.Duration
 
 	mu        sync.Mutex
 	since     time.Time // zero: answers can be written
@@ -37,7 +38,7 @@ type writing struct {
 }
 
 func newWriting(logger *slog.Logger, observer Observer) *writing {
-	return &writing{logger: logger, observer: observer}
+	return &writing{logger: logger, observer: observer, probeEvery: claimProbeEvery}
 }
 
 // failed notes a failure that is no single row's.
@@ -115,7 +116,7 @@ func (w *writing) probeIn() time.Duration {
 	if w.since.IsZero() {
 		return 0
 	}
-	if wait := claimProbeEvery - time.Since(w.probedAt); wait > 0 {
+	if wait := w.probeEvery - time.Since(w.probedAt); wait > 0 {
 		return wait
 	}
 	w.probedAt = time.Now()
