@@ -49,6 +49,7 @@ type commands struct {
 	Pause     pauseCommand     `cmd:"" help:"Stop querying a merchant, or everything under an app id, on all instances."`
 	Resume    resumeCommand    `cmd:"" help:"End a pause, set by hand or by the circuit breaker."`
 	Migrate   migrateCommand   `cmd:"" help:"Change the database's schema; the only command that does."`
+	Grants    grantsCommand    `cmd:"" help:"Print the SQL that gives a role the rights that it needs."`
 	Prune     pruneCommand     `cmd:"" help:"Delete old questions and events of finished orders."`
 	Query     queryCommand     `cmd:"" help:"Ask the gateway about one order; needs no database."`
 	Config    configCommand    `cmd:"" help:"List the settings in force, and where each comes from."`

@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"text/tabwriter"
 	"time"
 
+	"reconciler/internal/operator"
 	"reconciler/internal/store"
 )
 
@@ -27,11 +27,7 @@ type (
 
 		DropData bool `name:"drop-data" help:"Drop tables also when they have rows."`
 	}
-	migrateStatus struct {
-		Database databaseSettings `embed:"" group:"Database:"`
-
-		Output string `name:"output" default:"text" enum:"text,json" help:"Form of the list: text or json."`
-	}
+	migrateStatus struct{ deskSettings }
 )
 
 // migrator tells on stderr who is in the way.
@@ -71,15 +67,15 @@ func (c migrateDown) Run(p *process) error {
 
 // Run lists all steps.
 func (c migrateStatus) Run(p *process) error {
-	return c.Database.with(p, func(ctx context.Context, s *store.Store) error {
-		list, err := s.MigrationStatus(ctx)
+	return c.withAnySchema(p, nil, func(ctx context.Context, d *operator.Desk) error {
+		list, err := d.Store.MigrationStatus(ctx)
 		if err != nil {
 			return err
 		}
 		if c.Output == "json" {
 			err = printMigrationsJSON(p.stdout, list)
 		} else {
-			err = printMigrations(p.stdout, list)
+			err = printMigrations(p.stdout, list, d.Zone)
 		}
 		if err == nil && slices.ContainsFunc(list, func(m store.Migration) bool { return !m.Applied }) {
 			return exitAttention
@@ -88,13 +84,13 @@ func (c migrateStatus) Run(p *process) error {
 	})
 }
 
-func printMigrations(w io.Writer, list []store.Migration) error {
+func printMigrations(w io.Writer, list []store.Migration, zone *time.Location) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "MIGRATION\tAPPLIED AT")
+	fmt.Fprintf(table, "MIGRATION\tAPPLIED AT (%s)\n", zone)
 	for _, m := range list {
 		name, at := m.Name, "pending"
 		if m.AppliedAt != nil {
-			at = m.AppliedAt.UTC().Format(time.RFC3339)
+			at = m.AppliedAt.In(zone).Format(time.DateTime)
 		}
 		if !m.Known {
 			name = fmt.Sprintf("%05d (newer than this program)", m.Version)
@@ -118,9 +114,7 @@ func printMigrationsJSON(w io.Writer, list []store.Migration) error {
 	for i, m := range list {
 		document.Migrations[i] = migration(m)
 	}
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(document)
+	return writeJSON(w, document)
 }
 
 // with opens the database for do.

@@ -2,19 +2,27 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
 
+	"reconciler/internal/operator"
 	"reconciler/internal/store"
 )
 
-type pruneCommand struct {
-	Database databaseSettings `embed:"" group:"Database:"`
+// minPruneAge is the age below which prune wants to be forced.
+const minPruneAge = 168 * time.Hour
 
-	OlderThan days `name:"older-than" required:"" placeholder:"AGE" help:"Rows older than this: 90d, or a duration such as 2160h."`
+type pruneCommand struct {
+	deskSettings
+
+	OlderThan days `name:"older-than" required:"" placeholder:"AGE" help:"Rows older than this: 90d, or a duration such as 2160h. Less than 168h needs --force."`
+	Force     bool `name:"force" help:"Accept an age of less than 168h."`
+	DryRun    bool `name:"dry-run" help:"Count what would be deleted, and delete nothing."`
 }
 
 // days is a duration that may be given in days.
@@ -38,21 +46,75 @@ func (d *days) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Run deletes in small batches, beside the daemon.
+// pruneReport is the result as it is printed and recorded.
+type pruneReport struct {
+	OlderThanSeconds float64  `json:"older_than_seconds"`
+	Questions        int      `json:"questions"`
+	Events           int      `json:"events"`
+	KeptEvents       int      `json:"kept_events"`
+	WaitingConsumers []string `json:"waiting_consumers"`
+	DryRun           bool     `json:"dry_run"`
+}
+
+// Run deletes in small batches, beside the daemon. What was deleted is recorded also when it is stopped.
 func (c *pruneCommand) Run(p *process) error {
-	return c.Database.with(p, func(ctx context.Context, s *store.Store) error {
-		now, err := s.Now(ctx)
+	age := time.Duration(c.OlderThan)
+	if age < minPruneAge && !c.Force {
+		return usageError{fmt.Errorf("--older-than %v is less than 168h: add --force to delete rows that are so young", age)}
+	}
+	return c.with(p, nil, func(ctx context.Context, d *operator.Desk) error {
+		if err := d.Store.CheckPruneRights(ctx); errors.Is(err, store.ErrRights) {
+			return usageError{err}
+		} else if err != nil {
+			return err
+		}
+		now, err := d.Store.Now(ctx)
 		if err != nil {
 			return err
 		}
-		progress := func(questions, events int) {
-			if isTerminal(p.stderr) {
-				fmt.Fprintf(p.stderr, "\r%d questions, %d events", questions, events)
-			}
+		done, err := d.Store.Prune(ctx, store.Pruning{Before: now.Add(-age), DryRun: c.DryRun, Tell: p.tellPruned})
+		report := pruneReport{
+			OlderThanSeconds: age.Seconds(), Questions: done.Questions, Events: done.Events,
+			KeptEvents: done.Kept, WaitingConsumers: append([]string{}, done.Waiting...), DryRun: c.DryRun,
 		}
-		questions, events, err := s.Prune(ctx, now.Add(-time.Duration(c.OlderThan)), progress)
-		_, printErr := fmt.Fprintf(p.stdout, "pruned %s and %s of finished orders\n",
-			plural(questions, "question", "questions"), plural(events, "event", "events"))
-		return errors.Join(err, printErr)
+		return errors.Join(err, c.record(ctx, d, report), c.report(p.stdout, report))
 	})
+}
+
+func (p *process) tellPruned(done store.Pruned) {
+	if isTerminal(p.stderr) {
+		fmt.Fprintf(p.stderr, "\r%d questions, %d events", done.Questions, done.Events)
+	}
+}
+
+func (c *pruneCommand) record(ctx context.Context, d *operator.Desk, report pruneReport) error {
+	if report.DryRun {
+		return nil
+	}
+	after, err := json.Marshal(report)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_, err = d.Store.AddAction(ctx, store.Action{Actor: d.Actor, Via: d.Via, Action: "prune", After: after})
+	return err
+}
+
+func (c *pruneCommand) report(w io.Writer, report pruneReport) error {
+	if c.Output == "json" {
+		return writeJSON(w, report)
+	}
+	done := "pruned"
+	if report.DryRun {
+		done = "would prune"
+	}
+	text := fmt.Sprintf("%s %s and %s of finished orders\n", done,
+		plural(report.Questions, "question", "questions"), plural(report.Events, "event", "events"))
+	if report.KeptEvents > 0 {
+		text += fmt.Sprintf("kept %s that nobody has acknowledged yet; waiting for: %s\n", plural(report.KeptEvents, "event", "events"),
+			visibleText(strings.Join(report.WaitingConsumers, ", ")))
+	}
+	_, err := io.WriteString(w, text)
+	return err
 }

@@ -50,6 +50,7 @@ func (c *runCommand) Run(p *process) error {
 		return err // or stopped while waiting
 	}
 	defer orders.Close()
+	warnAboutRowSecurity(p.ctx, orders, logger)
 	r.options.Observer = metrics
 	warnAboutFiles(p.ctx, logger, r.warnings)
 	asker, err := r.newPoller(orders, logger)
@@ -102,12 +103,12 @@ func (c *runCommand) openStore(ctx context.Context, logger *slog.Logger) (*store
 	return orders, nil
 }
 
-// checkSchema fails for good when the schema is old, and for now when the
+// checkSchema fails for good when the schema is old or rights are missing, and for now when the
 // database cannot be reached.
 func checkSchema(ctx context.Context, orders *store.Store) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	err := orders.CheckSchema(ctx)
+	err := checkDatabase(ctx, orders)
 	if err != nil && !store.IsTransient(err) {
 		return backoff.Permanent(usageError{err})
 	}

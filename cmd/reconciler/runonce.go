@@ -58,12 +58,13 @@ func (c *runOnceCommand) Run(p *process) error {
 }
 
 func (c *runOnceCommand) catchUp(p *process, r resolved, orders *store.Store) error {
-	if err := orders.CheckSchema(p.ctx); err != nil {
+	if err := checkDatabase(p.ctx, orders); err != nil {
 		if store.IsTransient(err) {
 			return err
 		}
 		return usageError{err}
 	}
+	warnAboutRowSecurity(p.ctx, orders, p.logger())
 	selection, err := c.selection(p.ctx, orders)
 	if err != nil {
 		return err

@@ -99,7 +99,7 @@ func IsTransient(err error) bool {
 	if err == nil {
 		return false
 	}
-	for _, lasting := range []error{pgx.ErrNoRows, ErrOldSchema, ErrEncoding, ErrNoSchema} {
+	for _, lasting := range []error{pgx.ErrNoRows, ErrOldSchema, ErrEncoding, ErrNoSchema, ErrRights} {
 		if errors.Is(err, lasting) {
 			return false
 		}
