@@ -137,7 +137,7 @@ func TestFourDaemonsOneStopped(t *testing.T) {
 	w.insert(t, mid, held)
 	hold.await(t, 1)
 	worker := scan[string](t, w, `SELECT claimed_by FROM orders WHERE mer_order_id = $1`, held)
-	stopped := slices.IndexFunc(daemons, func(p *process) bool { return strings.HasSuffix(worker, fmt.Sprintf("/%d", p.cmd.Process.Pid)) })
+	stopped := slices.IndexFunc(daemons, func(p *process) bool { return strings.Contains(worker, fmt.Sprintf("/%d-", p.cmd.Process.Pid)) })
 	if stopped < 0 {
 		t.Fatalf("%s is none of the daemons", worker)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -189,13 +190,14 @@ func (s service) resolve(p *process, others ...error) (resolved, error) {
 	return r, p.check(append([]error{s.Database.validate(p.getenv), credentialsErr, gatewayErr, r.options.Validate()}, others...)...)
 }
 
-// workerName tells instances apart in claimed_by and in the ledger.
+// workerName tells processes apart in claimed_by and in the ledger. It is never used again: in a
+// container host and pid can be those of the process before, whose claims are not ours.
 func workerName() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	return fmt.Sprintf("%s/%d", host, os.Getpid())
+	return fmt.Sprintf("%s/%d-%s", host, os.Getpid(), rand.Text()[:6])
 }
 
 // daemonSettings are all settings of the daemon.
