@@ -65,6 +65,18 @@ func (p *Poller) LastPass() time.Time {
 	return p.health.finishedAt
 }
 
+// LastProgress is when the scheduled passes last showed that they work: the end of a pass that did not
+// fail, or the last claim of one that goes on, as it does for hours beside a large backlog.
+func (p *Poller) LastProgress() time.Time {
+	h := &p.health
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.isRunning && h.hasWorked && h.failure == nil {
+		return h.progressAt
+	}
+	return h.finishedAt
+}
+
 // WritingTrouble says why answers cannot be written; nil: they can.
 func (p *Poller) WritingTrouble() error { return p.writing.trouble() }
 
