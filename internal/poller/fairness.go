@@ -49,17 +49,21 @@ func newFairness(workers int) *fairness {
 	return &fairness{workers: workers, timedOut: make(map[string]bool), answered: make(map[string]bool)}
 }
 
-// refresh counts the merchants once in a while, and reports whether it did.
+// refresh counts the merchants once in a while, and reports whether it did. The claimers call it in
+// turn. The workers need the lock: it is not held meanwhile.
 func (f *fairness) refresh(ctx context.Context, claims Claims) (bool, error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if time.Since(f.refreshedAt) < refreshStats {
+	isFresh := time.Since(f.refreshedAt) < refreshStats
+	f.mu.Unlock()
+	if isFresh {
 		return false, nil
 	}
 	stats, err := claims.MerchantStats(ctx)
 	if err != nil {
 		return false, err
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.stats, f.refreshedAt = stats, time.Now()
 	if stats.Merchants > 1 {
 		f.severalUntil = f.refreshedAt.Add(keepRoomFor)

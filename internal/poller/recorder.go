@@ -113,12 +113,14 @@ func (r *recorder) write(ctx context.Context, answers []result) (recorded []stor
 
 // finish counts, logs and reports answers that are written.
 func (r *recorder) finish(ctx context.Context, written []result) {
-	for _, a := range written {
+	orders := make([]claimed, len(written))
+	for i, a := range written {
 		r.summary.add(a.outcome)
 		r.logOutcome(ctx, a.outcome)
 		r.Observer.Recorded(a.outcome)
-		r.queue.finish(a.claimed)
+		orders[i] = a.claimed
 	}
+	r.queue.finish(orders...)
 }
 
 // refused handles a row whose own write was refused, by a trigger of the shop's for example. After
