@@ -182,10 +182,14 @@ func (r *recorder) lose(ctx context.Context, a result, cause error) {
 	r.queue.finish(a.claimed)
 	tryFor, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
+	level := slog.LevelError
+	if r.writing.isFailing() {
+		level = slog.LevelDebug // the outage is logged as such
+	}
 	if r.writing.isFailing() || r.Store.UncountClaims(tryFor, []order.Order{a.Order}) != nil {
 		r.writing.leaveStray() // the claims that are in nobody's hands are uncounted later
 	}
-	r.Logger.LogAttrs(ctx, slog.LevelWarn, "an answer was not written; the order will be asked again after its lease",
+	r.Logger.LogAttrs(ctx, level, "an answer was not written; the order will be asked again after its lease",
 		slog.Int64("order_id", a.ID), slog.Any("error", cause))
 }
 
