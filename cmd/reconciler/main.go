@@ -45,6 +45,8 @@ type commands struct {
 	Status    statusCommand    `cmd:"" help:"Tell whether all is well: the verdict, what is open, paused, under review, learned."`
 	Why       whyCommand       `cmd:"" help:"Tell one order's story, when it is asked next, and why not now."`
 	Plan      planCommand      `cmd:"" help:"Tell when an order will be asked, or the curve and what falls due."`
+	Review    reviewCommand    `cmd:"" help:"Orders that need a person: list them, settle one by hand, ask again."`
+	Audit     auditCommand     `cmd:"" help:"List what people did: who, when, what, why."`
 	Incidents incidentsCommand `cmd:"" help:"List the pauses of the past and those that go on."`
 	Pause     pauseCommand     `cmd:"" help:"Stop querying a merchant, or everything under an app id, on all instances."`
 	Resume    resumeCommand    `cmd:"" help:"End a pause, set by hand or by the circuit breaker."`

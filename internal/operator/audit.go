@@ -1,0 +1,77 @@
+package operator
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"reconciler/internal/store"
+)
+
+// Actions is what people did.
+type Actions struct {
+	Actions []Action `json:"actions"`
+}
+
+// Action is a row of operator_actions.
+type Action struct {
+	ID       int64           `json:"id"`
+	At       time.Time       `json:"at"`
+	Actor    string          `json:"actor"`
+	DBUser   string          `json:"db_user"`
+	Via      string          `json:"via"`
+	Action   string          `json:"action"`
+	OrderID  *int64          `json:"order_id"`
+	Scope    *string         `json:"scope"`
+	Key      *string         `json:"key"`
+	Reason   *string         `json:"reason"`
+	Evidence *string         `json:"evidence"`
+	Before   json.RawMessage `json:"before"`
+	After    json.RawMessage `json:"after"`
+}
+
+// Actions lists what people did, the latest first.
+func (d *Desk) Actions(ctx context.Context, f store.ActionFilter) (Actions, error) {
+	rows, err := d.Store.Actions(ctx, f)
+	list := Actions{Actions: make([]Action, len(rows))}
+	for i, a := range rows {
+		list.Actions[i] = Action{
+			ID: a.ID, At: d.local(a.At), Actor: a.Actor, DBUser: a.DBUser, Via: a.Via, Action: a.Action, OrderID: a.OrderID,
+			Scope: nullText(a.Scope), Key: nullText(a.Key), Reason: nullText(a.Reason), Evidence: nullText(a.Evidence), Before: a.Before, After: a.After,
+		}
+	}
+	return list, err
+}
+
+// Page is the list as a table.
+func (a Actions) Page(l Locale) Page {
+	var p Page
+	if len(a.Actions) == 0 {
+		p.line(Plain, l.say(msgNoActions))
+		return p
+	}
+	p.line(Plain, l.say(msgZone, l.zoneName(a.Actions[0].At)))
+	p.head(l.say(msgColAt), l.say(msgColWho), l.say(msgColVia), l.say(msgColAction), l.say(msgColWhat), l.say(msgColChange), l.say(msgColWhy), l.say(msgColEvidence))
+	for _, action := range a.Actions {
+		what := ""
+		switch {
+		case action.OrderID != nil:
+			what = "#" + itoa(*action.OrderID)
+		case action.Scope != nil:
+			what = l.target(store.Scope(*action.Scope), textOf(action.Key))
+		}
+		p.row(l.stamp(action.At), action.Actor+" ("+action.DBUser+")", action.Via, action.Action, what, action.change(), textOf(action.Reason), textOf(action.Evidence))
+	}
+	return p
+}
+
+// change is the status before and after, where the action was about an order.
+func (a Action) change() string {
+	var before, after struct {
+		Status string `json:"status"`
+	}
+	if json.Unmarshal(a.Before, &before) != nil || json.Unmarshal(a.After, &after) != nil || before.Status == "" {
+		return ""
+	}
+	return before.Status + " → " + after.Status
+}

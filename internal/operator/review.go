@@ -1,0 +1,298 @@
+package operator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"reconciler/internal/order"
+	"reconciler/internal/store"
+)
+
+// Reviews is the list of the orders that need a person.
+type Reviews struct {
+	Reviews []Review `json:"reviews"`
+}
+
+// Review is one of them.
+type Review struct {
+	ID               int64      `json:"id"`
+	MID              string     `json:"mid"`
+	MerOrderID       *string    `json:"mer_order_id"`
+	OrderAmountFen   int64      `json:"order_amount_fen"`
+	GatewayStatus    *string    `json:"gateway_status"`
+	GatewayAmountFen *int64     `json:"gateway_amount_fen"`
+	ReviewReason     string     `json:"review_reason"`
+	Since            *time.Time `json:"since"`
+	WhatToDo         string     `json:"what_to_do"`
+}
+
+// Reviews lists the orders that need a person.
+func (d *Desk) Reviews(ctx context.Context, f store.ReviewFilter) (Reviews, error) {
+	rows, err := d.Store.Reviews(ctx, f)
+	list := Reviews{Reviews: make([]Review, len(rows))}
+	for i, r := range rows {
+		list.Reviews[i] = Review{
+			ID: r.ID, MID: r.MID, MerOrderID: nullText(r.MerOrderID), OrderAmountFen: r.OrderAmount, GatewayStatus: r.GatewayStatus,
+			GatewayAmountFen: r.GatewayAmount, ReviewReason: r.ReviewReason, Since: d.localOf(r.Since), WhatToDo: d.say(whatToDo(r.ReviewReason)),
+		}
+	}
+	return list, err
+}
+
+// Page is the list as a table.
+func (r Reviews) Page(l Locale) Page {
+	var p Page
+	if len(r.Reviews) == 0 {
+		p.line(Good, l.say(msgReviewNone))
+		return p
+	}
+	if since := r.Reviews[0].Since; since != nil {
+		p.line(Plain, l.say(msgZone, l.zoneName(*since)))
+	}
+	p.head(l.say(msgColID), l.say(msgColMerchant), l.say(msgColOrder), l.say(msgColAskedFor), l.say(msgColGateway), l.say(msgColReason), l.say(msgColSince), l.say(msgColDo))
+	for _, o := range r.Reviews {
+		since := "-"
+		if o.Since != nil {
+			since = l.stamp(*o.Since)
+		}
+		p.row("#"+itoa(o.ID), o.MID, textOf(o.MerOrderID), Yuan(o.OrderAmountFen), strings.TrimSpace(textOf(o.GatewayStatus)+" "+yuanOf(o.GatewayAmountFen)), o.ReviewReason, since, o.WhatToDo)
+	}
+	p.alignRight(len(r.Reviews)+1, 3)
+	return p
+}
+
+// Resolution is the outcome that a person gives an order.
+type Resolution struct {
+	As           order.Status
+	Amount       *int64 // fen; nil: order_amount, or none for TRADE_CLOSED
+	RefundAmount *int64
+	AcceptAmount bool // the amount may differ from order_amount
+	PayTime      *time.Time
+	SettleDate   *time.Time // midnight UTC of the day
+	Reason       string
+	Evidence     string
+}
+
+// Settlement is a resolution of one order, checked and ready to be confirmed.
+type Settlement struct {
+	write store.HandSettlement
+}
+
+// Change is an action about an order, done.
+type Change struct {
+	ID         int64           `json:"id"`
+	MID        string          `json:"mid"`
+	MerOrderID *string         `json:"mer_order_id"`
+	Before     json.RawMessage `json:"before"`
+	After      json.RawMessage `json:"after"`
+	Event      *string         `json:"event"`
+	EventID    *int64          `json:"event_id"`
+	ActionID   int64           `json:"action_id"`
+}
+
+// eventOf is the event of a settlement; "" where the status is none.
+func eventOf(s order.Status) string {
+	return map[order.Status]string{
+		order.StatusTradeSuccess: order.EventPaid, order.StatusTradeRefund: order.EventRefunded, order.StatusTradeClosed: order.EventClosed,
+	}[s]
+}
+
+// validate names what is wrong with a resolution by itself.
+func (r Resolution) validate() error {
+	var errs []error
+	if eventOf(r.As) == "" {
+		errs = append(errs, fmt.Errorf("%w: --as must be TRADE_SUCCESS, TRADE_REFUND or TRADE_CLOSED, not %q", ErrUsage, r.As))
+	}
+	if strings.TrimSpace(r.Reason) == "" {
+		errs = append(errs, fmt.Errorf("%w: --reason is required", ErrUsage))
+	}
+	for name, amount := range map[string]*int64{"--amount": r.Amount, "--refund-amount": r.RefundAmount} {
+		if amount != nil && *amount < 0 {
+			errs = append(errs, fmt.Errorf("%w: %s must not be negative", ErrUsage, name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// PrepareResolve checks a resolution against the order and shows what it would write.
+func (d *Desk) PrepareResolve(ctx context.Context, name store.OrderName, r Resolution) (Settlement, error) {
+	if err := errors.Join(r.validate(), d.checkActor()); err != nil {
+		return Settlement{}, err
+	}
+	o, err := d.findOrder(ctx, name)
+	if err != nil {
+		return Settlement{}, err
+	}
+	if err := d.checkResolvable(o); err != nil {
+		return Settlement{}, err
+	}
+	total := r.Amount
+	if total == nil && r.As != order.StatusTradeClosed {
+		total = &o.OrderAmount
+	}
+	if total != nil && *total != o.OrderAmount && !r.AcceptAmount {
+		return Settlement{}, fmt.Errorf("%w: %s is not the amount that the payer was asked for, %s; --accept-amount settles the order all the same",
+			ErrUsage, Yuan(*total), Yuan(o.OrderAmount))
+	}
+	if r.RefundAmount != nil && total != nil && *r.RefundAmount > *total {
+		return Settlement{}, fmt.Errorf("%w: the refund, %s, is greater than the amount, %s", ErrUsage, Yuan(*r.RefundAmount), Yuan(*total))
+	}
+	return Settlement{store.HandSettlement{
+		Shown: o, Status: r.As, Event: eventOf(r.As), TotalAmount: total, RefundAmount: r.RefundAmount, PayTime: r.PayTime, SettleDate: r.SettleDate,
+		Action: store.Action{Actor: d.Actor, Via: d.Via, Action: "resolve", Reason: r.Reason, Evidence: r.Evidence},
+	}}, nil
+}
+
+// checkActor refuses a name that the records use for the circuit breaker.
+func (d *Desk) checkActor() error {
+	if d.Actor == store.Breaker || strings.TrimSpace(d.Actor) == "" {
+		return fmt.Errorf("%w: nobody can act under the name %q: set --actor", ErrUsage, d.Actor)
+	}
+	return nil
+}
+
+// checkResolvable refuses an order that is in flight, or settled without a conflict.
+func (d *Desk) checkResolvable(o store.Detail) error {
+	if o.LeaseUntil != nil && o.LeaseUntil.After(o.ClaimedAt) {
+		return fmt.Errorf("order %d: %w", o.ID, &store.InFlightError{ClaimedBy: o.ClaimedBy, Until: d.local(*o.LeaseUntil)})
+	}
+	if o.Status.Settled() && o.ReviewReason != order.ReviewConflict {
+		return fmt.Errorf("order %d is settled already, as %s", o.ID, o.Status)
+	}
+	return nil
+}
+
+// Resolve writes a settlement that was shown.
+func (d *Desk) Resolve(ctx context.Context, s Settlement) (Change, error) {
+	trace, err := d.Store.SettleByHand(ctx, s.write)
+	if err != nil {
+		return Change{}, d.explain(err)
+	}
+	c := d.changeOf(s.write.Shown, trace)
+	c.Event, c.EventID = &s.write.Event, &trace.EventID
+	return c, nil
+}
+
+func (d *Desk) changeOf(o store.Detail, t store.Trace) Change {
+	return Change{ID: o.ID, MID: o.MID, MerOrderID: nullText(o.MerOrderID), Before: t.Before, After: t.After, ActionID: t.ActionID}
+}
+
+// explain tells the person what to do about a guard that did not hold.
+func (d *Desk) explain(err error) error {
+	var flight *store.InFlightError
+	switch {
+	case errors.Is(err, store.ErrChanged):
+		return fmt.Errorf("%w, by another person, the daemon or the application; nothing was written: look at it again", err)
+	case errors.As(err, &flight):
+		return &store.InFlightError{ClaimedBy: flight.ClaimedBy, Until: d.local(flight.Until)}
+	}
+	return err
+}
+
+// Page shows what a settlement would write.
+func (s Settlement) Page(l Locale, d *Desk) Page {
+	var p Page
+	w := s.write
+	o := w.Shown
+	p.line(Strong, l.say(msgResolveHead, o.ID, o.MerOrderID, o.MID, Yuan(o.OrderAmount), l.zoneName(o.ClaimedAt)))
+	before := string(o.Status)
+	if o.ReviewReason != "" {
+		before += " (" + o.ReviewReason + ")"
+	}
+	p.row("  status", before, "→", string(w.Status))
+	p.row("  total_amount", yuanOf(o.TotalAmount), "→", yuanOf(w.TotalAmount))
+	if w.RefundAmount != nil {
+		p.row("  refund_amount", yuanOf(o.RefundAmount), "→", yuanOf(w.RefundAmount))
+	}
+	if w.PayTime != nil {
+		p.row("  pay_time", "-", "→", l.stamp(*w.PayTime))
+	}
+	if w.SettleDate != nil {
+		p.row("  settle_date", "-", "→", w.SettleDate.Format(time.DateOnly))
+	}
+	p.line(Plain, l.say(msgResolveEvent, w.Event))
+	if o.SettledAt != nil {
+		p.line(Warning, l.say(msgResolveBefore, l.stamp(*o.SettledAt)))
+	}
+	p.line(Plain, l.say(msgResolveActor, d.Actor, w.Action.Reason, w.Action.Evidence))
+	return p
+}
+
+// Page tells what was done.
+func (c Change) Page(l Locale) Page {
+	var p Page
+	text := l.say(msgRetried, c.ID, c.ActionID)
+	if c.EventID != nil {
+		text = l.say(msgResolved, c.ID, c.ActionID, *c.EventID)
+	}
+	p.line(Good, text)
+	return p
+}
+
+// Question is what a person confirms before a settlement is written.
+func (l Locale) Question() string { return l.say(msgResolveConfirm) }
+
+// Retries are orders that were made due again.
+type Retries struct {
+	Retries []Change `json:"retries"`
+}
+
+// Retry clears the reviews of orders, corrects them and makes them due. Each is a transaction of its
+// own. It goes on after an error, and returns all errors.
+func (d *Desk) Retry(ctx context.Context, names []store.OrderName, c store.Correction, reason string) (Retries, error) {
+	done := Retries{Retries: []Change{}}
+	if strings.TrimSpace(reason) == "" {
+		return done, fmt.Errorf("%w: --reason is required", ErrUsage)
+	}
+	if len(names) > 1 && (c.MerOrderID != "" || c.TargetOrderID != "") {
+		return done, fmt.Errorf("%w: an order number can be set for one order at a time", ErrUsage)
+	}
+	if err := d.checkActor(); err != nil {
+		return done, err
+	}
+	var errs []error
+	for _, name := range slices.Compact(names) {
+		change, err := d.retryOrder(ctx, name, c, reason)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		done.Retries = append(done.Retries, change)
+	}
+	return done, errors.Join(errs...)
+}
+
+func (d *Desk) retryOrder(ctx context.Context, name store.OrderName, c store.Correction, reason string) (Change, error) {
+	o, err := d.findOrder(ctx, name)
+	if err != nil {
+		return Change{}, err
+	}
+	switch {
+	case o.Status.Settled():
+		return Change{}, fmt.Errorf("order %d is settled, as %s: it is not asked again; review resolve ends a conflict", o.ID, o.Status)
+	case o.ReviewReason == "":
+		return Change{}, fmt.Errorf("order %d is not under review; run-once asks it now", o.ID)
+	}
+	if err := d.checkResolvable(o); err != nil {
+		return Change{}, err
+	}
+	trace, err := d.Store.Retry(ctx, o, c, store.Action{Actor: d.Actor, Via: d.Via, Action: "retry", Reason: reason})
+	if err != nil {
+		return Change{}, d.explain(err)
+	}
+	return d.changeOf(o, trace), nil
+}
+
+// Page tells what was done.
+func (r Retries) Page(l Locale) Page {
+	var p Page
+	for _, c := range r.Retries {
+		p.Rows = append(p.Rows, c.Page(l).Rows...)
+	}
+	return p
+}

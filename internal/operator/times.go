@@ -1,0 +1,32 @@
+package operator
+
+import (
+	"fmt"
+	"time"
+)
+
+// ParseTime reads a time as people write it: RFC 3339, 2026-11-30 09:00 or a date, the latter two in
+// the person's zone. A date is its beginning.
+func ParseTime(text string, zone *time.Location) (time.Time, error) {
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return at, nil
+	}
+	for _, layout := range []string{"2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
+		if at, err := time.ParseInLocation(layout, text, zone); err == nil {
+			return at, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%w: a time must be such as 2026-01-31T15:04:05+08:00, 2026-01-31 15:04 or 2026-01-31, not %q", ErrUsage, text)
+}
+
+// ParseUntil reads a time to come: one of [ParseTime], or an age from now such as 2h.
+func ParseUntil(text string, now time.Time, zone *time.Location) (time.Time, error) {
+	at, err := ParseTime(text, zone)
+	if age, ageErr := time.ParseDuration(text); ageErr == nil {
+		at, err = now.Add(age), nil
+	}
+	if err == nil && !at.After(now) {
+		err = fmt.Errorf("%w: %s has passed", ErrUsage, text)
+	}
+	return at, err
+}
