@@ -48,6 +48,7 @@ type commands struct {
 	Review    reviewCommand    `cmd:"" help:"Orders that need a person: list them, settle one by hand, ask again."`
 	Audit     auditCommand     `cmd:"" help:"List what people did: who, when, what, why."`
 	Incidents incidentsCommand `cmd:"" help:"List the pauses of the past and those that go on."`
+	Events    eventsCommand    `cmd:"" help:"List what the application was told, and tell it again."`
 	Pause     pauseCommand     `cmd:"" help:"Stop querying a merchant, or everything under an app id, on all instances."`
 	Resume    resumeCommand    `cmd:"" help:"End a pause, set by hand or by the circuit breaker."`
 	Migrate   migrateCommand   `cmd:"" help:"Change the database's schema; the only command that does."`
