@@ -50,7 +50,7 @@ func (c *demoCommand) Run(p *process) error {
 	fmt.Fprintln(p.stdout, "Starting a private Postgres and a simulated gateway ...")
 	d, err := newDemo(p)
 	if d != nil {
-		defer d.close()
+		defer d.closeAll()
 	}
 	if err != nil {
 		return err
@@ -63,12 +63,12 @@ func (c *demoCommand) Run(p *process) error {
 		d.poller.Run(ctx, cron.Every(time.Second))
 	}()
 	defer func() { stop(); <-daemon }()
-	states, err := d.watch(p)
+	states, err := d.watchOrders(p)
 	if err != nil {
 		return err
 	}
-	err = d.report(p.stdout, states)
-	d.invite(p.stdout, c.Keep)
+	err = d.printOutcomes(p.stdout, states)
+	d.printHints(p.stdout, c.Keep)
 	if c.Keep {
 		<-p.ctx.Done()
 	}
@@ -90,12 +90,11 @@ func newDemo(p *process) (*demo, error) {
 	if err = d.orders.Insert(p.ctx, d.script.orders); err != nil {
 		return d, err
 	}
-	return d, d.connect(p)
+	return d, d.startGateway(p)
 }
 
-// connect starts the gateway and makes the daemon, on a plan that is compressed
-// from days to seconds.
-func (d *demo) connect(p *process) error {
+// startGateway starts the gateway and makes the daemon. The plan is compressed from days to seconds.
+func (d *demo) startGateway(p *process) error {
 	app := chinaums.Credentials{AppID: "reconciler-demo-app", AppKey: "reconciler-demo-key"}
 	gateway, err := simulator.New(simulator.Options{Credentials: []chinaums.Credentials{app}})
 	if err != nil {
@@ -134,10 +133,10 @@ func demoLogger(p *process) *slog.Logger {
 	return p.logger()
 }
 
-// watch shows the progress until every order has ended as scripted, or too much
+// watchOrders shows the progress until every order has ended as scripted, or too much
 // time has passed.
-func (d *demo) watch(p *process) ([]store.State, error) {
-	progress := d.progress(p)
+func (d *demo) watchOrders(p *process) ([]store.State, error) {
+	progress := d.showProgress(p)
 	defer progress(-1)
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
@@ -161,9 +160,8 @@ func (d *demo) watch(p *process) ([]store.State, error) {
 	}
 }
 
-// progress is a bar on a terminal, else a line whenever something has changed; -1
-// ends it.
-func (d *demo) progress(p *process) func(done int) {
+// showProgress returns a function that shows a bar on a terminal, else a line per change. -1 ends it.
+func (d *demo) showProgress(p *process) func(done int) {
 	total := len(d.script.orders)
 	if !isTerminal(p.stderr) {
 		last := -1
@@ -184,8 +182,8 @@ func (d *demo) progress(p *process) func(done int) {
 	}
 }
 
-// report compares what became of the orders with the script's truth.
-func (d *demo) report(w io.Writer, states []store.State) error {
+// printOutcomes compares what became of the orders with the script's truth.
+func (d *demo) printOutcomes(w io.Writer, states []store.State) error {
 	right, total := d.script.score(states)
 	questions, events := 0, 0
 	for _, s := range states {
@@ -209,8 +207,8 @@ func (d *demo) report(w io.Writer, states []store.State) error {
 	return nil
 }
 
-// invite tells how to look at the rows.
-func (d *demo) invite(w io.Writer, keep bool) {
+// printHints says how to look at the rows.
+func (d *demo) printHints(w io.Writer, keep bool) {
 	if !keep {
 		fmt.Fprintln(w, "Look at the rows yourself: make demo ARGS=--keep leaves everything running and says how.")
 		return
@@ -222,13 +220,13 @@ func (d *demo) invite(w io.Writer, keep bool) {
 		"  SELECT event, count(*) FROM order_events GROUP BY 1;\n", d.server.Dir())
 }
 
-// close ends what was started, the last first.
-func (d *demo) close() {
+// closeAll ends everything that was started, in reverse order.
+func (d *demo) closeAll() {
 	if d.clients != nil {
 		d.clients.closeAll()
 	}
 	if d.gateway != nil {
-		d.gateway.close()
+		d.gateway.closeAll()
 	}
 	if d.orders != nil {
 		d.orders.Close()

@@ -64,7 +64,7 @@ func (c *pauseCommand) Run(p *process) error {
 			return usageError{fmt.Errorf("--until %s has passed", end.Format(time.RFC3339))}
 		}
 		scope, key := c.scope()
-		err = s.Pause(ctx, store.Control{Scope: scope, Key: key, PausedUntil: end, Reason: c.Reason, SetBy: c.who()})
+		err = s.Pause(ctx, store.Control{Scope: scope, Key: key, PausedUntil: end, Reason: c.Reason, SetBy: c.actorName()})
 		if err != nil {
 			return err
 		}
@@ -77,8 +77,8 @@ func (c *pauseCommand) Run(p *process) error {
 	})
 }
 
-// who never is the breaker, whose pauses end otherwise.
-func (c *pauseCommand) who() string {
+// actorName is never the breaker's name: the pauses of the breaker end in another way.
+func (c *pauseCommand) actorName() string {
 	if c.By != "" && c.By != store.Breaker {
 		return c.By
 	}

@@ -65,7 +65,7 @@ func (c *runOnceCommand) catchUp(p *process, r resolved, orders *store.Store) er
 		return usageError{err}
 	}
 	warnAboutRowSecurity(p.ctx, orders, p.logger())
-	selection, err := c.selection(p.ctx, orders)
+	selection, err := c.readSelection(p.ctx, orders)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (c *runOnceCommand) pass(p *process, r resolved, orders *store.Store, run p
 	bar := (*progressbar.ProgressBar)(nil)
 	report := report{DryRun: c.DryRun}
 	r.options.Observer = recordedFunc{recorded: func(out order.Outcome) {
-		report.observe(out)
+		report.addOutcome(out)
 		if bar != nil {
 			_ = bar.Add(1)
 		}
@@ -100,7 +100,7 @@ func (c *runOnceCommand) pass(p *process, r resolved, orders *store.Store, run p
 		defer func() { _ = bar.Finish() }()
 	}
 	summary, runErr := asker.RunOnce(p.ctx, run)
-	report.fill(summary, count)
+	report.fillFrom(summary, count)
 	if err := errors.Join(report.print(p.stdout, c.Output), runErr); err != nil {
 		return err
 	}
@@ -123,8 +123,8 @@ type recordedFunc struct {
 // Recorded passes the answer on.
 func (f recordedFunc) Recorded(out order.Outcome) { f.recorded(out) }
 
-// selection is nil where no flag selects: then it is what is due.
-func (c *runOnceCommand) selection(ctx context.Context, orders *store.Store) (*store.Selection, error) {
+// readSelection returns nil where no flag selects. Then the pass asks all due orders.
+func (c *runOnceCommand) readSelection(ctx context.Context, orders *store.Store) (*store.Selection, error) {
 	narrowed := len(c.MerOrderIDs) > 0 || c.MID != "" || c.CreatedSince != nil || c.CreatedUntil != nil || c.All
 	if !narrowed && !c.Review {
 		return nil, nil
@@ -168,7 +168,7 @@ type change struct {
 	Reason     string         `json:"reason"`
 }
 
-func (r *report) observe(out order.Outcome) {
+func (r *report) addOutcome(out order.Outcome) {
 	if !r.DryRun {
 		return
 	}
@@ -184,7 +184,7 @@ func (r *report) observe(out order.Outcome) {
 	})
 }
 
-func (r *report) fill(s poller.Summary, count int) {
+func (r *report) fillFrom(s poller.Summary, count int) {
 	if r.DryRun && r.Changes == nil {
 		r.Changes = &[]change{}
 	}

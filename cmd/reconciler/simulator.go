@@ -36,7 +36,7 @@ func (c *simulatorCommand) Run(p *process) error {
 		fmt.Fprintf(p.stdout, "the simulated gateway serves on http://%s%s\n", server.address, path)
 	}
 	<-p.ctx.Done()
-	server.close()
+	server.closeAll()
 	return nil
 }
 
@@ -81,7 +81,7 @@ func serveGateway(ctx context.Context, address string, gateway *simulator.Simula
 	return s, nil
 }
 
-func (s *gatewayServer) close() {
+func (s *gatewayServer) closeAll() {
 	s.gateway.Close()
 	_ = s.server.Close() // whoever is still being answered is cut off
 	<-s.ended

@@ -66,8 +66,8 @@ func newBacklog() *backlog {
 	}}
 }
 
-// watch says where the backlog and the passes are; until then there is none.
-func (b *backlog) watch(source BacklogReader, lastPass func() time.Time) {
+// watchSource sets the sources of the figures. Until then there are none.
+func (b *backlog) watchSource(source BacklogReader, lastPass func() time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.source, b.lastPass, b.readAt = source, lastPass, time.Time{}

@@ -30,7 +30,7 @@ func NewMetrics() *Metrics {
 // the metrics are, and when the last pass ended without failure (zero: none has).
 // Until then reconciler_backlog_up is 0.
 func (m *Metrics) Watch(source BacklogReader, lastPass func() time.Time) {
-	m.backlog.watch(source, lastPass)
+	m.backlog.watchSource(source, lastPass)
 	m.unread.watch(source)
 }
 

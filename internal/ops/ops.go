@@ -39,13 +39,13 @@ func (s *Status) Serve(database Database, passes Passes) {
 
 // Ready returns why the process does not do its work.
 func (s *Status) Ready(ctx context.Context) error {
-	return s.runChecks(ctx).joined()
+	return s.runChecks(ctx).joinCauses()
 }
 
 func newHandler(status *Status, metrics *Metrics, profiles bool) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, status.Ready(r.Context())) })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeAnswer(w, nil) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { writeAnswer(w, status.Ready(r.Context())) })
 	mux.Handle("GET /metrics", metrics.handler())
 	if profiles {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -55,7 +55,7 @@ func newHandler(status *Status, metrics *Metrics, profiles bool) http.Handler {
 	return mux
 }
 
-func answer(w http.ResponseWriter, err error) {
+func writeAnswer(w http.ResponseWriter, err error) {
 	body := map[string]string{"status": "ok"}
 	code := http.StatusOK
 	if err != nil {

@@ -20,8 +20,8 @@ type checks struct {
 	database, schema, passes error
 }
 
-// joined tells each cause once: where the database is away, the schema cannot be read either.
-func (c checks) joined() error {
+// joinCauses tells each cause once: where the database is away, the schema cannot be read either.
+func (c checks) joinCauses() error {
 	if c.database != nil {
 		return errors.Join(c.database, c.passes)
 	}

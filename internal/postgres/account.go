@@ -49,9 +49,9 @@ func (a *account) String() string {
 	return "user " + a.name
 }
 
-// attributes puts the child into a process group of its own, so that Ctrl-C at the terminal reaches us alone and the
+// processAttributes puts the child into a process group of its own, so that Ctrl-C at the terminal reaches us alone and the
 // server is still there while we finish our transactions.
-func (a *account) attributes() *syscall.SysProcAttr {
+func (a *account) processAttributes() *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true}
 	if a != nil {
 		attr.Credential = &syscall.Credential{Uid: a.uid, Gid: a.gid}
@@ -59,16 +59,16 @@ func (a *account) attributes() *syscall.SysProcAttr {
 	return attr
 }
 
-// adopt gives a path to the account.
-func (a *account) adopt(path string) error {
+// takeOver gives a path to the account.
+func (a *account) takeOver(path string) error {
 	if a == nil {
 		return nil
 	}
 	return os.Chown(path, int(a.uid), int(a.gid))
 }
 
-// owns tells whether a file is the account's.
-func (a *account) owns(info os.FileInfo) bool {
+// ownsFile tells whether a file is the account's.
+func (a *account) ownsFile(info os.FileInfo) bool {
 	uid := uint32(os.Geteuid())
 	if a != nil {
 		uid = a.uid
@@ -88,7 +88,7 @@ func (a *account) canWalk(path string) error {
 		if err != nil {
 			return err
 		}
-		if info.Mode()&0o001 == 0 && !a.owns(info) {
+		if info.Mode()&0o001 == 0 && !a.ownsFile(info) {
 			return fmt.Errorf("%s may not enter %s", a, dir)
 		}
 		if dir == filepath.Dir(dir) {

@@ -47,7 +47,7 @@ func findIn(named string, patterns []string, lookPath func(string) (string, erro
 		return filepath.Abs(named)
 	}
 	for _, pattern := range patterns {
-		if bin, ok := newest(pattern); ok {
+		if bin, ok := newestMatch(pattern); ok {
 			return bin, nil
 		}
 	}
@@ -60,7 +60,7 @@ func findIn(named string, patterns []string, lookPath func(string) (string, erro
 	return "", ErrNotFound
 }
 
-func newest(pattern string) (string, bool) {
+func newestMatch(pattern string) (string, bool) {
 	found, _ := filepath.Glob(pattern) // the one error there is, a bad pattern, is a constant of ours
 	found = slices.DeleteFunc(found, func(bin string) bool { return !hasPrograms(bin) })
 	if len(found) == 0 {

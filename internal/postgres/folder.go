@@ -24,7 +24,7 @@ const (
 // makeFolder makes the server's folder in the first place that will do, named after our pid.
 func makeFolder(who *account, durable bool) (string, error) {
 	var errs []error
-	for _, place := range places(durable) {
+	for _, place := range candidatePlaces(durable) {
 		dir, err := makeFolderIn(place, who)
 		if err == nil {
 			return dir, nil
@@ -34,8 +34,9 @@ func makeFolder(who *account, durable bool) (string, error) {
 	return "", fmt.Errorf("postgres: no place for the server's folder: %w", errors.Join(errs...))
 }
 
-// places prefers memory, where a cluster is made in half the time. Containers often have only 64 MiB there.
-func places(durable bool) []string {
+// candidatePlaces lists memory first: a cluster is made there in half the time. Containers often have
+// only 64 MiB of it.
+func candidatePlaces(durable bool) []string {
 	list := []string{os.TempDir(), "/tmp"}
 	if !durable && freeSpace(memoryPlace) > 1<<30 {
 		list = append([]string{memoryPlace}, list...)
@@ -61,7 +62,7 @@ func makeFolderIn(place string, who *account) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := errors.Join(checkSocketPath(dir), who.adopt(dir)); err != nil {
+	if err := errors.Join(checkSocketPath(dir), who.takeOver(dir)); err != nil {
 		return "", errors.Join(err, os.Remove(dir))
 	}
 	return dir, nil
@@ -88,27 +89,28 @@ func removeFolder(dir string) error {
 	}
 }
 
-// sweep removes what servers of killed processes left behind. It is a courtesy: what cannot be removed stays.
-func sweep(ctx context.Context, who *account) {
+// removeStale removes the folders that servers of killed processes left behind. A folder that cannot be
+// removed stays.
+func removeStale(ctx context.Context, who *account) {
 	for _, place := range []string{memoryPlace, os.TempDir(), "/tmp"} {
 		found, _ := filepath.Glob(filepath.Join(place, prefix+"*"))
 		for _, dir := range found {
-			if stale(ctx, dir, who) {
+			if isStale(ctx, dir, who) {
 				_ = os.RemoveAll(dir)
 			}
 		}
 	}
 }
 
-// stale holds for a folder of ours whose maker is gone and whose server is too. The second question matters
+// isStale holds for a folder of ours whose maker is gone and whose server is too. The second question matters
 // where the folder is seen from another container, to which the maker's pid means nothing.
-func stale(ctx context.Context, dir string, who *account) bool {
+func isStale(ctx context.Context, dir string, who *account) bool {
 	info, err := os.Lstat(dir)
-	if err != nil || !info.IsDir() || !who.owns(info) {
+	if err != nil || !info.IsDir() || !who.ownsFile(info) {
 		return false
 	}
 	pid, ok := makerOf(dir)
-	return ok && !alive(pid) && refuses(ctx, dir)
+	return ok && !isAlive(pid) && refusesConnections(ctx, dir)
 }
 
 func makerOf(dir string) (int, bool) {
@@ -120,11 +122,11 @@ func makerOf(dir string) (int, bool) {
 	return pid, err == nil && pid > 0
 }
 
-// alive also holds for a process of another user, to which we may send nothing.
-func alive(pid int) bool { return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
+// isAlive is also true for a process of another user, to which we may not send signals.
+func isAlive(pid int) bool { return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
 
-// refuses holds where no server listens. Any other trouble, such as a server too busy to answer, is not a refusal.
-func refuses(ctx context.Context, dir string) bool {
+// refusesConnections holds where no server listens. Any other trouble, such as a server too busy to answer, is not a refusal.
+func refusesConnections(ctx context.Context, dir string) bool {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, socketName))
 	if err == nil {
 		_ = conn.Close()

@@ -32,7 +32,7 @@ func TestStale(t *testing.T) {
 			t.Parallel()
 			dir := filepath.Join(openFolder(t), test.name)
 			test.make(t, dir)
-			if got := stale(t.Context(), dir, nil); got != test.want {
+			if got := isStale(t.Context(), dir, nil); got != test.want {
 				t.Errorf("stale = %v, want %v", got, test.want)
 			}
 		})
@@ -44,7 +44,7 @@ func TestStaleLeavesOtherUsers(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), fmt.Sprintf("%s%d-1", prefix, deadPID(t)))
 	mkdir(t, dir)
 	stranger := &account{name: "stranger", uid: uint32(os.Geteuid()) + 1}
-	if stale(t.Context(), dir, stranger) {
+	if isStale(t.Context(), dir, stranger) {
 		t.Error("a folder of another user is ours to sweep")
 	}
 }

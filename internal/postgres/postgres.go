@@ -54,7 +54,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	sweep(ctx, who)
+	removeStale(ctx, who)
 	dir, err := makeFolder(who, opts.Durable)
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	defer cancel()
 	s := &Server{dir: dir}
 	s.stop = sync.OnceValue(s.end)
-	if err := s.launch(ctx, launcher{bin: bin, dir: dir, who: who}, opts); err != nil {
+	if err := s.launchServer(ctx, launcher{bin: bin, dir: dir, who: who}, opts); err != nil {
 		return nil, errors.Join(fmt.Errorf("%w%s", err, logTail(dir)), s.Stop())
 	}
 	if opts.Logf != nil {
@@ -96,13 +96,13 @@ func (s *Server) end() error {
 	return errors.Join(err, removeFolder(s.dir))
 }
 
-// launch makes the cluster, starts its server and waits until it answers.
-func (s *Server) launch(ctx context.Context, l launcher, opts Options) error {
+// launchServer makes the cluster, starts its server and waits until it answers.
+func (s *Server) launchServer(ctx context.Context, l launcher, opts Options) error {
 	data := filepath.Join(s.dir, "data")
 	if err := l.run(ctx, "initdb", initdbArgs(data, opts)...); err != nil {
 		return err
 	}
-	proc, err := l.spawn("postgres", serverArgs(data, s.dir, opts)...)
+	proc, err := l.spawnProgram("postgres", serverArgs(data, s.dir, opts)...)
 	if err != nil {
 		return err
 	}
@@ -161,7 +161,7 @@ type launcher struct {
 
 // run waits for a program to end; the context's end stops it.
 func (l launcher) run(ctx context.Context, name string, args ...string) error {
-	proc, err := l.spawn(name, args...)
+	proc, err := l.spawnProgram(name, args...)
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (l launcher) run(ctx context.Context, name string, args ...string) error {
 	return nil
 }
 
-func (l launcher) spawn(name string, args ...string) (*process, error) {
+func (l launcher) spawnProgram(name string, args ...string) (*process, error) {
 	log, err := os.OpenFile(filepath.Join(l.dir, logName), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
@@ -187,7 +187,7 @@ func (l launcher) spawn(name string, args ...string) (*process, error) {
 	// Nothing of our own surroundings gets in: not PGPORT or PGDATA, not a secret of the program around us.
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = l.who.attributes()
+	cmd.SysProcAttr = l.who.processAttributes()
 	proc, err := startProcess(cmd)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: start %s as %s: %w", cmd.Path, l.who, errors.Join(err, l.who.canWalk(l.bin)))

@@ -34,7 +34,7 @@ func TestStart(t *testing.T) {
 			if info, err := os.Stat(server.Dir()); err != nil || info.Mode().Perm() != 0o700 {
 				t.Errorf("folder: %v, %v, want 0700", info, err)
 			}
-			if !alive(server.PID()) {
+			if !isAlive(server.PID()) {
 				t.Errorf("pid %d is not that of a process", server.PID())
 			}
 		})
@@ -78,7 +78,7 @@ func TestStop(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if exists(server.Dir()) || !refuses(t.Context(), server.Dir()) || alive(server.PID()) {
+	if exists(server.Dir()) || !refusesConnections(t.Context(), server.Dir()) || isAlive(server.PID()) {
 		t.Error("something is left of the server")
 	}
 }
@@ -123,7 +123,7 @@ func TestKilledParent(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = parent.cmd.Wait() // it was killed, and says so
-	eventually(t, "the socket refuses", func() bool { return refuses(t.Context(), parent.place.Dir) })
+	eventually(t, "the socket refuses", func() bool { return refusesConnections(t.Context(), parent.place.Dir) })
 	start(t, Options{})
 	if exists(parent.place.Dir) {
 		t.Errorf("%s was not swept by the next start", parent.place.Dir)
