@@ -45,7 +45,7 @@ type backlogDescs struct {
 	unresolved, unresolvedAmount, unresolvedOldest *prometheus.Desc
 	inReview, inReviewAmount                       *prometheus.Desc
 	overdue, overdueOldest                         *prometheus.Desc
-	paused, up, lastPass                           *prometheus.Desc
+	paused, held, heldAmount, up, lastPass         *prometheus.Desc
 }
 
 func newBacklog() *backlog {
@@ -58,9 +58,11 @@ func newBacklog() *backlog {
 		unresolvedOldest: desc("orders_unresolved_oldest_seconds", "Age of the oldest of them; 0 = there is none.", "status"),
 		inReview:         desc("orders_in_review", "Orders that wait for a person.", "reason"),
 		inReviewAmount:   desc("orders_in_review_amount_fen", "What their payers were asked for.", "reason"),
-		overdue:          desc("orders_overdue", "Orders that are due and that nobody is asking about."),
+		overdue:          desc("orders_overdue", "Orders that are due, not in flight and not paused."),
 		overdueOldest:    desc("orders_overdue_oldest_seconds", "How long the longest due of them has been due; 0 = there is none."),
 		paused:           desc("paused", "1 for each pause in force. A scope without one has a 0 without a key.", "scope", "key", "set_by"),
+		held:             desc("orders_paused", "Orders that a pause keeps from being asked.", "scope", "key"),
+		heldAmount:       desc("orders_paused_amount_fen", "The amount that their payers were asked for.", "scope", "key"),
 		up:               desc("backlog_up", "Whether the backlog could be read; if not, its other figures are absent."),
 		lastPass:         desc("last_pass_finished_timestamp_seconds", "When this instance's last pass ended without failure; 0 = none has yet."),
 	}}
@@ -78,7 +80,7 @@ func (b *backlog) Describe(descs chan<- *prometheus.Desc) {
 	d := b.descs
 	for _, desc := range []*prometheus.Desc{
 		d.unresolved, d.unresolvedAmount, d.unresolvedOldest, d.inReview, d.inReviewAmount,
-		d.overdue, d.overdueOldest, d.paused, d.up, d.lastPass,
+		d.overdue, d.overdueOldest, d.paused, d.held, d.heldAmount, d.up, d.lastPass,
 	} {
 		descs <- desc
 	}
@@ -115,6 +117,10 @@ func (b *backlog) Collect(metrics chan<- prometheus.Metric) {
 	}
 	for _, c := range now.Pauses {
 		gauge(b.descs.paused, 1, string(c.Scope), label(c.Key), label(c.SetBy))
+	}
+	for _, pile := range now.Held {
+		gauge(b.descs.held, float64(pile.Orders), string(pile.Scope), label(pile.Key))
+		gauge(b.descs.heldAmount, float64(pile.Amount), string(pile.Scope), label(pile.Key))
 	}
 }
 

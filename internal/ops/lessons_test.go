@@ -192,7 +192,10 @@ func TestLesson10GreenDashboardOverStuckMoney(t *testing.T) {
 	}
 	w.runUntil(t, "a pass", func() bool { return w.poller.Ready() == nil })
 	w.ready(t, `"ok"`)
-	want(t, "paused", w.now(t), map[string]float64{count: 3, amount: 13007, overdue: 3, lag: 3 * 3600, paused: 1})
+	want(t, "paused", w.now(t), map[string]float64{
+		count: 3, amount: 13007, overdue: 0, lag: 0, paused: 1,
+		`reconciler_orders_paused{key="` + appID + `",scope="app"}`: 3, `reconciler_orders_paused_amount_fen{key="` + appID + `",scope="app"}`: 13007,
+	})
 	if n := w.sim.Total(); n != 0 {
 		t.Errorf("%d round trips while paused", n)
 	}

@@ -43,6 +43,7 @@ func TestBacklogOfNothing(t *testing.T) {
 		Unresolved: map[order.Status]store.Pile{order.StatusUnknown: {}, order.StatusNewOrder: {}, order.StatusWaitBuyerPay: {}},
 		Review:     map[string]store.Pile{},
 		Pauses:     []store.Control{},
+		Held:       []store.HeldPile{},
 	}
 	if diff := cmp.Diff(want, d.backlog(t)); diff != "" {
 		t.Errorf("backlog (-want +got):\n%s", diff)
@@ -113,6 +114,87 @@ func TestBacklogNamesThePauses(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"app the app breaker", "mid " + mid + " an operator"}, got); diff != "" {
 		t.Errorf("pauses (-want +got):\n%s", diff)
+	}
+}
+
+// A planned pause pages nobody: its orders are not overdue, and are counted as held.
+func TestBacklogLeavesOutWhatIsPaused(t *testing.T) {
+	t.Parallel()
+	const other, third = "898340149000006", "898340149000007"
+	for name, tt := range map[string]struct {
+		pauses, apps string
+		overdue      int
+		held         []store.HeldPile
+	}{
+		"nothing": {"", "", 6, []store.HeldPile{}},
+		"a merchant": {
+			`('mid', '` + mid + `', 'li', NULL)`, "", 5,
+			[]store.HeldPile{{Scope: store.ScopeMerchant, Key: mid, Orders: 1, Amount: 100}},
+		},
+		"a pause that is over": {`('mid', '` + mid + `', 'li', now())`, "", 6, []store.HeldPile{}},
+		"an app of which no daemon tells": {
+			`('app', 'a', 'breaker', now() + interval '1 min')`, "", 0,
+			[]store.HeldPile{{Scope: store.ScopeApp, Key: "a", Orders: 6, Amount: 600}},
+		},
+		"the only app": {
+			`('app', 'a', 'li', NULL)`, `[{"app_id": "a"}]`, 0,
+			[]store.HeldPile{{Scope: store.ScopeApp, Key: "a", Orders: 6, Amount: 600}},
+		},
+		"another app": {
+			`('app', 'b', 'li', NULL)`, `[{"app_id": "a"}]`, 6,
+			[]store.HeldPile{{Scope: store.ScopeApp, Key: "b"}},
+		},
+		"an app with merchants": {
+			`('app', 'a', 'li', NULL)`, `[{"app_id": "a", "mids": ["` + other + `"]}, {"app_id": "b", "mids": ["` + third + `"]}]`, 4,
+			[]store.HeldPile{{Scope: store.ScopeApp, Key: "a", Orders: 2, Amount: 200}},
+		},
+		"an app and one of its merchants": {
+			`('app', 'a', 'li', NULL), ('mid', '` + other + `', 'li', NULL)`, `[{"app_id": "a", "mids": ["` + other + `", "` + third + `"]}]`, 1,
+			[]store.HeldPile{{Scope: store.ScopeApp, Key: "a", Orders: 3, Amount: 300}, {Scope: store.ScopeMerchant, Key: other, Orders: 2, Amount: 200}},
+		},
+		"settings that tell nothing": {
+			`('app', 'a', 'li', NULL)`, `"none"`, 0,
+			[]store.HeldPile{{Scope: store.ScopeApp, Key: "a", Orders: 6, Amount: 600}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := open(t)
+			d.insert(t, 7) // of mid: 1; of the other: 2 and 3; of the third: 4 to 6; 7 is under review
+			d.exec(t, `UPDATE orders SET mid = CASE WHEN id = 1 THEN mid WHEN id < 4 THEN $1 ELSE $2 END`, other, third)
+			d.exec(t, `UPDATE orders SET review_reason = 'bad_request' WHERE id = 7`)
+			if tt.pauses != "" {
+				d.exec(t, `INSERT INTO gateway_controls (scope, key, set_by, paused_until) VALUES `+tt.pauses)
+			}
+			if tt.apps != "" {
+				d.exec(t, `INSERT INTO instances (worker, version, seen_at, settings) VALUES ('old', 'v', now() - interval '1 hour', '{"apps": [{"app_id": "gone"}]}')`)
+				d.exec(t, `INSERT INTO instances (worker, version, settings) VALUES ('new', 'v', jsonb_build_object('apps', $1::jsonb))`, tt.apps)
+				if tt.apps == `"none"` {
+					d.exec(t, `DELETE FROM instances WHERE worker = 'old'`)
+				}
+			}
+			b := d.backlog(t)
+			if b.Overdue != tt.overdue || (b.OverdueBy > 0) != (tt.overdue > 0) {
+				t.Errorf("%d overdue, by %s; want %d", b.Overdue, b.OverdueBy, tt.overdue)
+			}
+			if diff := cmp.Diff(tt.held, b.Held); diff != "" {
+				t.Errorf("held (-want +got):\n%s", diff)
+			}
+			if n := b.Unresolved[order.StatusUnknown].Orders; n != 7 {
+				t.Errorf("%d unresolved, want 7", n)
+			}
+		})
+	}
+}
+
+// An order that a disabled trigger let through is money that stands still as well.
+func TestBacklogCountsOrphans(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 1)
+	d.exec(t, `ALTER TABLE orders DISABLE TRIGGER zz_orders_stay_due; UPDATE orders SET next_query_at = NULL`)
+	if b := d.backlog(t); b.Unresolved[order.StatusUnknown].Orders != 1 {
+		t.Errorf("unresolved %v, want the orphan", b.Unresolved)
 	}
 }
 
