@@ -41,7 +41,7 @@ type Reply struct {
 
 // Decide is the whole meaning of a reply about an order, now being the database's clock.
 func (r Rules) Decide(o order.Order, reply Reply, now time.Time) order.Outcome {
-	out := r.decide(o, reply, now)
+	out := r.decideReply(o, reply, now)
 	if out.Decision == order.NoAnswer && hasOwnTrouble(o, reply.OthersAnsweredAt) {
 		return r.deferOrder(o, o.Status, order.ReasonUnusableAnswer, out.LastError, now)
 	}
@@ -54,15 +54,15 @@ func hasOwnTrouble(o order.Order, othersAnsweredAt time.Time) bool {
 	return o.LastQueriedAt != nil && othersAnsweredAt.After(*o.LastQueriedAt)
 }
 
-func (r Rules) decide(o order.Order, reply Reply, now time.Time) order.Outcome {
+func (r Rules) decideReply(o order.Order, reply Reply, now time.Time) order.Outcome {
 	trade := reply.Answer.Trade
 	if trade.HasStatus() { // row 1
-		switch claim := identify(o, trade); {
+		switch claim := compareIdentity(o, trade); {
 		case claim.proven:
-		case claim.contradiction == "" && !settles(trade):
+		case claim.contradiction == "" && !isSettlement(trade):
 			return r.deferOrder(o, o.Status, order.ReasonIdentityUnproven, claim.missing, now)
 		default:
-			return review(o, order.ReviewIdentityMismatch, r.identityNote(claim))
+			return giveToReview(o, order.ReviewIdentityMismatch, r.identityNote(claim))
 		}
 	}
 	if reply.Trouble == nil {
@@ -73,7 +73,7 @@ func (r Rules) decide(o order.Order, reply Reply, now time.Time) order.Outcome {
 		return r.notAnswered(o, order.NoAnswer, order.ReasonInternalError, reply.Trouble.Error(), now)
 	}
 	if trouble.Class == chinaums.ClassNoOrder && trade.HasStatus() {
-		text := "the answer says both NO_ORDER and " + quote(string(trade.Status.Value))
+		text := "the answer says both NO_ORDER and " + quoteText(string(trade.Status.Value))
 		return r.deferOrder(o, o.Status, order.ReasonNoOrder, text, now)
 	}
 	return r.byClass(o, trouble, reply, now)
@@ -89,18 +89,18 @@ func (r Rules) byClass(o order.Order, trouble *chinaums.Error, reply Reply, now 
 		out := r.deferOrder(o, o.Status, order.ReasonOrderProcessing, "another operation holds the order at the gateway", now)
 		return notBefore(out, now.Add(minProcessingWait))
 	case chinaums.ClassBadRequest: // row 12
-		return review(o, order.ReviewBadRequest, r.badRequestNote(text))
+		return giveToReview(o, order.ReviewBadRequest, r.badRequestNote(text))
 	case chinaums.ClassCredentials: // row 13
 		return r.notAnswered(o, order.Refused, order.ReasonCredentials, text, now)
 	case chinaums.ClassMerchant: // row 14
 		return r.notAnswered(o, order.Refused, order.ReasonMerchant, text, now)
 	case chinaums.ClassUnknownCode: // row 16
-		return r.uninformative(o, order.ReasonUnknownCode, text, now)
+		return r.decideUninformative(o, order.ReasonUnknownCode, text, now)
 	case chinaums.ClassNoCode: // row 9
 		if reply.Answer.Trade.HasStatus() {
 			return r.deferOrder(o, o.Status, order.ReasonNoCode, text, now)
 		}
-		return r.uninformative(o, order.ReasonNoCode, text, now)
+		return r.decideUninformative(o, order.ReasonNoCode, text, now)
 	default: // row 15
 		return r.notAnswered(o, order.NoAnswer, order.ReasonTransient, text, now)
 	}
@@ -113,23 +113,23 @@ func (r Rules) byStatus(o order.Order, t chinaums.Trade, now time.Time) order.Ou
 	case t.Status.Err != nil:
 		return r.deferOrder(o, o.Status, order.ReasonUnreadableStatus, "status: "+t.Status.Err.Error(), now)
 	case !t.Status.Present:
-		return r.uninformative(o, order.ReasonNoStatus, "the answer has no status", now)
+		return r.decideUninformative(o, order.ReasonNoStatus, "the answer has no status", now)
 	}
 	switch t.Status.Value {
 	case chinaums.StatusTradeSuccess, chinaums.StatusTradeRefund: // rows 2 to 5
-		return r.paid(o, t, now)
+		return r.decidePaid(o, t, now)
 	case chinaums.StatusTradeClosed: // row 6
-		return closed(o, t, now)
+		return decideClosed(o, t, now)
 	case chinaums.StatusNewOrder, chinaums.StatusWaitBuyerPay, chinaums.StatusUnknown: // row 7
 		return r.Unresolved(o, order.Status(t.Status.Value), now)
 	default:
-		text := "the status " + quote(string(t.Status.Value)) + " is not known to this program"
+		text := "the status " + quoteText(string(t.Status.Value)) + " is not known to this program"
 		return r.deferOrder(o, o.Status, order.ReasonUnknownStatus, text, now)
 	}
 }
 
-// settles reports whether the status would settle an order.
-func settles(t chinaums.Trade) bool {
+// isSettlement reports whether the status would settle an order.
+func isSettlement(t chinaums.Trade) bool {
 	if t.Status.Err != nil {
 		return false
 	}
@@ -145,8 +145,8 @@ type identity struct {
 	missing       string // what is not answered; "": nothing
 }
 
-// identify compares merchant and numbers. A number that the row lacks proves and contradicts nothing.
-func identify(o order.Order, t chinaums.Trade) identity {
+// compareIdentity compares merchant and numbers. A number that the row lacks proves and contradicts nothing.
+func compareIdentity(o order.Order, t chinaums.Trade) identity {
 	matched := 0
 	for _, part := range []struct {
 		name, held string
@@ -160,7 +160,7 @@ func identify(o order.Order, t chinaums.Trade) identity {
 		case part.held == "" || !part.answer.Present:
 		case part.answer.Err != nil || part.answer.Value != part.held:
 			return identity{contradiction: fmt.Sprintf("The answer is about %s %s, the order's is %s.",
-				part.name, shown(part.answer), part.held)}
+				part.name, showField(part.answer), part.held)}
 		default:
 			matched++
 		}
@@ -177,12 +177,12 @@ func identify(o order.Order, t chinaums.Trade) identity {
 // IsAboutAnother reports whether an answer is about another order than the one that was asked
 // about. Such an answer shows that its connection is out of step.
 func IsAboutAnother(o order.Order, a chinaums.Answer) bool {
-	return a.Trade.HasStatus() && identify(o, a.Trade).contradiction != ""
+	return a.Trade.HasStatus() && compareIdentity(o, a.Trade).contradiction != ""
 }
 
-// uninformative handles an answer that says nothing about the order. Like NO_ORDER, it ends the late
+// decideUninformative handles an answer that says nothing about the order. Like NO_ORDER, it ends the late
 // check of a NOT_FOUND order; any other order is deferred.
-func (r Rules) uninformative(o order.Order, reason, trouble string, now time.Time) order.Outcome {
+func (r Rules) decideUninformative(o order.Order, reason, trouble string, now time.Time) order.Outcome {
 	if o.Status == order.StatusNotFound && o.ReviewReason == "" {
 		return endLateCheck(o, reason, trouble, now)
 	}
@@ -196,7 +196,7 @@ func (r Rules) noOrder(o order.Order, e *order.Evidence, now time.Time) order.Ou
 	if o.Status == order.StatusNotFound && o.ReviewReason == "" {
 		return endLateCheck(o, order.ReasonStillNotFound, "", now)
 	}
-	confirmed := age(o, now) > r.Plan.NotFoundAfter && isExpired(o, now) && e != nil && e.MerchantFound
+	confirmed := ageOf(o, now) > r.Plan.NotFoundAfter && isExpired(o, now) && e != nil && e.MerchantFound
 	switch {
 	case o.ReviewReason != "" && o.ReviewReason != order.ReviewNotFoundUnconfirmed:
 		// A person looks at it for another reason.
@@ -206,10 +206,10 @@ func (r Rules) noOrder(o order.Order, e *order.Evidence, now time.Time) order.Ou
 			Order: o, Decision: order.NotFound, Reason: order.ReasonNotFound, Status: order.StatusNotFound,
 			NextQueryAt: &next, Event: order.EventNotFound,
 		}
-	case !confirmed && e != nil && age(o, now) > r.Plan.GiveUpAfter:
-		return review(o, order.ReviewNotFoundUnconfirmed, r.unconfirmedNote(o))
+	case !confirmed && e != nil && ageOf(o, now) > r.Plan.GiveUpAfter:
+		return giveToReview(o, order.ReviewNotFoundUnconfirmed, r.unconfirmedNote(o))
 	}
-	return r.reschedule(o, o.Status, order.ReasonNoOrder, "the gateway does not know the order (NO_ORDER)", now)
+	return r.rescheduleOrder(o, o.Status, order.ReasonNoOrder, "the gateway does not know the order (NO_ORDER)", now)
 }
 
 // NeedsEvidence reports whether a NO_ORDER answer could end the order, so that the ledger is read
@@ -217,7 +217,7 @@ func (r Rules) noOrder(o order.Order, e *order.Evidence, now time.Time) order.Ou
 func (r Rules) NeedsEvidence(o order.Order, trouble error, now time.Time) bool {
 	var e *chinaums.Error
 	return errors.As(trouble, &e) && e.Class == chinaums.ClassNoOrder &&
-		o.Status != order.StatusNotFound && age(o, now) > r.Plan.NotFoundAfter
+		o.Status != order.StatusNotFound && ageOf(o, now) > r.Plan.NotFoundAfter
 }
 
 // EvidenceSince is the earliest found answer of a merchant that still counts as evidence.
@@ -237,16 +237,16 @@ func endLateCheck(o order.Order, reason, trouble string, now time.Time) order.Ou
 
 // deferOrder asks again by the plan, or gives an order that is too old to a person (row 17).
 func (r Rules) deferOrder(o order.Order, status order.Status, reason, trouble string, now time.Time) order.Outcome {
-	if o.ReviewReason == "" && age(o, now) > r.Plan.GiveUpAfter {
-		out := review(o, order.ReviewWindowOver, r.windowOverNote(lastWord(status, trouble)))
+	if o.ReviewReason == "" && ageOf(o, now) > r.Plan.GiveUpAfter {
+		out := giveToReview(o, order.ReviewWindowOver, r.windowOverNote(lastWord(status, trouble)))
 		out.Status, out.LastError = status, trouble
 		return out
 	}
-	return r.reschedule(o, status, reason, trouble, now)
+	return r.rescheduleOrder(o, status, reason, trouble, now)
 }
 
-// reschedule asks again by the plan, at any age: NO_ORDER has a give-up of its own.
-func (r Rules) reschedule(o order.Order, status order.Status, reason, trouble string, now time.Time) order.Outcome {
+// rescheduleOrder asks again by the plan, at any age: NO_ORDER has a give-up of its own.
+func (r Rules) rescheduleOrder(o order.Order, status order.Status, reason, trouble string, now time.Time) order.Outcome {
 	out := order.Outcome{Order: o, Decision: order.Deferred, Reason: reason, Status: status, LastError: trouble}
 	return scheduleNext(out, r.Plan.Wait(o, now), now)
 }
@@ -297,8 +297,8 @@ func notBefore(out order.Outcome, earliest time.Time) order.Outcome {
 	return out
 }
 
-// review gives the order to a person. The application hears of each reason once.
-func review(o order.Order, reason, note string) order.Outcome {
+// giveToReview gives the order to a person. The application hears of each reason once.
+func giveToReview(o order.Order, reason, note string) order.Outcome {
 	out := order.Outcome{
 		Order: o, Decision: order.Review, Reason: reason, Status: o.Status,
 		ReviewReason: reason, ReviewNote: note,
@@ -311,12 +311,12 @@ func review(o order.Order, reason, note string) order.Outcome {
 
 // Poison sets aside an order whose last questions ended with their process. It is not asked.
 func (r Rules) Poison(o order.Order) order.Outcome {
-	return review(o, order.ReviewPoison, r.poisonNote(o.UnrecordedClaims-1))
+	return giveToReview(o, order.ReviewPoison, r.poisonNote(o.UnrecordedClaims-1))
 }
 
 // NoCredentials sets aside an order whose merchant is in nobody's list. It is not asked.
 func (r Rules) NoCredentials(o order.Order) order.Outcome {
-	return review(o, order.ReviewNoCredentials, r.noCredentialsNote(o.MID))
+	return giveToReview(o, order.ReviewNoCredentials, r.noCredentialsNote(o.MID))
 }
 
 // Request names the order to the gateway.

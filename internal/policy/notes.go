@@ -99,18 +99,18 @@ func lastWord(status order.Status, trouble string) string {
 	return string(status)
 }
 
-func shown(f chinaums.Field[string]) string {
+func showField(f chinaums.Field[string]) string {
 	switch {
 	case f.Err != nil:
 		return f.Err.Error()
 	case !f.Present:
 		return "(none)"
 	}
-	return quote(f.Value)
+	return quoteText(f.Value)
 }
 
-// quote bounds foreign text and shows its control characters as escapes.
-func quote(text string) string {
+// quoteText bounds foreign text and shows its control characters as escapes.
+func quoteText(text string) string {
 	const maxQuoted = 200
 	if len(text) > maxQuoted {
 		return fmt.Sprintf("%q…", text[:maxQuoted])
@@ -118,9 +118,9 @@ func quote(text string) string {
 	return fmt.Sprintf("%q", text)
 }
 
-// implausible lists values that are booked or left out although they cannot be right. They never
+// implausibleValues lists values that are booked or left out although they cannot be right. They never
 // keep an order from being settled.
-func implausible(o order.Order, t chinaums.Trade, now time.Time) []string {
+func implausibleValues(o order.Order, t chinaums.Trade, now time.Time) []string {
 	var list []string
 	if t.PayTime.Present && t.PayTime.Err == nil {
 		switch at := t.PayTime.Value; {

@@ -67,10 +67,10 @@ func (p Plan) Validate() error {
 // Wait is the time from now to the order's next question, jitter included.
 func (p Plan) Wait(o order.Order, now time.Time) time.Duration {
 	wait := p.Curve(o.QueryCount)
-	if age(o, now) > p.SlowAfter {
+	if ageOf(o, now) > p.SlowAfter {
 		wait = slowWait
 	}
-	return wait + time.Duration(float64(wait)*p.Jitter*spread(o.ID))
+	return wait + time.Duration(float64(wait)*p.Jitter*jitterOf(o.ID))
 }
 
 // Curve is wait n, counted from 0, without jitter.
@@ -93,9 +93,9 @@ func (p Plan) Curve(n int) time.Duration {
 	return min(wait, p.Max)
 }
 
-// spread is a number from -1 to 1 that is always the same for an order and well
+// jitterOf is a number from -1 to 1 that is always the same for an order and well
 // distributed over neighbouring ids (the finalizer of SplitMix64).
-func spread(id int64) float64 {
+func jitterOf(id int64) float64 {
 	z := uint64(id) + 0x9e3779b97f4a7c15
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
@@ -103,6 +103,6 @@ func spread(id int64) float64 {
 	return float64(z>>11)/(1<<52) - 1
 }
 
-func age(o order.Order, now time.Time) time.Duration { return now.Sub(o.CreatedAt) }
+func ageOf(o order.Order, now time.Time) time.Duration { return now.Sub(o.CreatedAt) }
 
 func isExpired(o order.Order, now time.Time) bool { return now.After(o.ExpiresAt) }

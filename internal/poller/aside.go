@@ -31,43 +31,43 @@ func newAside(lease time.Duration, logger *slog.Logger) *aside {
 	return &aside{lease: lease, logger: logger, rows: make(map[int64]*asideRow)}
 }
 
-// refuse counts a lease in which the row refused its write, and returns how many there were in a row.
-func (a *aside) refuse(id int64) int {
+// countRefusal counts a lease in which the row refused its write, and returns how many there were in a row.
+func (a *aside) countRefusal(id int64) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	row := a.row(id)
+	row := a.rowOf(id)
 	row.refusedLeases++
 	row.until = time.Now().Add(a.lease)
 	return row.refusedLeases
 }
 
-// add keeps a row aside.
-func (a *aside) add(ctx context.Context, id int64, cause error) {
+// leaveOut keeps a row aside.
+func (a *aside) leaveOut(ctx context.Context, id int64, cause error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	row := a.row(id)
+	row := a.rowOf(id)
 	row.wait = min(max(a.lease, 2*row.wait), maxAsideWait)
 	row.until = time.Now().Add(row.wait)
 	a.logger.LogAttrs(ctx, slog.LevelError, "an order cannot be written and waits aside",
 		slog.Int64("order_id", id), slog.Duration("wait", row.wait), slog.Any("error", cause))
 }
 
-func (a *aside) row(id int64) *asideRow {
+func (a *aside) rowOf(id int64) *asideRow {
 	if a.rows[id] == nil {
 		a.rows[id] = &asideRow{}
 	}
 	return a.rows[id]
 }
 
-// forget takes a row back that was written.
-func (a *aside) forget(id int64) {
+// forgetOrder takes a row back that was written.
+func (a *aside) forgetOrder(id int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.rows, id)
 }
 
-// ids lists the orders that are not to be claimed now. Rows that were aside long ago are forgotten.
-func (a *aside) ids() []int64 {
+// currentIDs lists the orders that are not to be claimed now. Rows that were aside long ago are forgotten.
+func (a *aside) currentIDs() []int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Now()

@@ -26,7 +26,7 @@ type batch struct {
 	bytes    int             // of all bodies
 }
 
-func (b *batch) add(r result) {
+func (b *batch) addResult(r result) {
 	if r.givenBack {
 		b.returned = append(b.returned, r.claimed)
 		return
@@ -72,7 +72,7 @@ func (r *recorder) nextBatch(results <-chan result, isOpen bool, b batch) (fille
 		return b, isOpen
 	}
 	for deadline := (<-chan time.Time)(nil); isOpen; {
-		if b.add(next); b.isFull() {
+		if b.addResult(next); b.isFull() {
 			break
 		}
 		select {

@@ -27,7 +27,7 @@ const (
 // In memory are the failures in a row, and the time of the last opening: orders that were claimed
 // before it are given back. Where a pause could not be shared, it holds in this process alone.
 //
-// report is the only place that opens and closes. allows is the only place that refuses.
+// reportQuestion is the only place that opens and closes. allowsOrder is the only place that refuses.
 type breaker struct {
 	pauses   Pauses // nil: nothing is shared (a dry run)
 	logger   *slog.Logger
@@ -67,8 +67,8 @@ func newBreaker(pauses Pauses, logger *slog.Logger, observer Observer, requestTi
 	}
 }
 
-// unshared is a fresh breaker that writes nothing.
-func (b *breaker) unshared() *breaker {
+// withoutSharing is a fresh breaker that writes nothing.
+func (b *breaker) withoutSharing() *breaker {
 	return newBreaker(nil, b.logger, Unobserved{}, b.aliveFor-stillAliveMargin)
 }
 
@@ -76,11 +76,11 @@ func (b *breaker) unshared() *breaker {
 func (b *breaker) isPaused(appID string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return time.Now().Before(b.app(appID).until)
+	return time.Now().Before(b.appTrack(appID).until)
 }
 
-// allows reports whether a claimed order may be asked.
-func (b *breaker) allows(c claimed) bool {
+// allowsOrder reports whether a claimed order may be asked.
+func (b *breaker) allowsOrder(c claimed) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if c.AppProbe {
@@ -90,14 +90,14 @@ func (b *breaker) allows(c claimed) bool {
 		b.observer.BreakerMoved(string(store.ScopeMerchant), "half_open")
 	}
 	merchant := b.merchants[c.MID]
-	return b.app(c.app.AppID).allows(c) && (merchant == nil || merchant.allows(c))
+	return b.appTrack(c.app.AppID).allowsOrder(c) && (merchant == nil || merchant.allowsOrder(c))
 }
 
-func (t *track) allows(c claimed) bool {
+func (t *track) allowsOrder(c claimed) bool {
 	return !c.sentAt.Before(t.openedAt) && !time.Now().Before(t.until)
 }
 
-func (b *breaker) app(appID string) *appTrack {
+func (b *breaker) appTrack(appID string) *appTrack {
 	if b.apps[appID] == nil {
 		b.apps[appID] = &appTrack{}
 	}
@@ -108,7 +108,7 @@ func (b *breaker) app(appID string) *appTrack {
 func (b *breaker) othersAnsweredAt(c claimed) time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return lastAboutAnother(b.app(c.app.AppID).orders, c.ID)
+	return lastAboutAnother(b.appTrack(c.app.AppID).orders, c.ID)
 }
 
 func lastAboutAnother[K comparable](seen [2]answerSeen[K], about K) time.Time {
@@ -118,8 +118,8 @@ func lastAboutAnother[K comparable](seen [2]answerSeen[K], about K) time.Time {
 	return seen[1].at
 }
 
-// remember keeps the newest answer, and the newest one about something else.
-func remember[K comparable](seen *[2]answerSeen[K], about K) {
+// rememberAnswer keeps the newest answer, and the newest one about something else.
+func rememberAnswer[K comparable](seen *[2]answerSeen[K], about K) {
 	if seen[0].about != about {
 		seen[1] = seen[0]
 	}
@@ -142,13 +142,13 @@ type moves struct {
 	pause         time.Duration
 }
 
-// report moves the breakers by what a question showed. retryAfter is the gateway's own wish, nil for
+// reportQuestion moves the breakers by what a question showed. retryAfter is the gateway's own wish, nil for
 // none; overloaded says that it came with HTTP 429.
-func (b *breaker) report(ctx context.Context, c claimed, trouble policy.Trouble, last finalReply) {
+func (b *breaker) reportQuestion(ctx context.Context, c claimed, trouble policy.Trouble, last finalReply) {
 	b.mu.Lock()
-	m := b.judge(c, trouble, last)
+	m := b.judgeQuestion(c, trouble, last)
 	b.mu.Unlock()
-	b.apply(ctx, c, m, last.cause)
+	b.applyMoves(ctx, c, m, last.cause)
 }
 
 // finalReply is what the breaker needs of a question's last reply.
@@ -158,8 +158,8 @@ type finalReply struct {
 	overloaded bool          // HTTP 429
 }
 
-func (b *breaker) judge(c claimed, trouble policy.Trouble, last finalReply) moves {
-	app := b.app(c.app.AppID)
+func (b *breaker) judgeQuestion(c claimed, trouble policy.Trouble, last finalReply) moves {
+	app := b.appTrack(c.app.AppID)
 	m := moves{pause: breakerPause}
 	if last.retryAfter > 0 {
 		m.pause = last.retryAfter
@@ -171,8 +171,8 @@ func (b *breaker) judge(c claimed, trouble policy.Trouble, last finalReply) move
 	case policy.NoTrouble:
 		app.failures = 0
 		delete(b.merchants, c.MID)
-		remember(&app.orders, c.ID)
-		remember(&app.merchants, c.MID)
+		rememberAnswer(&app.orders, c.ID)
+		rememberAnswer(&app.merchants, c.MID)
 		m.app, m.merchant = resume, resume
 	case policy.NothingLearned:
 		m.app, m.merchant = releaseProbe, releaseProbe
@@ -202,7 +202,7 @@ func (b *breaker) judge(c claimed, trouble policy.Trouble, last finalReply) move
 // onlyOwn leaves out what a question may not do: only a probe ends a pause, and a question that was
 // under way when its breaker opened does not open it again.
 func (b *breaker) onlyOwn(c claimed, m moves) moves {
-	app, merchant := &b.app(c.app.AppID).track, b.merchants[c.MID]
+	app, merchant := &b.appTrack(c.app.AppID).track, b.merchants[c.MID]
 	if m.app != open && !c.AppProbe || c.sentAt.Before(app.openedAt) {
 		m.app = stay
 	}
@@ -224,29 +224,29 @@ func (b *breaker) onlyOwn(c claimed, m moves) moves {
 
 func (t *track) trip() { t.failures, t.openedAt = 0, time.Now() }
 
-// apply shares the moves with the other instances, and says once what has changed.
-func (b *breaker) apply(ctx context.Context, c claimed, m moves, cause string) {
-	b.applyOne(ctx, c, m.app, store.ScopeApp, c.app.AppID, c.AppProbe, m.pause, cause)
-	b.applyOne(ctx, c, m.merchant, store.ScopeMerchant, c.MID, c.MerchantProbe, m.pause, cause)
+// applyMoves shares the moves with the other instances, and says once what has changed.
+func (b *breaker) applyMoves(ctx context.Context, c claimed, m moves, cause string) {
+	b.applyMove(ctx, c, m.app, store.ScopeApp, c.app.AppID, c.AppProbe, m.pause, cause)
+	b.applyMove(ctx, c, m.merchant, store.ScopeMerchant, c.MID, c.MerchantProbe, m.pause, cause)
 }
 
-func (b *breaker) applyOne(ctx context.Context, c claimed, m move, scope store.Scope, key string, probe bool, pause time.Duration, cause string) {
+func (b *breaker) applyMove(ctx context.Context, c claimed, m move, scope store.Scope, key string, probe bool, pause time.Duration, cause string) {
 	name := slog.String(map[store.Scope]string{store.ScopeApp: "app_id", store.ScopeMerchant: "mid"}[scope], key)
 	switch m {
 	case open:
-		shared := b.share(ctx, scope, key, func(p Pauses) error {
+		shared := b.shareMove(ctx, scope, key, func(p Pauses) error {
 			return p.PauseByBreaker(ctx, store.BreakerPause{
 				Scope: scope, Key: key, Cause: cause, For: pause, FailedOrderID: c.ID, FailedMID: c.MID,
 			})
 		})
-		b.opened(scope, key, shared, pause)
+		b.noteOpened(scope, key, shared, pause)
 		b.observer.BreakerMoved(string(scope), "open")
 		if !probe {
 			b.logger.LogAttrs(ctx, slog.LevelError, "gateway paused", name,
 				slog.String("cause", cause), slog.Time("until", time.Now().Add(pause)))
 		}
 	case resume:
-		b.share(ctx, scope, key, func(p Pauses) error {
+		b.shareMove(ctx, scope, key, func(p Pauses) error {
 			resumed, after, err := p.ResumeByBreaker(ctx, scope, key)
 			if resumed {
 				b.observer.BreakerMoved(string(scope), "closed")
@@ -255,12 +255,12 @@ func (b *breaker) applyOne(ctx context.Context, c claimed, m move, scope store.S
 			return err
 		})
 	case releaseProbe:
-		b.share(ctx, scope, key, func(p Pauses) error { return p.ReleaseProbe(ctx, scope, key) })
+		b.shareMove(ctx, scope, key, func(p Pauses) error { return p.ReleaseProbe(ctx, scope, key) })
 	}
 }
 
-// share writes a move. A failure is logged and no more: the pauses end by themselves.
-func (b *breaker) share(ctx context.Context, scope store.Scope, key string, write func(Pauses) error) (shared bool) {
+// shareMove writes a move. A failure is logged and no more: the pauses end by themselves.
+func (b *breaker) shareMove(ctx context.Context, scope store.Scope, key string, write func(Pauses) error) (shared bool) {
 	if b.pauses == nil {
 		return false
 	}
@@ -272,13 +272,13 @@ func (b *breaker) share(ctx context.Context, scope store.Scope, key string, writ
 	return err == nil
 }
 
-// opened counts the pause from the moment when the other claims can see it.
-func (b *breaker) opened(scope store.Scope, key string, shared bool, pause time.Duration) {
+// noteOpened counts the pause from the moment when the other claims can see it.
+func (b *breaker) noteOpened(scope store.Scope, key string, shared bool, pause time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t := b.merchants[key]
 	if scope == store.ScopeApp {
-		t = &b.app(key).track
+		t = &b.appTrack(key).track
 	}
 	if t == nil {
 		return // answered well meanwhile
@@ -292,10 +292,10 @@ func (b *breaker) opened(scope store.Scope, key string, shared bool, pause time.
 func (b *breaker) releaseProbes(ctx context.Context, orders []claimed) {
 	for _, c := range orders {
 		if c.AppProbe {
-			b.applyOne(ctx, c, releaseProbe, store.ScopeApp, c.app.AppID, true, 0, "")
+			b.applyMove(ctx, c, releaseProbe, store.ScopeApp, c.app.AppID, true, 0, "")
 		}
 		if c.MerchantProbe {
-			b.applyOne(ctx, c, releaseProbe, store.ScopeMerchant, c.MID, true, 0, "")
+			b.applyMove(ctx, c, releaseProbe, store.ScopeMerchant, c.MID, true, 0, "")
 		}
 	}
 }

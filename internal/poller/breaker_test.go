@@ -35,17 +35,17 @@ func through(t *testing.T, b *breaker, mid string, troubles ...policy.Trouble) {
 	for i, trouble := range troubles {
 		time.Sleep(time.Millisecond)
 		c := questionAbout(int64(i+1), mid)
-		if !b.allows(c) {
+		if !b.allowsOrder(c) {
 			t.Fatalf("%s: refused before trouble %d", mid, trouble)
 		}
-		b.report(t.Context(), c, trouble, finalReply{cause: "x"})
+		b.reportQuestion(t.Context(), c, trouble, finalReply{cause: "x"})
 	}
 }
 
 func wantAllowed(t *testing.T, b *breaker, mid string, want bool) {
 	t.Helper()
 	time.Sleep(time.Nanosecond)
-	if got := b.allows(questionAbout(99, mid)); got != want {
+	if got := b.allowsOrder(questionAbout(99, mid)); got != want {
 		t.Errorf("after %s, %s is allowed: %t, want %t", time.Since(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)), mid, got, want)
 	}
 }
@@ -157,14 +157,14 @@ func TestLateEndsDoNotMoveTheBreaker(t *testing.T) {
 		through(t, b, testMID, refusedKey)
 		time.Sleep(10 * time.Second)
 		for range 10 {
-			b.report(t.Context(), late, ok, finalReply{})
-			b.report(t.Context(), late, fails, finalReply{})
-			b.report(t.Context(), late, refusedKey, finalReply{})
+			b.reportQuestion(t.Context(), late, ok, finalReply{})
+			b.reportQuestion(t.Context(), late, fails, finalReply{})
+			b.reportQuestion(t.Context(), late, refusedKey, finalReply{})
 		}
 		wantAllowed(t, b, testMID, false)
 		time.Sleep(20 * time.Second)
 		wantAllowed(t, b, testMID, true)
-		if b.allows(late) {
+		if b.allowsOrder(late) {
 			t.Error("an order that was claimed before the opening is asked")
 		}
 	})
@@ -177,14 +177,14 @@ func TestProbeThatFails(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newTestBreaker()
 			time.Sleep(time.Millisecond)
-			b.report(t.Context(), asProbe(questionAbout(1, testMID)), trouble, finalReply{})
+			b.reportQuestion(t.Context(), asProbe(questionAbout(1, testMID)), trouble, finalReply{})
 			wantAllowed(t, b, otherMID, false)
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestBreaker()
 		time.Sleep(time.Millisecond)
-		b.report(t.Context(), asProbe(questionAbout(1, testMID)), mFails, finalReply{}) // the gateway is alive
+		b.reportQuestion(t.Context(), asProbe(questionAbout(1, testMID)), mFails, finalReply{}) // the gateway is alive
 		wantAllowed(t, b, otherMID, true)
 	})
 }
@@ -195,13 +195,13 @@ func TestRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestBreaker()
 		time.Sleep(time.Millisecond)
-		b.report(t.Context(), questionAbout(1, testMID), fails, finalReply{retryAfter: 90 * time.Second, overloaded: true})
+		b.reportQuestion(t.Context(), questionAbout(1, testMID), fails, finalReply{retryAfter: 90 * time.Second, overloaded: true})
 		wantAllowed(t, b, testMID, false)
 		time.Sleep(89 * time.Second)
 		wantAllowed(t, b, testMID, false)
 		time.Sleep(time.Second)
 		wantAllowed(t, b, testMID, true)
-		b.report(t.Context(), questionAbout(2, testMID), fails, finalReply{retryAfter: 90 * time.Second}) // a 503
+		b.reportQuestion(t.Context(), questionAbout(2, testMID), fails, finalReply{retryAfter: 90 * time.Second}) // a 503
 		wantAllowed(t, b, testMID, true)
 	})
 }
@@ -214,11 +214,11 @@ func TestOthersAnswered(t *testing.T) {
 		if at := b.othersAnsweredAt(questionAbout(1, testMID)); !at.IsZero() {
 			t.Errorf("nothing was answered, but at %s", at)
 		}
-		b.report(t.Context(), questionAbout(2, testMID), ok, finalReply{})
+		b.reportQuestion(t.Context(), questionAbout(2, testMID), ok, finalReply{})
 		answered := time.Now()
 		for range 3 {
 			time.Sleep(time.Second)
-			b.report(t.Context(), questionAbout(1, testMID), ok, finalReply{})
+			b.reportQuestion(t.Context(), questionAbout(1, testMID), ok, finalReply{})
 		}
 		if at := b.othersAnsweredAt(questionAbout(1, testMID)); !at.Equal(answered) {
 			t.Errorf("another order was answered at %s, want %s", at, answered)
@@ -235,8 +235,8 @@ func TestBreakerAtOnce(t *testing.T) {
 		wg.Go(func() {
 			all := []policy.Trouble{ok, fails, mRefused, ours, mFails}
 			for i := range 200 {
-				if c := questionAbout(int64(i), fmt.Sprint(worker%4, i%50)); b.allows(c) {
-					b.report(t.Context(), c, all[(i+worker)%len(all)], finalReply{})
+				if c := questionAbout(int64(i), fmt.Sprint(worker%4, i%50)); b.allowsOrder(c) {
+					b.reportQuestion(t.Context(), c, all[(i+worker)%len(all)], finalReply{})
 				}
 				b.isPaused("test-app")
 			}

@@ -51,7 +51,7 @@ func (c *claimer) claimUntilDone(ctx context.Context) (end claimsEnd) {
 			return claimsEnd{paused: true}
 		}
 		idle := c.queue.unfinishedOf(c.app) == 0 // before the claim: what ends meanwhile is seen next time
-		t, err := c.take(ctx)
+		t, err := c.takePage(ctx)
 		switch {
 		case err != nil:
 			return claimsEnd{err: err}
@@ -59,14 +59,14 @@ func (c *claimer) claimUntilDone(ctx context.Context) (end claimsEnd) {
 			return claimsEnd{}
 		case len(t.Orders) > 0 || len(t.Refused) > 0:
 		case t.wait > 0 && c.run.Once:
-			return claimsEnd{err: c.poller.writing.trouble()}
+			return claimsEnd{err: c.poller.writing.currentTrouble()}
 		case t.wait > 0:
-			sleep(ctx, t.wait)
+			sleepFor(ctx, t.wait)
 		case t.Paused && idle:
 			return claimsEnd{paused: true}
 		case t.NextToken > 0:
-			sleep(ctx, min(t.NextToken, lookAgainAfter))
-		case idle && c.cursor.readAgain(), c.cursor.restart():
+			sleepFor(ctx, min(t.NextToken, lookAgainAfter))
+		case idle && c.cursor.readAgain(), c.cursor.backToStart():
 		case idle && !t.limited && !t.Paused:
 			return claimsEnd{}
 		default:
@@ -76,8 +76,8 @@ func (c *claimer) claimUntilDone(ctx context.Context) (end claimsEnd) {
 	return claimsEnd{}
 }
 
-// take claims once, when it is this claimer's turn and there is room.
-func (c *claimer) take(ctx context.Context) (taking, error) {
+// takePage claims once, when it is this claimer's turn and there is room.
+func (c *claimer) takePage(ctx context.Context) (taking, error) {
 	select {
 	case c.turn <- struct{}{}:
 		defer func() { <-c.turn }()
@@ -92,20 +92,20 @@ func (c *claimer) take(ctx context.Context) (taking, error) {
 		return taking{wait: wait}, nil
 	}
 	// A claim that a stop cut off would be lost until its lease ends.
-	ctx, cancel := outlive(ctx, writeTimeout)
+	ctx, cancel := outliving(ctx, writeTimeout)
 	defer cancel()
 	var t taking
-	err := retryWhileDown(ctx, c.run.patience(), func(ctx context.Context) (err error) {
-		t, err = c.claim(ctx, free)
+	err := retryWhileDown(ctx, c.run.databasePatience(), func(ctx context.Context) (err error) {
+		t, err = c.claimPage(ctx, free)
 		return err
 	})
 	return t, err
 }
 
-// claim takes a page and hands it to the workers.
-func (c *claimer) claim(ctx context.Context, free int) (taking, error) {
+// claimPage takes a page and hands it to the workers.
+func (c *claimer) claimPage(ctx context.Context, free int) (taking, error) {
 	p := c.poller
-	if refreshed, err := p.fairness.refresh(ctx, p.Store); err != nil {
+	if refreshed, err := p.fairness.refreshStats(ctx, p.Store); err != nil {
 		return taking{}, err
 	} else if refreshed {
 		c.queue.wakeWorkers()
@@ -114,29 +114,29 @@ func (c *claimer) claim(ctx context.Context, free int) (taking, error) {
 		return taking{}, err
 	}
 	if c.cursor.isStale() {
-		c.cursor.restart()
+		c.cursor.backToStart()
 	}
-	claim, limited := c.request(free)
+	claim, limited := c.newClaim(free)
 	sentAt := time.Now()
-	page, err := c.cursor.next(ctx, claim)
+	page, err := c.cursor.nextPage(ctx, claim)
 	if err != nil {
 		p.writing.leaveStray() // it may have been committed all the same
 		return taking{}, err
 	}
-	p.health.progress()
+	p.health.noteProgress()
 	for _, refusal := range page.Refused {
-		p.aside.add(ctx, refusal.Order.ID, refusal.Err)
+		p.aside.leaveOut(ctx, refusal.Order.ID, refusal.Err)
 	}
-	c.queue.push(c.cursor.claimedNow(page.Orders, sentAt))
+	c.queue.pushClaimed(c.cursor.claimedNow(page.Orders, sentAt))
 	return taking{Page: page, limited: limited}, nil
 }
 
-// request is the claim for some free places, with all that it has to heed.
-func (c *claimer) request(free int) (claim store.Claim, limited bool) {
+// newClaim is the claim for some free places, with all that it has to heed.
+func (c *claimer) newClaim(free int) (claim store.Claim, limited bool) {
 	p := c.poller
 	claim = c.cursor.claim
 	claim.Limit = min(free, maxClaim(claim.Rate))
-	claim.ExceptIDs = p.aside.ids()
+	claim.ExceptIDs = p.aside.currentIDs()
 	claim.Suspects = !c.queue.hasSuspect()
 	if p.writing.isFailing() {
 		claim.Limit, claim.Uncounted = 1, true // a probe
@@ -196,7 +196,7 @@ func (c *claimer) awaitChange(ctx context.Context, limited bool) {
 	}, lookAgainAfter)
 }
 
-func sleep(ctx context.Context, d time.Duration) {
+func sleepFor(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

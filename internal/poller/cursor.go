@@ -41,8 +41,8 @@ func newCursor(p *Poller, a *app, run Run, askedBefore *time.Time) *cursor {
 	return c
 }
 
-// next claims a page, or reads it in a dry run.
-func (c *cursor) next(ctx context.Context, claim store.Claim) (store.Page, error) {
+// nextPage claims a page, or reads it in a dry run.
+func (c *cursor) nextPage(ctx context.Context, claim store.Claim) (store.Page, error) {
 	if c.ended {
 		return store.Page{}, nil
 	}
@@ -53,13 +53,13 @@ func (c *cursor) next(ctx context.Context, claim store.Claim) (store.Page, error
 			page.Orders[i].UnrecordedClaims++ // as the claim would have done
 		}
 		c.ended = err == nil && !page.Paused && len(page.Orders) == 0
-		return c.advance(page), err
+		return c.moveBehind(page), err
 	}
 	page, err := c.poller.Store.Claim(ctx, claim)
-	return c.advance(page), err
+	return c.moveBehind(page), err
 }
 
-func (c *cursor) advance(page store.Page) store.Page {
+func (c *cursor) moveBehind(page store.Page) store.Page {
 	switch {
 	case len(page.Orders) == 0:
 	case c.run.Selection == nil && !c.run.DryRun:
@@ -73,9 +73,9 @@ func (c *cursor) advance(page store.Page) store.Page {
 // isStale reports whether the next claim should begin at the beginning.
 func (c *cursor) isStale() bool { return time.Since(c.startedAt) > fromStartEvery }
 
-// restart lets the next claim of due orders begin at the beginning, and reports whether the last one
+// backToStart lets the next claim of due orders begin at the beginning, and reports whether the last one
 // did not.
-func (c *cursor) restart() bool {
+func (c *cursor) backToStart() bool {
 	behind := c.claim.From != (store.Cursor{})
 	c.claim.From, c.startedAt = store.Cursor{}, time.Now()
 	return behind

@@ -13,7 +13,7 @@ import (
 
 const (
 	// refreshStats is how often the merchants with open orders are counted.
-	refreshStats = time.Second
+	statsEvery = time.Second
 	// keepRoomFor is how long room is kept for other merchants once there were any.
 	keepRoomFor = 10 * time.Minute
 	// hangsAfter is how long a question is with a worker before its merchant counts as hanging.
@@ -49,11 +49,11 @@ func newFairness(workers int) *fairness {
 	return &fairness{workers: workers, timedOut: make(map[string]bool), answered: make(map[string]bool)}
 }
 
-// refresh counts the merchants once in a while, and reports whether it did. The claimers call it in
+// refreshStats counts the merchants once in a while, and reports whether it did. The claimers call it in
 // turn. The workers need the lock: it is not held meanwhile.
-func (f *fairness) refresh(ctx context.Context, claims Claims) (bool, error) {
+func (f *fairness) refreshStats(ctx context.Context, claims Claims) (bool, error) {
 	f.mu.Lock()
-	isFresh := time.Since(f.refreshedAt) < refreshStats
+	isFresh := time.Since(f.refreshedAt) < statsEvery
 	f.mu.Unlock()
 	if isFresh {
 		return false, nil
@@ -71,8 +71,8 @@ func (f *fairness) refresh(ctx context.Context, claims Claims) (bool, error) {
 	return true, nil
 }
 
-// observe notes whether a merchant's question was answered, or timed out.
-func (f *fairness) observe(mid string, answered, timedOut bool) {
+// noteQuestion notes whether a merchant's question was answered, or timed out.
+func (f *fairness) noteQuestion(mid string, answered, timedOut bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
@@ -87,8 +87,8 @@ func (f *fairness) observe(mid string, answered, timedOut bool) {
 	}
 }
 
-// hangs reports whether the merchant's last question timed out.
-func (f *fairness) hangs(mid string) bool {
+// isHanging reports whether the merchant's last question timed out.
+func (f *fairness) isHanging(mid string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.timedOut[mid]
@@ -157,8 +157,8 @@ func (l workerLimits) maxOf(mid string) int {
 	return l.most
 }
 
-// allows reports whether a merchant that has some workers may have one more.
-func (l workerLimits) allows(mid string, workers int) bool {
+// allowsWorker reports whether a merchant that has some workers may have one more.
+func (l workerLimits) allowsWorker(mid string, workers int) bool {
 	switch {
 	case l.unlimited:
 		return true
@@ -196,19 +196,19 @@ func (f *fairness) claimLimits(queue *queue, minClaim int) claimLimits {
 	for mid := range workers.hanging {
 		limits.caps[mid] = workers.few
 		if workers.freeForHanging <= 0 && inHand[mid] == 0 {
-			limits.exclude(mid)
+			limits.excludeMerchant(mid)
 		}
 	}
 	for mid, n := range inHand {
 		if most := workers.maxOf(mid); most < workers.most {
 			if n >= most {
-				limits.exclude(mid)
+				limits.excludeMerchant(mid)
 			}
 		} else if 4*n > 3*limits.maxPerMerchant {
-			limits.exclude(mid)
+			limits.excludeMerchant(mid)
 		}
 	}
 	return limits
 }
 
-func (l *claimLimits) exclude(mid string) { l.excluded, l.reached = append(l.excluded, mid), true }
+func (l *claimLimits) excludeMerchant(mid string) { l.excluded, l.reached = append(l.excluded, mid), true }

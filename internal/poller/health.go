@@ -26,8 +26,8 @@ func (h *health) passBegins() {
 	h.isRunning, h.progressAt = true, time.Now()
 }
 
-// progress notes that the pass works, however long its backlog is.
-func (h *health) progress() {
+// noteProgress notes that the pass works, however long its backlog is.
+func (h *health) noteProgress() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.progressAt, h.hasWorked = time.Now(), true
@@ -78,7 +78,7 @@ func (p *Poller) LastProgress() time.Time {
 }
 
 // WritingTrouble says why answers cannot be written; nil: they can.
-func (p *Poller) WritingTrouble() error { return p.writing.trouble() }
+func (p *Poller) WritingTrouble() error { return p.writing.currentTrouble() }
 
 // PassTrouble says why the passes do not work: none has got to the database yet, the last one failed,
 // the present one stands still, or the next one is overdue. It is nil where they do.

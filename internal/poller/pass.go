@@ -42,7 +42,7 @@ func (p *Poller) runPass(ctx context.Context, run Run) (Summary, error) {
 	results := make(chan result, 3*p.Concurrency)
 	breaker := p.breaker
 	if run.DryRun {
-		breaker = p.breaker.unshared()
+		breaker = p.breaker.withoutSharing()
 	}
 	recorder := &recorder{
 		Poller: p, queue: queue, breaker: breaker, dryRun: run.DryRun, started: time.Now(), summary: newSummary(),
@@ -94,7 +94,7 @@ func (p *Poller) claimAhead(run Run) int {
 // counts as asked by this run.
 func (p *Poller) beginPass(ctx context.Context, run Run) (apps []*app, since *time.Time, err error) {
 	apps = *p.apps.Load()
-	return apps, since, retryWhileDown(ctx, run.patience(), func(ctx context.Context) error {
+	return apps, since, retryWhileDown(ctx, run.databasePatience(), func(ctx context.Context) error {
 		if run.Once || run.Selection != nil {
 			now, err := p.Store.Now(ctx)
 			if err != nil {
@@ -114,9 +114,9 @@ func (p *Poller) beginPass(ctx context.Context, run Run) (apps []*app, since *ti
 	})
 }
 
-// patience is how long a run waits for a database that cannot be reached. The daemon does not wait: it
+// databasePatience is how long a run waits for a database that cannot be reached. The daemon does not wait: it
 // has its next pass.
-func (r Run) patience() time.Duration {
+func (r Run) databasePatience() time.Duration {
 	if r.Once {
 		return writeTimeout
 	}

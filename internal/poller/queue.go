@@ -24,12 +24,12 @@ type claimed struct {
 	takenAt time.Time // when it had come back
 }
 
-// now is the database's clock.
-func (c claimed) now() time.Time { return c.ClaimedAt.Add(time.Since(c.takenAt)) }
+// databaseNow is the database's clock.
+func (c claimed) databaseNow() time.Time { return c.ClaimedAt.Add(time.Since(c.takenAt)) }
 
-// deadline is when a question about c must have ended, so that its answer can be written within the
+// askDeadline is when a question about c must have ended, so that its answer can be written within the
 // lease.
-func (c claimed) deadline(lease time.Duration) time.Time {
+func (c claimed) askDeadline(lease time.Duration) time.Time {
 	if c.LeaseUntil != nil {
 		lease = c.LeaseUntil.Sub(c.ClaimedAt)
 	}
@@ -70,8 +70,8 @@ func newQueue(f *fairness, maxHand, maxTaken int) *queue {
 	return q
 }
 
-// push adds claimed orders. A suspect goes first: its claim counts from now on.
-func (q *queue) push(orders []claimed) {
+// pushClaimed adds claimed orders. A suspect goes first: its claim counts from now on.
+func (q *queue) pushClaimed(orders []claimed) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, c := range orders {
@@ -95,16 +95,16 @@ func (q *queue) push(orders []claimed) {
 	q.wakeWorker.Broadcast()
 }
 
-// next waits for an order to ask about. There is none when the queue is closed and empty.
-func (q *queue) next() (claimed, bool) {
+// nextOrder waits for an order to ask about. There is none when the queue is closed and empty.
+func (q *queue) nextOrder() (claimed, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for {
 		limits := q.fairness.workerLimits(q.asking, time.Now())
 		for i, c := range q.waiting {
-			if q.closed || limits.allows(c.MID, len(q.asking[c.MID])) {
+			if q.closed || limits.allowsWorker(c.MID, len(q.asking[c.MID])) {
 				q.removeWaiting(i)
-				q.begin(c)
+				q.beginQuestion(c)
 				return c, true
 			}
 		}
@@ -122,7 +122,7 @@ func (q *queue) removeWaiting(i int) {
 	q.waiting = q.waiting[1:]
 }
 
-func (q *queue) begin(c claimed) {
+func (q *queue) beginQuestion(c claimed) {
 	if q.asking[c.MID] == nil {
 		q.asking[c.MID] = make(map[int64]time.Time)
 	}
@@ -141,15 +141,15 @@ func (q *queue) workerDone(c claimed) {
 	if len(q.waiting) > 0 {
 		q.wakeWorker.Signal()
 	}
-	q.announce()
+	q.announceChange()
 }
 
-// finish says that orders are written or lost; giveBack, that they were not asked.
-func (q *queue) finish(orders ...claimed) { q.remove(orders, 0) }
+// finishOrders says that orders are written or lost; giveBack, that they were not asked.
+func (q *queue) finishOrders(orders ...claimed) { q.removeOrders(orders, 0) }
 
-func (q *queue) giveBack(orders ...claimed) { q.remove(orders, len(orders)) }
+func (q *queue) returnOrders(orders ...claimed) { q.removeOrders(orders, len(orders)) }
 
-func (q *queue) remove(orders []claimed, untaken int) {
+func (q *queue) removeOrders(orders []claimed, untaken int) {
 	if len(orders) == 0 {
 		return
 	}
@@ -165,7 +165,7 @@ func (q *queue) remove(orders []claimed, untaken int) {
 		}
 	}
 	q.taken -= untaken
-	q.announce()
+	q.announceChange()
 }
 
 // close ends the waiting of the workers. What is left is dealt out, to whichever merchant it belongs.
@@ -176,8 +176,8 @@ func (q *queue) close() {
 	q.wakeWorker.Broadcast()
 }
 
-// announce wakes the claimers.
-func (q *queue) announce() {
+// announceChange wakes the claimers.
+func (q *queue) announceChange() {
 	if q.changed != nil {
 		close(q.changed)
 		q.changed = nil

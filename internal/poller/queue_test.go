@@ -32,11 +32,11 @@ func TestQueueKeepsWorkersFree(t *testing.T) {
 	t.Parallel()
 	q := newQueue(severalMerchants(3), 6, 0)
 	all := claims("a", "a", "a", "b", "a", "b")
-	q.push(all)
+	q.pushClaimed(all)
 	var taken []int64
 	var first claimed
 	for range 4 {
-		c, more := q.next()
+		c, more := q.nextOrder()
 		if !more {
 			t.Fatal("there are no more")
 		}
@@ -49,13 +49,13 @@ func TestQueueKeepsWorkersFree(t *testing.T) {
 		t.Errorf("dealt out %v, want %v", taken, want)
 	}
 	q.workerDone(first)
-	if c, _ := q.next(); c.ID != 3 {
+	if c, _ := q.nextOrder(); c.ID != 3 {
 		t.Errorf("dealt out %d once a worker of its merchant was done, want 3", c.ID)
 	}
 	if got := q.merchantsInHand(); q.unfinishedTotal() != 6 || got["a"] != 3 || got["b"] != 2 {
 		t.Errorf("%d unfinished, in hand %v; want 6, 3 of a and 2 of b", q.unfinishedTotal(), got)
 	}
-	q.finish(all...)
+	q.finishOrders(all...)
 	if n := q.unfinishedTotal(); n != 0 {
 		t.Errorf("%d unfinished when all are finished", n)
 	}
@@ -73,7 +73,7 @@ func TestQueueWakesItsWorkers(t *testing.T) {
 		for range 4 {
 			go func() {
 				for {
-					c, more := q.next()
+					c, more := q.nextOrder()
 					mu.Lock()
 					if taken = append(taken, c); !more {
 						ended++
@@ -95,7 +95,7 @@ func TestQueueWakesItsWorkers(t *testing.T) {
 			}
 		}
 		check("empty", 0)
-		q.push(claims("a", "a", "a", "a", "a"))
+		q.pushClaimed(claims("a", "a", "a", "a", "a"))
 		check("one at a time", 1)
 		q.workerDone(taken[0])
 		check("the next", 2)

@@ -55,27 +55,27 @@ func (r *recorder) run(ctx context.Context, results <-chan result) {
 	var b batch // used again and again
 	for isOpen := true; isOpen || len(r.pending) > 0; {
 		b, isOpen = r.nextBatch(results, isOpen, b.reset())
-		r.giveBack(ctx, b.returned)
-		r.record(ctx, append(b.answers, r.takePending(ctx)...))
+		r.giveOrdersBack(ctx, b.returned)
+		r.recordAnswers(ctx, append(b.answers, r.takePending(ctx)...))
 		r.releaseWorkers(b.blocked)
 		r.logProgress()
 	}
 }
 
-// record writes answers, and tells about those that are written.
-func (r *recorder) record(ctx context.Context, answers []result) {
+// recordAnswers writes answers, and tells about those that are written.
+func (r *recorder) recordAnswers(ctx context.Context, answers []result) {
 	if len(answers) == 0 {
 		return
 	}
 	if r.dryRun {
-		r.finish(ctx, answers)
+		r.finishWritten(ctx, answers)
 		return
 	}
-	recorded, err := r.write(ctx, answers)
+	recorded, err := r.writeAnswers(ctx, answers)
 	if err != nil {
-		r.writing.failed(ctx, err, len(answers))
+		r.writing.noteFailure(ctx, err, len(answers))
 		r.summary.WriteFailure = err
-		r.keep(answers)
+		r.keepPending(answers)
 		return
 	}
 	var written []result
@@ -83,24 +83,24 @@ func (r *recorder) record(ctx context.Context, answers []result) {
 		answers[i].outcome = rec.Outcome
 		switch rec.State {
 		case store.Locked:
-			r.keep(answers[i : i+1])
+			r.keepPending(answers[i : i+1])
 		case store.Refused:
-			r.refused(ctx, answers[i], rec.Err)
+			r.handleRefusal(ctx, answers[i], rec.Err)
 		case store.Dropped:
 			r.leaveAside(ctx, answers[i], errDropped)
 		default:
-			r.aside.forget(answers[i].ID)
+			r.aside.forgetOrder(answers[i].ID)
 			written = append(written, answers[i])
 		}
 	}
 	if len(written) > 0 {
-		r.writing.succeeded(ctx)
+		r.writing.noteSuccess(ctx)
 	}
-	r.finish(ctx, written)
+	r.finishWritten(ctx, written)
 }
 
-// write is one try. A panic is an error like any other.
-func (r *recorder) write(ctx context.Context, answers []result) (recorded []store.Recorded, err error) {
+// writeAnswers is one try. A panic is an error like any other.
+func (r *recorder) writeAnswers(ctx context.Context, answers []result) (recorded []store.Recorded, err error) {
 	defer recoverAs(&err)
 	group := make([]order.Outcome, len(answers))
 	for i, a := range answers {
@@ -111,27 +111,27 @@ func (r *recorder) write(ctx context.Context, answers []result) (recorded []stor
 	return r.Store.Record(ctx, group)
 }
 
-// finish counts, logs and reports answers that are written.
-func (r *recorder) finish(ctx context.Context, written []result) {
+// finishWritten counts, logs and reports answers that are written.
+func (r *recorder) finishWritten(ctx context.Context, written []result) {
 	orders := make([]claimed, len(written))
 	for i, a := range written {
-		r.summary.add(a.outcome)
+		r.summary.addOutcome(a.outcome)
 		r.logOutcome(ctx, a.outcome)
 		r.Observer.Recorded(a.outcome)
 		orders[i] = a.claimed
 	}
-	r.queue.finish(orders...)
+	r.queue.finishOrders(orders...)
 }
 
-// refused handles a row whose own write was refused, by a trigger of the shop's for example. After
+// handleRefusal handles a row whose own write was refused, by a trigger of the shop's for example. After
 // three leases in a row it goes to a person, by a write that leaves out the refused values.
-func (r *recorder) refused(ctx context.Context, a result, cause error) {
+func (r *recorder) handleRefusal(ctx context.Context, a result, cause error) {
 	r.Observer.WriteFailed("refused")
-	if r.writing.refused(ctx, a.ID, cause) {
+	if r.writing.noteRefusal(ctx, a.ID, cause) {
 		r.summary.WriteFailure = cause
 	}
-	if r.aside.refuse(a.ID) < maxRefusedLeases {
-		r.lose(ctx, a, cause)
+	if r.aside.countRefusal(a.ID) < maxRefusedLeases {
+		r.loseAnswer(ctx, a, cause)
 		return
 	}
 	rec, err := r.Store.RecordUnwritable(ctx, a.outcome, cause)
@@ -140,20 +140,20 @@ func (r *recorder) refused(ctx context.Context, a result, cause error) {
 		return
 	}
 	a.outcome = rec.Outcome
-	r.aside.forget(a.ID)
-	r.finish(ctx, []result{a})
+	r.aside.forgetOrder(a.ID)
+	r.finishWritten(ctx, []result{a})
 }
 
 var errDropped = errors.New("a trigger of the table drops the write")
 
 // leaveAside keeps an order from being claimed for a while, each time twice as long.
 func (r *recorder) leaveAside(ctx context.Context, a result, cause error) {
-	r.aside.add(ctx, a.ID, cause)
-	r.lose(ctx, a, cause)
+	r.aside.leaveOut(ctx, a.ID, cause)
+	r.loseAnswer(ctx, a, cause)
 }
 
-// keep lets answers wait aside until their leases end.
-func (r *recorder) keep(answers []result) {
+// keepPending lets answers wait aside until their leases end.
+func (r *recorder) keepPending(answers []result) {
 	for _, a := range answers {
 		r.pending = append(r.pending, pendingAnswer{a, a.sentAt.Add(r.Lease)})
 	}
@@ -167,7 +167,7 @@ func (r *recorder) takePending(ctx context.Context) []result {
 			answers = append(answers, p.result)
 			continue
 		}
-		r.lose(ctx, p.result, errors.Join(errNotWritten, r.writing.trouble()))
+		r.loseAnswer(ctx, p.result, errors.Join(errNotWritten, r.writing.currentTrouble()))
 	}
 	r.pending = nil
 	return answers
@@ -175,11 +175,11 @@ func (r *recorder) takePending(ctx context.Context) []result {
 
 var errNotWritten = errors.New("it could not be written within its lease")
 
-// lose gives up an answer: the order is asked again after its lease. Its claim does not count, since
+// loseAnswer gives up an answer: the order is asked again after its lease. Its claim does not count, since
 // its question came to an end.
-func (r *recorder) lose(ctx context.Context, a result, cause error) {
+func (r *recorder) loseAnswer(ctx context.Context, a result, cause error) {
 	r.summary.Unwritten++
-	r.queue.finish(a.claimed)
+	r.queue.finishOrders(a.claimed)
 	tryFor, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
 	level := slog.LevelError
@@ -193,12 +193,12 @@ func (r *recorder) lose(ctx context.Context, a result, cause error) {
 		slog.Int64("order_id", a.ID), slog.Any("error", cause))
 }
 
-// giveBack makes orders that were not asked as due as before.
-func (r *recorder) giveBack(ctx context.Context, returned []claimed) {
+// giveOrdersBack makes orders that were not asked as due as before.
+func (r *recorder) giveOrdersBack(ctx context.Context, returned []claimed) {
 	if len(returned) == 0 {
 		return
 	}
-	defer func() { r.queue.giveBack(returned...) }()
+	defer func() { r.queue.returnOrders(returned...) }()
 	if r.dryRun {
 		r.summary.NotAsked += len(returned)
 		return

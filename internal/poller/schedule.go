@@ -18,7 +18,7 @@ func (p *Poller) Run(ctx context.Context, schedule cron.Schedule) {
 		p.scheduledPass(ctx)
 		next := schedule.Next(time.Now())
 		p.health.sleepUntil(next)
-		sleep(ctx, time.Until(next))
+		sleepFor(ctx, time.Until(next))
 	}
 }
 
@@ -29,9 +29,9 @@ func (p *Poller) scheduledPass(ctx context.Context) {
 	switch {
 	case err != nil && passes > 0:
 		p.Logger.LogAttrs(ctx, slog.LevelError, "pass failed",
-			append(summary.attrs(), slog.Int("failed_passes", passes), slog.Any("error", err))...)
+			append(summary.logAttrs(), slog.Int("failed_passes", passes), slog.Any("error", err))...)
 	case summary.Asked > 0:
-		p.Logger.LogAttrs(ctx, slog.LevelInfo, "pass finished", summary.attrs()...)
+		p.Logger.LogAttrs(ctx, slog.LevelInfo, "pass finished", summary.logAttrs()...)
 	}
 }
 

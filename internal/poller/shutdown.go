@@ -31,13 +31,13 @@ type shutdown struct {
 
 func newShutdown(ctx context.Context, requestTimeout time.Duration) shutdown {
 	ask := min(requestTimeout, maxAskAfterStop)
-	asking, stopAsking := outlive(ctx, ask)
-	writing, stopWriting := outlive(ctx, ask+maxWriteAfterStop)
+	asking, stopAsking := outliving(ctx, ask)
+	writing, stopWriting := outliving(ctx, ask+maxWriteAfterStop)
 	return shutdown{ctx, asking, writing, func() { stopAsking(); stopWriting() }}
 }
 
-// outlive is a context that ends some time after ctx does.
-func outlive(ctx context.Context, keepFor time.Duration) (context.Context, context.CancelFunc) {
+// outliving is a context that ends some time after ctx does.
+func outliving(ctx context.Context, keepFor time.Duration) (context.Context, context.CancelFunc) {
 	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		timer := time.AfterFunc(keepFor, cancel)

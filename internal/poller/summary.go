@@ -29,7 +29,7 @@ func newSummary() Summary {
 	return Summary{Decisions: make(map[order.Decision]int), ByStatus: make(map[order.Status]int)}
 }
 
-func (s *Summary) add(out order.Outcome) {
+func (s *Summary) addOutcome(out order.Outcome) {
 	s.Asked++
 	s.Decisions[out.Decision]++
 	s.ByStatus[out.Status]++
@@ -55,8 +55,8 @@ func (s Summary) Complete() bool {
 	return s.Decisions[order.NoAnswer] == 0 && s.Decisions[order.Refused] == 0 && s.Unwritten == 0 && s.NotAsked == 0 && !s.BreakerOpen()
 }
 
-// attrs are the summary for a log line.
-func (s Summary) attrs() []slog.Attr {
+// logAttrs are the summary for a log line.
+func (s Summary) logAttrs() []slog.Attr {
 	attrs := []slog.Attr{slog.Int("asked", s.Asked)}
 	for _, d := range slices.Sorted(maps.Keys(s.Decisions)) {
 		attrs = append(attrs, slog.Int(string(d), s.Decisions[d]))
@@ -74,7 +74,7 @@ func (r *recorder) logProgress() {
 	}
 	r.saidAt = time.Now()
 	r.summary.Duration = time.Since(r.started)
-	r.Logger.LogAttrs(context.Background(), slog.LevelInfo, "pass in progress", r.summary.attrs()...)
+	r.Logger.LogAttrs(context.Background(), slog.LevelInfo, "pass in progress", r.summary.logAttrs()...)
 }
 
 // logOutcome says what became of an order: ordinary decisions at debug, above it what a person may

@@ -55,11 +55,11 @@ type result struct {
 // run asks until the queue is closed and empty.
 func (w *worker) run(asking context.Context) {
 	for {
-		c, more := w.queue.next()
+		c, more := w.queue.nextOrder()
 		if !more {
 			return
 		}
-		r := w.handle(asking, c)
+		r := w.handleOrder(asking, c)
 		if isLarge(r.outcome) {
 			r.release = make(chan struct{})
 		}
@@ -70,15 +70,15 @@ func (w *worker) run(asking context.Context) {
 	}
 }
 
-// handle decides whether an order is asked, asks, and decides what the answer means.
-func (w *worker) handle(ctx context.Context, c claimed) result {
+// handleOrder decides whether an order is asked, asks, and decides what the answer means.
+func (w *worker) handleOrder(ctx context.Context, c claimed) result {
 	givenBack := result{claimed: c, givenBack: true}
 	if w.dryRun && w.limiter.Wait(w.stopping) != nil {
 		return givenBack
 	}
 	deadline := time.Now().Add(w.Lease)
 	if !w.dryRun {
-		deadline = c.deadline(w.Lease)
+		deadline = c.askDeadline(w.Lease)
 	}
 	switch {
 	case w.stopping.Err() != nil || time.Until(deadline) < w.RequestTimeout:
@@ -89,22 +89,22 @@ func (w *worker) handle(ctx context.Context, c claimed) result {
 		return w.setAside(c, w.Rules.NoCredentials(c.Order))
 	case c.app.Gateway == nil: // the list that it is missing from is out of use
 		return givenBack
-	case !w.breaker.allows(c):
+	case !w.breaker.allowsOrder(c):
 		return givenBack
 	}
 	ctx, cancel := context.WithDeadlineCause(ctx, deadline, errLeaseEnds)
 	defer cancel()
 	q := &question{worker: w, claimed: c}
-	out := q.ask(ctx)
-	w.breaker.report(ctx, c, policy.TroubleOf(out, q.trouble), q.finalReply(out))
-	w.fairness.observe(c.MID, policy.TroubleOf(out, q.trouble) == policy.NoTrouble, q.timedOut(out))
+	out := q.askGateway(ctx)
+	w.breaker.reportQuestion(ctx, c, policy.TroubleOf(out, q.trouble), q.finalReply(out))
+	w.fairness.noteQuestion(c.MID, policy.TroubleOf(out, q.trouble) == policy.NoTrouble, q.timedOut(out))
 	w.Observer.Decided(out)
 	return result{claimed: c, outcome: out}
 }
 
 // setAside is the result of an order that goes to a person without a question.
 func (w *worker) setAside(c claimed, out order.Outcome) result {
-	out.Question = order.Question{At: c.now(), Worker: w.Worker}
+	out.Question = order.Question{At: c.databaseNow(), Worker: w.Worker}
 	w.Observer.Decided(out)
 	return result{claimed: c, outcome: out}
 }
@@ -119,17 +119,17 @@ type question struct {
 	newConnection bool  // an answer about another order came: its connection was out of step
 }
 
-// ask takes up to [maxRoundTrips] round trips while the gateway gives no usable answer. A panic
+// askGateway takes up to [maxRoundTrips] round trips while the gateway gives no usable answer. A panic
 // becomes an outcome like any other: the order keeps its place.
-func (q *question) ask(ctx context.Context) (out order.Outcome) {
-	q.record = order.Question{At: q.now(), Worker: q.Worker}
+func (q *question) askGateway(ctx context.Context) (out order.Outcome) {
+	q.record = order.Question{At: q.databaseNow(), Worker: q.Worker}
 	started := time.Now()
 	defer func() {
 		if r := recover(); r != nil {
 			q.Logger.LogAttrs(ctx, slog.LevelError, "panic while asking about an order",
 				slog.Int64("order_id", q.ID), slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
 			q.trouble = nil
-			out = q.Rules.NotAnswered(q.Order, order.ReasonPanic, fmt.Sprintf("internal error: %v", r), q.now())
+			out = q.Rules.NotAnswered(q.Order, order.ReasonPanic, fmt.Sprintf("internal error: %v", r), q.databaseNow())
 		}
 		q.record.Duration = time.Since(started)
 		out.Question = q.record
@@ -154,7 +154,7 @@ func (q *question) ask(ctx context.Context) (out order.Outcome) {
 
 // maxRetries is 0 for a merchant that hangs: its questions hold their workers for a timeout each.
 func (q *question) maxRetries() uint64 {
-	if q.fairness.hangs(q.MID) {
+	if q.fairness.isHanging(q.MID) {
 		return 0
 	}
 	return maxRoundTrips - 1
@@ -203,16 +203,16 @@ func (q *question) roundTrip(ctx context.Context) order.Outcome {
 	}
 	if policy.IsAboutAnother(q.Order, answer) && !q.newConnection {
 		q.newConnection, q.trouble = true, nil
-		return q.Rules.NotAnswered(q.Order, order.ReasonTransient, "the answer is about another order: its connection is out of step", q.now())
+		return q.Rules.NotAnswered(q.Order, order.ReasonTransient, "the answer is about another order: its connection is out of step", q.databaseNow())
 	}
 	reply := policy.Reply{Answer: answer, Trouble: trouble}
 	if at := q.breaker.othersAnsweredAt(q.claimed); !at.IsZero() {
-		reply.OthersAnsweredAt = q.now().Add(-time.Since(at))
+		reply.OthersAnsweredAt = q.databaseNow().Add(-time.Since(at))
 	}
-	if q.Rules.NeedsEvidence(q.Order, trouble, q.now()) {
-		reply.Evidence = q.evidence(ctx)
+	if q.Rules.NeedsEvidence(q.Order, trouble, q.databaseNow()) {
+		reply.Evidence = q.readEvidence(ctx)
 	}
-	return q.Rules.Decide(q.Order, reply, q.now())
+	return q.Rules.Decide(q.Order, reply, q.databaseNow())
 }
 
 func classOf(trouble error) string {
@@ -226,9 +226,9 @@ func classOf(trouble error) string {
 	return order.ReasonInternalError
 }
 
-// evidence is nil when the ledger cannot be read: the order then waits.
-func (q *question) evidence(ctx context.Context) *order.Evidence {
-	e, err := q.Store.NotFoundEvidence(ctx, q.Order, policy.EvidenceSince(q.now()))
+// readEvidence is nil when the ledger cannot be read: the order then waits.
+func (q *question) readEvidence(ctx context.Context) *order.Evidence {
+	e, err := q.Store.NotFoundEvidence(ctx, q.Order, policy.EvidenceSince(q.databaseNow()))
 	if err != nil {
 		q.Logger.LogAttrs(ctx, slog.LevelError, "the ledger cannot be read", slog.Int64("order_id", q.ID), slog.Any("error", err))
 		return nil

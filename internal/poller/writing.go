@@ -41,32 +41,32 @@ func newWriting(logger *slog.Logger, observer Observer) *writing {
 	return &writing{logger: logger, observer: observer, probeEvery: claimProbeEvery}
 }
 
-// failed notes a failure that is no single row's.
-func (w *writing) failed(ctx context.Context, cause error, answers int) {
+// noteFailure notes a failure that is no single row's.
+func (w *writing) noteFailure(ctx context.Context, cause error, answers int) {
 	reason := store.FailureReason(cause)
 	w.observer.WriteFailed(reason)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.answers += answers
 	if reason != "locked" {
-		w.fail(ctx, reason, cause)
+		w.markOutage(ctx, reason, cause)
 	}
 }
 
-// refused notes that a row refused its own write, and reports whether answers count as not writable
+// noteRefusal notes that a row refused its own write, and reports whether answers count as not writable
 // because of it.
-func (w *writing) refused(ctx context.Context, orderID int64, cause error) bool {
+func (w *writing) noteRefusal(ctx context.Context, orderID int64, cause error) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.answers++
 	if w.refusedID != 0 && w.refusedID != orderID {
-		w.fail(ctx, "refused", cause)
+		w.markOutage(ctx, "refused", cause)
 	}
 	w.refusedID = orderID
 	return !w.since.IsZero()
 }
 
-func (w *writing) fail(ctx context.Context, reason string, cause error) {
+func (w *writing) markOutage(ctx context.Context, reason string, cause error) {
 	now := time.Now()
 	w.cause = cause
 	if !w.since.IsZero() && now.Sub(w.saidAt) < repeatLog {
@@ -80,8 +80,8 @@ func (w *writing) fail(ctx context.Context, reason string, cause error) {
 	w.saidAt, w.answers = now, 0
 }
 
-// succeeded notes that an answer was written.
-func (w *writing) succeeded(ctx context.Context) {
+// noteSuccess notes that an answer was written.
+func (w *writing) noteSuccess(ctx context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.refusedID, w.answers = 0, 0
@@ -92,8 +92,8 @@ func (w *writing) succeeded(ctx context.Context) {
 	w.since, w.cause, w.strays = time.Time{}, nil, true
 }
 
-// trouble says why answers cannot be written; nil: they can.
-func (w *writing) trouble() error {
+// currentTrouble says why answers cannot be written; nil: they can.
+func (w *writing) currentTrouble() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.since.IsZero() {
