@@ -18,9 +18,10 @@ type Database interface {
 	CheckSchema(ctx context.Context) error
 }
 
-// Passes are asked whether they go on.
+// Passes are asked whether they go on, and whether what they find out can be written.
 type Passes interface {
-	Ready() error
+	PassTrouble() error
+	WritingTrouble() error
 }
 
 // Status answers the health questions. Its zero value is alive and not ready.

@@ -39,7 +39,9 @@ func (f databaseFunc) CheckSchema(ctx context.Context) error { return f(ctx) }
 
 type passesFunc func() error
 
-func (f passesFunc) Ready() error { return f() }
+func (f passesFunc) PassTrouble() error { return f() }
+
+func (f passesFunc) WritingTrouble() error { return nil }
 
 func database(err error) databaseFunc { return func(context.Context) error { return err } }
 

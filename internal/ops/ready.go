@@ -15,17 +15,20 @@ import (
 // readyTimeout bounds the database's part of a readiness check.
 const readyTimeout = 3 * time.Second
 
+// errNothingWritten is joined with the reason why nothing could begin.
+var errNothingWritten = errors.New("nothing has been written yet")
+
 // checks are the parts of readiness, each with what is wrong. A part that cannot be judged is wrong.
 type checks struct {
-	database, schema, passes error
+	database, schema, passes, writing error
 }
 
 // joinCauses tells each cause once: where the database is away, the schema cannot be read either.
 func (c checks) joinCauses() error {
 	if c.database != nil {
-		return errors.Join(c.database, c.passes)
+		return errors.Join(c.database, c.passes, c.writing)
 	}
-	return errors.Join(c.schema, c.passes)
+	return errors.Join(c.schema, c.passes, c.writing)
 }
 
 func (s *Status) runChecks(ctx context.Context) checks {
@@ -34,11 +37,11 @@ func (s *Status) runChecks(ctx context.Context) checks {
 	s.mu.Unlock()
 	if database == nil {
 		starting := errors.New("starting: the database has not answered yet")
-		return checks{database: starting, schema: starting, passes: errors.New("no pass has begun")}
+		return checks{database: starting, schema: starting, passes: errors.New("no pass has begun"), writing: errNothingWritten}
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	c := checks{schema: database.CheckSchema(ctx), passes: passes.Ready()}
+	c := checks{schema: database.CheckSchema(ctx), passes: passes.PassTrouble(), writing: passes.WritingTrouble()}
 	if store.IsTransient(c.schema) {
 		c.database = c.schema
 	}
@@ -67,7 +70,7 @@ func (r *readiness) Describe(descs chan<- *prometheus.Desc) { descs <- r.desc }
 // Collect runs the checks, at most once in backlogKept.
 func (r *readiness) Collect(metrics chan<- prometheus.Metric) {
 	c := r.readChecks()
-	for check, err := range map[string]error{"database": c.database, "schema": c.schema, "passes": c.passes} {
+	for check, err := range map[string]error{"database": c.database, "schema": c.schema, "passes": c.passes, "writing": c.writing} {
 		value := 1.0
 		if err != nil {
 			value = 0

@@ -22,22 +22,28 @@ func TestReadyMetric(t *testing.T) {
 		database, passes         error
 		starting                 bool
 		wantDB, wantSch, wantPas int
+		writing                  error
 	}{
-		{"starting", nil, nil, true, 0, 0, 0},
-		{"ready", nil, nil, false, 1, 1, 1},
-		{"database away", away, nil, false, 0, 0, 1},
-		{"old schema", fmt.Errorf("check: %w", store.ErrOldSchema), nil, false, 1, 0, 1},
-		{"passes stand still", nil, stuck, false, 1, 1, 0},
+		{"starting", nil, nil, true, 0, 0, 0, errNothingWritten},
+		{"ready", nil, nil, false, 1, 1, 1, nil},
+		{"database away", away, nil, false, 0, 0, 1, nil},
+		{"old schema", fmt.Errorf("check: %w", store.ErrOldSchema), nil, false, 1, 0, 1, nil},
+		{"passes stand still", nil, stuck, false, 1, 1, 0, nil},
+		{"answers cannot be written", nil, nil, false, 1, 1, 1, errors.New("no INSERT")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s, m := &Status{}, NewMetrics()
 			m.WatchReady(s)
 			if !tt.starting {
-				s.Serve(database(tt.database), passes(tt.passes))
+				s.Serve(database(tt.database), troubles{tt.passes, tt.writing})
+			}
+			wantWriting := 1
+			if tt.writing != nil {
+				wantWriting = 0
 			}
 			body := scrape(t, m)
-			for check, want := range map[string]int{"database": tt.wantDB, "schema": tt.wantSch, "passes": tt.wantPas} {
+			for check, want := range map[string]int{"database": tt.wantDB, "schema": tt.wantSch, "passes": tt.wantPas, "writing": wantWriting} {
 				if line := fmt.Sprintf("reconciler_ready{check=%q} %d\n", check, want); !strings.Contains(body, line) {
 					t.Errorf("the metrics lack %s", line)
 				}
@@ -45,6 +51,13 @@ func TestReadyMetric(t *testing.T) {
 		})
 	}
 }
+
+// troubles are those of passes and of writing.
+type troubles struct{ passes, writing error }
+
+func (t troubles) PassTrouble() error { return t.passes }
+
+func (t troubles) WritingTrouble() error { return t.writing }
 
 // Scrapes, however many, do not load the database.
 func TestReadyMetricIsKept(t *testing.T) {
