@@ -4,14 +4,12 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
 	"reconciler/internal/order"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // Claim says which orders to take, for whom and for how long.
@@ -25,7 +23,7 @@ type Claim struct {
 	MIDs []string
 	// ExceptMIDs are merchants that it is not about, and PausedMIDs are not asked for now.
 	ExceptMIDs, PausedMIDs []string
-	// Merchants is how many have open orders, as [Crowd] has it.
+	// Merchants is how many have open orders, as [MerchantStats] has it.
 	Merchants int
 	// ExceptIDs are orders that wait aside and are not claimed.
 	ExceptIDs []int64
@@ -109,123 +107,60 @@ type Refusal struct {
 }
 
 // Claim takes at most c.Limit orders. They are leased to c.Worker until the lease ends or their
-// outcome is recorded.
+// outcome is recorded. If the database refuses the statement because of one row, each order of the
+// page is claimed alone, and those that cannot be are in [Page.Refused].
 func (s *Store) Claim(ctx context.Context, c Claim) (Page, error) {
-	sql, args := c.statement()
-	orders, err := s.readOrders(ctx, sql, args)
+	page, err := s.claimPage(ctx, c)
+	if isOfOneRow(err) {
+		page, err = s.claimOneByOne(ctx, c)
+	}
 	if err != nil {
 		return Page{}, fmt.Errorf("claim orders: %w", err)
 	}
-	slices.SortFunc(orders, c.before) // RETURNING promises no order
-	if len(orders) > 0 {
-		return Page{Orders: orders}, nil
-	}
-	return s.whyEmpty(ctx, c)
-}
-
-// whyEmpty explains a claim that brought nothing.
-func (s *Store) whyEmpty(ctx context.Context, c Claim) (Page, error) {
-	standing, err := s.Standing(ctx, c.App, c.Rate)
-	if err != nil {
-		return Page{}, err
-	}
-	page := Page{Paused: standing.Blocked != nil}
-	if page.Paused {
-		page.ProbeInFlight = standing.Blocked.SetBy == Breaker && standing.Blocked.PausedUntil != nil &&
-			!standing.Blocked.PausedUntil.After(time.Now())
-		page.Paused = page.ProbeInFlight || !c.DespitePause
-	} else if c.Rate > 0 && standing.Tokens < 1 {
-		page.NextToken = untilWorthwhile(standing.Tokens, c.Rate)
-	}
+	slices.SortFunc(page.Orders, c.before) // RETURNING promises no order
 	return page, nil
 }
 
-// untilWorthwhile is the time until a budget allows about a tenth of a second's round trips.
-func untilWorthwhile(tokens, rate float64) time.Duration {
-	missing := max(1, math.Floor(rate/10)) - tokens
-	return time.Duration(missing / rate * float64(time.Second))
-}
-
-// statement is the whole claim. All merchants' orders are found by their due times
-// alone; it is another matter where some merchants are left out.
-func (c Claim) statement() (string, pgx.StrictNamedArgs) {
-	_, args := c.page()
-	page := pageOfSelection
-	args["max_recent"] = 0
-	if c.Selection == nil {
-		page = pageOfAll
-		if c.byMerchant() {
-			page = pageByMerchant
-		}
-		args["max_recent"] = c.maxRecent()
-		args["max_longest_due"] = c.Limit - c.maxRecent()
-		args["from_time"] = pgtype.Timestamptz{Time: c.From.NextQueryAt, Valid: true}
-		if c.From.ID == 0 {
-			args["from_time"] = pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}
-		}
-		args["from_id"] = c.From.ID
-		delete(args, "after_id")
-		delete(args, "after_time")
-	}
-	args["lease"] = c.Lease
-	args["worker"] = c.Worker
-	args["counted"] = 1
-	if c.Uncounted {
-		args["counted"] = 0
-	}
-	args["rate"] = c.Rate
-	args["burst"] = burst(c.Rate)
-	args["max_per_merchant"] = c.MaxPerMerchant
-	args["hand_mids"], args["hand"] = split(c.InHand)
-	args["cap_mids"], args["caps"] = split(c.MerchantCaps)
-	return claimPermit + page + claimTake, args
-}
-
-// byMerchant reports whether the orders are better found merchant by merchant.
-func (c Claim) byMerchant() bool {
-	switch {
-	case c.ExceptMIDs != nil:
-		return true
-	case c.MIDs != nil:
-		return len(c.MIDs) <= fewMerchants
-	}
-	return len(c.PausedMIDs) > 0 && c.Merchants <= fewMerchants
-}
-
-// split returns a map as two columns.
-func split(perMerchant map[string]int) (mids []string, counts []int) {
-	for mid, n := range perMerchant {
-		mids, counts = append(mids, mid), append(counts, n)
-	}
-	return mids, counts
-}
-
-// Peek reads the page that [Store.Claim] would take, and takes nothing.
+// Peek reads the page that [Store.Claim] would take, suspects and merchants' probes included, and
+// takes nothing.
 func (s *Store) Peek(ctx context.Context, c Claim) (Page, error) {
-	why, err := s.whyEmpty(ctx, c)
+	why, err := s.whyPaused(ctx, c)
 	if err != nil || why.Paused {
 		return why, err
 	}
-	page, args := c.page()
-	orders, err := s.readOrders(ctx, "WITH "+controls+") SELECT "+orderColumns+", false AS app_probe, false AS merchant_probe"+page, args)
+	sql, args := c.page()
+	orders, err := s.readOrders(ctx, sql, args)
 	if err != nil {
 		return Page{}, fmt.Errorf("select orders: %w", err)
 	}
 	return Page{Orders: orders}, nil
 }
 
+// whyPaused reads the state of the app.
+func (s *Store) whyPaused(ctx context.Context, c Claim) (Page, error) {
+	var page Page
+	err := s.pool.QueryRow(ctx, `
+		SELECT coalesce(bool_or(`+isInForce+`), false), coalesce(bool_or(`+isProbed+`), false)
+		FROM gateway_controls AS c WHERE c.scope = 'app' AND c.key = @app`,
+		pgx.NamedArgs{"app": c.App, "despite": c.DespitePause}).Scan(&page.Paused, &page.ProbeInFlight)
+	if err != nil {
+		return Page{}, fmt.Errorf("read the pauses: %w", err)
+	}
+	return page, nil
+}
+
 // Count is how many orders the pages of c would hold together, at most c.Limit.
 func (s *Store) Count(ctx context.Context, c Claim) (int, error) {
-	page, args := c.page()
+	from, args := c.from()
 	var n int
-	err := s.pool.QueryRow(ctx, "WITH "+controls+") SELECT count(*) FROM (SELECT 1 "+page+") AS page", args).Scan(&n)
+	err := s.pool.QueryRow(ctx, "WITH "+controls+" SELECT count(*) FROM (SELECT 1 "+from+") AS page", args).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count orders: %w", err)
 	}
 	return n, nil
 }
 
-func (s *Store) readOrders(ctx context.Context, sql string, args pgx.StrictNamedArgs) ([]order.Order, error) {
+func (s *Store) readOrders(ctx context.Context, sql string, args pgx.NamedArgs) ([]order.Order, error) {
 	rows, err := s.pool.Query(ctx, sql, args)
 	if err != nil {
 		return nil, err
@@ -233,54 +168,19 @@ func (s *Store) readOrders(ctx context.Context, sql string, args pgx.StrictNamed
 	return pgx.CollectRows(rows, pgx.RowToStructByName[order.Order])
 }
 
-// maxRecent is the share of the lane of recent orders. A claim of a few orders has none.
-func (c Claim) maxRecent() int {
-	if !c.Lanes || c.Limit < 4 {
-		return 0
-	}
-	return (c.Limit + 3) / 4
-}
-
-// page is the text of a page and its arguments.
-func (c Claim) page() (string, pgx.StrictNamedArgs) {
-	args := pgx.StrictNamedArgs{
-		"app":          c.App,
-		"despite":      c.DespitePause,
-		"mids":         c.MIDs,
-		"except":       c.ExceptMIDs,
-		"paused":       nonNil(c.PausedMIDs),
-		"asked_before": c.AskedBefore,
-		"except_ids":   nonNil(c.ExceptIDs),
-		"suspects":     c.Suspects,
-		"after_id":     c.After.ID,
-		"limit":        c.Limit,
-	}
-	if c.Selection == nil {
-		args["after_time"] = c.After.NextQueryAt
-		return duePage, args
-	}
-	args["review"] = c.Selection.Review || c.Selection.OnlyReview
-	args["only_review"] = c.Selection.OnlyReview
-	args["mer_order_ids"] = c.Selection.MerOrderIDs
-	args["mid"] = c.Selection.MID
-	args["created_since"] = c.Selection.CreatedSince
-	args["created_until"] = c.Selection.CreatedUntil
-	return selectedPage, args
-}
-
+// before is the order of a page. In a selection suspects come first, so that the last order is where
+// the next page begins.
 func (c Claim) before(a, b order.Order) int {
+	if c.Selection != nil && c.isSuspect(a) != c.isSuspect(b) {
+		if c.isSuspect(a) {
+			return -1
+		}
+		return 1
+	}
 	if c.Selection == nil && a.NextQueryAt != nil && b.NextQueryAt != nil {
 		if d := a.NextQueryAt.Compare(*b.NextQueryAt); d != 0 {
 			return d
 		}
 	}
 	return cmp.Compare(a.ID, b.ID)
-}
-
-// nonNil replaces a nil list, which would be null and make "not any of them" unknown.
-func nonNil[T any](list []T) []T {
-	if list == nil {
-		return []T{}
-	}
-	return list
 }

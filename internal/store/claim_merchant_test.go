@@ -112,7 +112,7 @@ func TestClaimByMerchantUsesItsIndex(t *testing.T) {
 	}
 }
 
-func explain(t *testing.T, d database, sql string, args pgx.StrictNamedArgs) []byte {
+func explain(t *testing.T, d database, sql string, args pgx.NamedArgs) []byte {
 	t.Helper()
 	var text []byte
 	if err := d.conn.QueryRow(t.Context(), "EXPLAIN (FORMAT JSON) "+sql, args).Scan(&text); err != nil {
@@ -121,12 +121,12 @@ func explain(t *testing.T, d database, sql string, args pgx.StrictNamedArgs) []b
 	return text
 }
 
-func TestCrowd(t *testing.T) {
+func TestMerchantStats(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	check := func(when string, merchants int, paused ...string) {
 		t.Helper()
-		got, err := d.Crowd(t.Context())
+		got, err := d.MerchantStats(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

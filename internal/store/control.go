@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -30,35 +32,22 @@ type Control struct {
 	SetAt       time.Time
 }
 
-// Standing says why a claim brings nothing, when it is not for want of due orders.
-type Standing struct {
-	// Blocked is the pause of the app that is in force, or whose probe is in flight.
-	Blocked *Control
-	// Tokens is the budget's level.
-	Tokens float64
-}
+// isInForce is the condition under which a control keeps questions back: it is paused, or the
+// breaker's pause is over and its probe has not come back yet. The clock may have been set back: a
+// pause of the breaker, or a probe, that ends in more than an hour is over. With @despite only a
+// probe in flight keeps questions back.
+const isInForce = `(` + isProbed + ` OR NOT @despite AND ` + isPaused + `)`
 
-// inForce is the condition under which a control keeps questions back: it is
-// paused, or the breaker's pause is over and its probe has not come back yet.
-const inForce = `(c.paused_until IS NULL OR c.paused_until > now() OR (c.set_by = 'breaker' AND coalesce(c.probe_until > now(), false)))`
+const isPaused = `(c.paused_until IS NULL OR c.paused_until > now() AND (c.set_by <> 'breaker' OR c.paused_until <= now() + interval '1 hour'))`
 
-// Standing reads the standing of an app.
-func (s *Store) Standing(ctx context.Context, app string, rate float64) (Standing, error) {
-	var standing Standing
-	err := s.pool.QueryRow(ctx, `SELECT coalesce((SELECT `+tokensNow+` FROM gateway_budgets AS b WHERE b.app_id = @app), 1)`,
-		pgx.NamedArgs{"app": app, "rate": rate, "burst": burst(rate)}).Scan(&standing.Tokens)
-	if err != nil {
-		return Standing{}, fmt.Errorf("read the budget: %w", err)
-	}
-	blocked, err := s.controls(ctx, `c.scope = 'app' AND c.key = $1 AND `+inForce, app)
-	if err != nil {
-		return Standing{}, err
-	}
-	if len(blocked) > 0 {
-		standing.Blocked = &blocked[0]
-	}
-	return standing, nil
-}
+// isProbed reports that the probe of a pause of the breaker is in flight.
+const isProbed = `(c.set_by = 'breaker' AND coalesce(c.probe_until > now() AND c.probe_until <= now() + interval '1 hour', false))`
+
+// isHalfOpen reports that a pause of the breaker is over, or is to be broken, and waits for its probe.
+const isHalfOpen = `(c.set_by = 'breaker' AND NOT ` + isProbed + ` AND (@despite OR NOT ` + isPaused + `))`
+
+// inForce is [isInForce] without @despite.
+const inForce = `(` + isProbed + ` OR ` + isPaused + `)`
 
 // Controls lists the pauses that are in force.
 func (s *Store) Controls(ctx context.Context) ([]Control, error) {
@@ -83,32 +72,70 @@ func (s *Store) controls(ctx context.Context, where string, args ...any) ([]Cont
 	return list, nil
 }
 
-// Pause pauses by hand, over whatever pause there is. A nil until lasts until
+// Pause pauses by hand, over whatever pause there is, and opens an incident. A nil until lasts until
 // [Store.Resume].
 func (s *Store) Pause(ctx context.Context, c Control) error {
-	_, err := s.pool.Exec(ctx, `
-		INSERT INTO gateway_controls (scope, key, paused_until, reason, set_by)
-		VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (scope, key) DO UPDATE
-		SET paused_until = excluded.paused_until, reason = excluded.reason, set_by = excluded.set_by, set_at = now(), probe_until = NULL`,
-		c.Scope, c.Key, c.PausedUntil, c.Reason, c.SetBy)
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return pause(ctx, tx, c) })
 	if err != nil {
 		return fmt.Errorf("pause %s %s: %w", c.Scope, c.Key, err)
 	}
 	return nil
 }
 
-// Resume ends a pause, whoever made it, and reports whether there was one.
+func pause(ctx context.Context, tx pgx.Tx, c Control) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO gateway_controls (scope, key, paused_until, reason, set_by)
+		VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (scope, key) DO UPDATE
+		SET paused_until = excluded.paused_until, reason = excluded.reason, set_by = excluded.set_by, set_at = now(),
+		    probe_until = NULL, failed_order_id = NULL, failed_mid = NULL`,
+		c.Scope, c.Key, c.PausedUntil, c.Reason, c.SetBy)
+	if err != nil {
+		return err
+	}
+	if _, err := closeIncident(ctx, tx, c.Scope, c.Key, c.SetBy); err != nil {
+		return err
+	}
+	return openIncident(ctx, tx, Incident{Scope: c.Scope, Key: c.Key, Cause: c.Reason, OpenedBy: c.SetBy})
+}
+
+// Resume ends a pause, whoever made it, and reports whether there was one. The incident is closed by
+// the database user; [Store.ResumeAs] names a person.
 func (s *Store) Resume(ctx context.Context, scope Scope, key string) (bool, error) {
-	tag, err := s.pool.Exec(ctx, `DELETE FROM gateway_controls WHERE scope = $1 AND key = $2`, scope, key)
+	return s.ResumeAs(ctx, scope, key, "")
+}
+
+// ResumeAs is [Store.Resume] by a person.
+func (s *Store) ResumeAs(ctx context.Context, scope Scope, key, by string) (resumed bool, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		resumed, err = resume(ctx, tx, scope, key, by)
+		return err
+	})
 	if err != nil {
 		return false, fmt.Errorf("resume %s %s: %w", scope, key, err)
 	}
-	return tag.RowsAffected() > 0, nil
+	return resumed, nil
 }
 
-// tokensNow is the level of the bucket b: it fills at @rate up to @burst.
-const tokensNow = `least(@burst::float8, b.tokens + extract(epoch FROM clock_timestamp() - b.refilled_at) * @rate::float8)`
+func resume(ctx context.Context, tx pgx.Tx, scope Scope, key, by string) (bool, error) {
+	var user string
+	err := tx.QueryRow(ctx, `DELETE FROM gateway_controls WHERE scope = $1 AND key = $2 RETURNING session_user::text`, scope, key).Scan(&user)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	_, err = closeIncident(ctx, tx, scope, key, cmp.Or(by, user))
+	return true, err
+}
+
+// tokensNow is the level of the bucket b: it fills at @rate up to @burst. The clock may have been set
+// back: a refill in the future was now.
+const tokensNow = `least(@burst::float8, b.tokens + @rate::float8 *
+    CASE WHEN b.refilled_at > clock_timestamp() THEN 0
+         WHEN b.refilled_at < clock_timestamp() - interval '1 day' THEN 86400
+         ELSE extract(epoch FROM clock_timestamp() - b.refilled_at)::float8 END)`
 
 // burst is how much the bucket of a rate holds: a fifth of a second's worth, so
 // that no five seconds see more than a tenth above the rate, with some room for

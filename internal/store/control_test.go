@@ -28,6 +28,13 @@ func must(t *testing.T, err error) {
 	}
 }
 
+func (d database) resume(t *testing.T, scope store.Scope, key string) {
+	t.Helper()
+	if _, _, err := d.ResumeByBreaker(t.Context(), scope, key); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // over lets a pause of the breaker end.
 func (d database) over(t *testing.T) {
 	t.Helper()
@@ -38,13 +45,12 @@ func TestPausedAppIsNotClaimedFor(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	d.insert(t, 5)
-	must(t, d.Trip(t.Context(), store.ScopeApp, app, "the gateway failed", time.Minute))
-	if got := d.claimAs(t, 5, 0); len(got) != 0 {
-		t.Errorf("claimed %v while paused", ids(got))
+	must(t, d.PauseByBreaker(t.Context(), store.BreakerPause{Scope: store.ScopeApp, Key: app, Cause: "the gateway failed", For: time.Minute}))
+	if got := d.page(t, store.Claim{App: app, Limit: 5}); len(got.Orders) != 0 || !got.Paused || got.ProbeInFlight {
+		t.Errorf("claimed %+v while paused", got)
 	}
-	standing, err := d.Standing(t.Context(), app, 0)
-	if err != nil || standing.Blocked == nil || standing.Blocked.SetBy != store.Breaker || standing.Blocked.Reason != "the gateway failed" {
-		t.Errorf("standing %+v, %v", standing, err)
+	if got := scan[string](t, d, `SELECT concat_ws(' ', set_by, reason) FROM gateway_controls`); got != "breaker the gateway failed" {
+		t.Errorf("pause %q", got)
 	}
 	if other := d.claimWith(t, store.Claim{App: "another-app", Limit: 1}); len(other) != 1 {
 		t.Errorf("another app claimed %v; want one order", ids(other))
@@ -56,7 +62,7 @@ func TestOneProbeForAllInstances(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	d.insert(t, 50)
-	must(t, d.Trip(t.Context(), store.ScopeApp, app, "the gateway failed", time.Minute))
+	must(t, d.PauseByBreaker(t.Context(), store.BreakerPause{Scope: store.ScopeApp, Key: app, Cause: "the gateway failed", For: time.Minute}))
 	d.over(t)
 	var mu sync.Mutex
 	var probes []order.Order
@@ -76,14 +82,14 @@ func TestOneProbeForAllInstances(t *testing.T) {
 	if len(probes) != 1 || !probes[0].AppProbe {
 		t.Fatalf("%d orders were claimed as probes, want 1: %+v", len(probes), probes)
 	}
-	if standing, err := d.Standing(t.Context(), app, 0); err != nil || standing.Blocked == nil {
-		t.Errorf("not blocked while the probe is in flight: %+v, %v", standing, err)
+	if got := d.page(t, store.Claim{App: app, Limit: 5}); len(got.Orders) != 0 || !got.Paused || !got.ProbeInFlight {
+		t.Errorf("not paused while the probe is in flight: %+v", got)
 	}
-	must(t, d.EndProbe(t.Context(), store.ScopeApp, app))
+	must(t, d.ReleaseProbe(t.Context(), store.ScopeApp, app))
 	if got := d.claimAs(t, 10, 0); len(got) != 1 || !got[0].AppProbe {
 		t.Errorf("after a probe that taught nothing: %+v, want one probe", got)
 	}
-	must(t, d.Heal(t.Context(), store.ScopeApp, app))
+	d.resume(t, store.ScopeApp, app)
 	if got := d.claimAs(t, 10, 0); len(got) != 10 || got[0].AppProbe {
 		t.Errorf("after a good probe %d orders, want 10", len(got))
 	}
@@ -94,7 +100,7 @@ func TestPausedMerchantAloneIsLeftOut(t *testing.T) {
 	d := open(t)
 	d.insert(t, 6)
 	d.exec(t, `UPDATE orders SET mid = $1 WHERE id <= 3`, otherMID)
-	must(t, d.Trip(t.Context(), store.ScopeMerchant, otherMID, "NO_MERCHANT", time.Minute))
+	must(t, d.PauseByBreaker(t.Context(), store.BreakerPause{Scope: store.ScopeMerchant, Key: otherMID, Cause: "NO_MERCHANT", For: time.Minute}))
 	if diff := cmp.Diff([]int64{4}, ids(d.claimAs(t, 1, 0))); diff != "" {
 		t.Errorf("claimed (-want +got):\n%s", diff)
 	}
@@ -109,7 +115,7 @@ func TestPausedMerchantAloneIsLeftOut(t *testing.T) {
 	if again := d.claimAs(t, 10, 0); len(again) != 0 {
 		t.Errorf("claimed %v while the merchant's probe is in flight", ids(again))
 	}
-	must(t, d.Heal(t.Context(), store.ScopeMerchant, otherMID))
+	d.resume(t, store.ScopeMerchant, otherMID)
 	if diff := cmp.Diff([]int64{2, 3}, ids(d.claimAs(t, 10, 0))); diff != "" {
 		t.Errorf("claimed after the merchant's probe (-want +got):\n%s", diff)
 	}
@@ -122,9 +128,9 @@ func TestPauseByHand(t *testing.T) {
 	d.insert(t, 3)
 	ctx := t.Context()
 	must(t, d.Pause(ctx, store.Control{Scope: store.ScopeApp, Key: app, Reason: "maintenance", SetBy: "an operator"}))
-	must(t, d.Trip(ctx, store.ScopeApp, app, "the gateway failed", -time.Minute))
-	must(t, d.Heal(ctx, store.ScopeApp, app))
-	must(t, d.EndProbe(ctx, store.ScopeApp, app))
+	must(t, d.PauseByBreaker(ctx, store.BreakerPause{Scope: store.ScopeApp, Key: app, Cause: "the gateway failed", For: -time.Minute}))
+	d.resume(t, store.ScopeApp, app)
+	must(t, d.ReleaseProbe(ctx, store.ScopeApp, app))
 	controls, err := d.Controls(ctx)
 	if err != nil || len(controls) != 1 || controls[0].SetBy != "an operator" || controls[0].PausedUntil != nil {
 		t.Fatalf("controls %+v, %v", controls, err)
@@ -158,12 +164,9 @@ func TestClaimTakesWhatTheBudgetAllows(t *testing.T) {
 	if got := d.claimAs(t, 10, rate); len(got) != 1 {
 		t.Errorf("claimed %d orders with a budget of 1", len(got))
 	}
-	if got := d.claimAs(t, 10, rate); len(got) != 0 {
-		t.Errorf("claimed %d orders with a budget of 0", len(got))
-	}
-	standing, err := d.Standing(t.Context(), app, rate)
-	if err != nil || standing.Tokens >= 1 || standing.Blocked != nil {
-		t.Errorf("standing %+v, %v", standing, err)
+	got := d.page(t, store.Claim{App: app, Rate: rate, Limit: 10})
+	if len(got.Orders) != 0 || got.Paused || got.NextToken < 900*time.Second || got.NextToken > 1000*time.Second {
+		t.Errorf("with a budget of 0: %+v", got)
 	}
 	if wait, err := d.Reserve(t.Context(), app, 1000); err != nil || wait > time.Second {
 		t.Errorf("Reserve with a rate of 1000 waits %v, %v", wait, err)

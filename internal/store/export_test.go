@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"regexp"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -10,7 +11,10 @@ import (
 const BacklogSQL = backlogSQL
 
 // ClaimSQL lets the tests explain the claim.
-func ClaimSQL(c Claim) (string, pgx.StrictNamedArgs) { return c.statement() }
+func ClaimSQL(c Claim) (string, pgx.NamedArgs) {
+	plan := c.plan()
+	return plan.text, plan.args
+}
 
 // Exec lets the tests do something to a connection of the store's own.
 func (s *Store) Exec(ctx context.Context, sql string) error {
@@ -22,4 +26,18 @@ func (s *Store) Exec(ctx context.Context, sql string) error {
 func (s *Store) Setting(ctx context.Context, name string) (value string, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT current_setting($1)`, name).Scan(&value)
 	return value, err
+}
+
+// MissingClaimArgs returns the named arguments that the statements of a claim lack.
+func MissingClaimArgs(c Claim) (missing []string) {
+	text, args := c.page()
+	plans := append(c.peeks(), c.plan(), c.probesPlan(), c.onePlan(1), claimPlan{text, args})
+	for _, plan := range plans {
+		for _, name := range regexp.MustCompile(`@([a-z_]+)`).FindAllStringSubmatch(plan.text, -1) {
+			if _, given := plan.args[name[1]]; !given {
+				missing = append(missing, name[1])
+			}
+		}
+	}
+	return missing
 }

@@ -8,17 +8,11 @@ import (
 // fewMerchants are so few that a claim may look at each: a hundred take some milliseconds.
 const fewMerchants = 100
 
-// Crowd is [MerchantStats] under its old name.
-type Crowd = MerchantStats
-
 // MerchantStats tells a claimer about the merchants whose orders are queued.
 type MerchantStats struct {
 	Merchants int      // how many have open orders, due or not; counted no further than needed
 	Paused    []string // merchants that may not be asked for now
 }
-
-// Crowd is [Store.MerchantStats] under its old name.
-func (s *Store) Crowd(ctx context.Context) (MerchantStats, error) { return s.MerchantStats(ctx) }
 
 // MerchantStats steps from merchant to merchant through their index.
 func (s *Store) MerchantStats(ctx context.Context) (MerchantStats, error) {

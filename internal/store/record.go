@@ -11,9 +11,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// ErrUnwritable marks an outcome whose values the table refuses. Record no longer returns it.
-var ErrUnwritable = errors.New("the answer has a value that cannot be written")
-
 // RecordState tells what became of one outcome of a group.
 type RecordState int
 
@@ -96,7 +93,6 @@ func (s *Store) recordTogether(ctx context.Context, group []order.Outcome) ([]Re
 	var stale []*Recorded
 	for i := range group {
 		written[i].Outcome = group[i]
-		written[i].Outcome.Locked = false
 		if !matching[claimOf(&group[i])] {
 			stale = append(stale, &written[i])
 		}

@@ -26,14 +26,26 @@ func (s *Store) UncountClaims(ctx context.Context, orders []order.Order) error {
 	return nil
 }
 
-// Forgive is [Store.UncountClaims] under its old name.
-func (s *Store) Forgive(ctx context.Context, orders []order.Order) error {
-	return s.UncountClaims(ctx, orders)
-}
-
 // unclaim takes the claims that are still ours off their orders' counts, and sets
 // what else is given.
 func (s *Store) unclaim(ctx context.Context, orders []order.Order, set string) error {
+	err := s.unclaimTogether(ctx, orders, set)
+	if len(orders) < 2 || !isOfOneRow(err) {
+		return err
+	}
+	var refused error
+	for i := range orders { // one of the rows refuses it, for example by a trigger
+		switch err := s.unclaimTogether(ctx, orders[i:i+1], set); {
+		case isOfOneRow(err):
+			refused = err
+		case err != nil:
+			return err
+		}
+	}
+	return refused
+}
+
+func (s *Store) unclaimTogether(ctx context.Context, orders []order.Order, set string) error {
 	ids, claims := make([]int64, len(orders)), make([]int64, len(orders))
 	for i, o := range orders {
 		ids[i], claims[i] = o.ID, o.ClaimNo
@@ -52,18 +64,29 @@ func (s *Store) unclaim(ctx context.Context, orders []order.Order, set string) e
 // ReleaseStray gives back the claims in a worker's name that are not in its hands, such as those of
 // a claim whose reply was lost, and returns how many. They do not count toward poison. No claim of
 // the worker may be under way meanwhile.
+//
+// It reads all queued orders and all reviews by their partial indexes, so it is for after a lost
+// reply only. A closed case that was claimed by hand is in neither: its lease ends by itself.
 func (s *Store) ReleaseStray(ctx context.Context, worker string, inHand []int64) (int, error) {
 	tag, err := s.pool.Exec(ctx, `
 		WITH stray AS MATERIALIZED (
 		    SELECT o.id FROM orders AS o
-		    WHERE `+isQueued+` AND o.claimed_by = $1 AND o.lease_until IS NOT NULL AND o.id <> ALL ($2::bigint[])
+		    WHERE `+isQueued+` AND `+isStray+`
+		    FOR UPDATE SKIP LOCKED
+		),
+		reviewed AS MATERIALIZED (
+		    SELECT o.id FROM orders AS o
+		    WHERE o.review_reason IS NOT NULL AND `+isOpen+` AND `+isStray+`
 		    FOR UPDATE SKIP LOCKED
 		)
 		UPDATE orders AS o
 		SET lease_until = NULL, claimed_by = NULL, unrecorded_claims = greatest(0, o.unrecorded_claims - 1)
-		WHERE o.id = ANY (ARRAY(SELECT id FROM stray)) AND o.claimed_by = $1`, worker, nonNil(inHand))
+		WHERE o.id = ANY (ARRAY(SELECT id FROM stray UNION ALL SELECT id FROM reviewed)) AND o.claimed_by = $1`,
+		worker, nonNil(inHand))
 	if err != nil {
 		return 0, fmt.Errorf("release stray claims: %w", err)
 	}
 	return int(tag.RowsAffected()), nil
 }
+
+const isStray = `o.claimed_by = $1 AND o.lease_until IS NOT NULL AND o.id <> ALL ($2::bigint[])`

@@ -44,21 +44,30 @@ func TestDaemonRightsSuffice(t *testing.T) {
 	d.record(t, settled(orders[0]), review, settled(orders[2]))
 	ctx := t.Context()
 	_, backlogErr := s.Backlog(ctx)
-	_, standingErr := s.Standing(ctx, "app", 50)
+	_, strayErr := s.ReleaseStray(ctx, "test", nil)
 	budgetErr := s.OpenBudget(ctx, "app", 50)
 	_, reserveErr := s.Reserve(ctx, "app", 50)
 	for name, err := range map[string]error{
 		"release":     s.Release(ctx, orders[3:]),
 		"backlog":     backlogErr,
-		"standing":    standingErr,
+		"stray":       strayErr,
 		"open budget": budgetErr,
 		"reserve":     reserveErr,
 		"pause":       s.PauseByBreaker(ctx, store.BreakerPause{Scope: store.ScopeApp, Key: "app", Cause: "test", For: time.Second}),
+		"probe":       s.ReleaseProbe(ctx, store.ScopeApp, "app"),
 		"heartbeat":   s.Heartbeat(ctx, store.Instance{Worker: "test", Version: "test"}),
 	} {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	// A probe, and the end of its pause.
+	asOwner.exec(t, `UPDATE gateway_controls SET paused_until = now() - interval '1 second'`)
+	if got := d.page(t, store.Claim{App: "app", Limit: 4, Rate: 50, Suspects: true}); len(got.Orders) != 1 {
+		t.Errorf("probe: %+v", got)
+	}
+	if resumed, _, err := s.ResumeByBreaker(ctx, store.ScopeApp, "app"); err != nil || !resumed {
+		t.Errorf("resume: %t, %v", resumed, err)
 	}
 	for _, sql := range []string{
 		`SELECT register_order_events('webhook', true)`,

@@ -114,12 +114,18 @@ func (d database) claim(t *testing.T, limit int) []order.Order {
 // claimWith claims for a minute.
 func (d database) claimWith(t *testing.T, c store.Claim) []order.Order {
 	t.Helper()
+	return d.page(t, c).Orders
+}
+
+// page claims for a minute and returns the whole result.
+func (d database) page(t *testing.T, c store.Claim) store.Page {
+	t.Helper()
 	c.Worker, c.Lease = "test", time.Minute
 	page, err := d.Claim(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return page.Orders
+	return page
 }
 
 func (d database) claimOne(t *testing.T) order.Order {

@@ -1,0 +1,330 @@
+package store
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"reconciler/internal/order"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// claimedRow is a row of a claim's result: an order, whose ID is 0 where there is none, and why.
+type claimedRow struct {
+	order.Order
+
+	AppInForce, AppProbed  bool // the app's pause, and its probe in flight
+	AppHalfOpen, AppLocked bool // the app's probe may be claimed, and by this statement
+	FailedOrderID          int64
+	FailedMID              string
+	MerchantsHalfOpen      bool
+	Tokens                 *float64 // of the budget; nil: there is none
+	MoreDue                bool
+}
+
+// claimPage claims a page: due or selected orders, and the probes of merchants that are half-open. If
+// the app itself is half-open, it is one probe.
+func (s *Store) claimPage(ctx context.Context, c Claim) (Page, error) {
+	why, orders, err := s.runClaim(ctx, c.plan())
+	if err == nil && c.Rate > 0 && why.Tokens == nil {
+		if err = s.OpenBudget(ctx, c.App, c.Rate); err == nil { // somebody deleted it
+			why, orders, err = s.runClaim(ctx, c.plan())
+		}
+	}
+	if err == nil && why.AppHalfOpen {
+		why, orders, err = s.claimAppProbe(ctx, c, why)
+	} else if err == nil && why.MerchantsHalfOpen {
+		orders, err = s.claimMerchantProbes(ctx, c, orders)
+	}
+	if err != nil {
+		return Page{}, err
+	}
+	return why.page(c, orders), nil
+}
+
+// page is the result that the statement's last row explains.
+func (w claimedRow) page(c Claim, orders []order.Order) Page {
+	page := Page{Orders: orders, MoreDue: w.MoreDue}
+	switch {
+	case len(orders) > 0:
+	case w.AppInForce:
+		page.Paused, page.ProbeInFlight = true, w.AppProbed
+	case w.AppHalfOpen && !w.AppLocked:
+		page.Paused, page.ProbeInFlight = true, true // another instance claims it now
+	case w.Tokens != nil && *w.Tokens < 1:
+		page.NextToken = untilWorthwhile(*w.Tokens, c.Rate)
+	}
+	return page
+}
+
+// untilWorthwhile is the time until a budget allows about a tenth of a second's round trips.
+func untilWorthwhile(tokens, rate float64) time.Duration {
+	missing := max(1, math.Floor(rate/10)) - tokens
+	return time.Duration(missing / rate * float64(time.Second))
+}
+
+// claimAppProbe claims the one probe of an app: about another merchant than that of the question that
+// failed last, or else about another order, or else whatever is due.
+func (s *Store) claimAppProbe(ctx context.Context, c Claim, why claimedRow) (claimedRow, []order.Order, error) {
+	c.Limit, c.Lanes, c.From = 1, false, Cursor{}
+	another := c
+	another.ExceptIDs = append([]int64{why.FailedOrderID}, c.ExceptIDs...)
+	elsewhere := another
+	elsewhere.PausedMIDs = append([]string{why.FailedMID}, c.PausedMIDs...)
+	tries := []claimPlan{elsewhere.plan(), another.plan(), c.plan(), c.probesPlan()}
+	for _, plan := range tries {
+		plan.args["app_probe"] = true
+		now, orders, err := s.runClaim(ctx, plan)
+		if err != nil || len(orders) > 0 || !now.AppLocked {
+			return now, orders, err
+		}
+		why = now
+	}
+	return why, nil, nil
+}
+
+// claimMerchantProbes adds the probes of merchants. The orders had left room for one.
+func (s *Store) claimMerchantProbes(ctx context.Context, c Claim, orders []order.Order) ([]order.Order, error) {
+	probes := c
+	probes.Limit = max(1, c.Limit-len(orders))
+	if c.Limit-len(orders) > 0 {
+		_, probed, err := s.runClaim(ctx, probes.probesPlan())
+		if err != nil || len(probed) > 0 || len(orders) > 0 {
+			return append(orders, probed...), err
+		}
+	}
+	if len(orders) > 0 {
+		return orders, nil
+	}
+	plan := c.plan() // nothing to probe: the room is not needed
+	plan.args["keep_room"] = false
+	_, orders, err := s.runClaim(ctx, plan)
+	return orders, err
+}
+
+// claimOneByOne claims what a page would hold, each order by a statement of its own.
+func (s *Store) claimOneByOne(ctx context.Context, c Claim) (Page, error) {
+	seen := make(map[int64]bool)
+	var page Page
+	suspects := c.Suspects
+	for _, sql := range c.peeks() {
+		orders, err := s.readOrders(ctx, sql.text, sql.args)
+		if err != nil {
+			return Page{}, err
+		}
+		for _, o := range orders {
+			isSuspect := o.UnrecordedClaims >= suspectClaims
+			if seen[o.ID] || len(page.Orders) >= c.Limit || isSuspect && !suspects {
+				continue
+			}
+			seen[o.ID] = true
+			why, claimed, err := s.runClaim(ctx, c.onePlan(o.ID))
+			switch {
+			case isOfOneRow(err):
+				page.Refused = append(page.Refused, Refusal{Order: o, Err: err})
+				continue
+			case err != nil:
+				return Page{}, err
+			case len(claimed) == 0 && (why.AppInForce || why.AppHalfOpen || why.Tokens != nil && *why.Tokens < 1):
+				explained := why.page(c, page.Orders)
+				explained.Refused = page.Refused
+				return explained, nil
+			}
+			suspects = suspects && !isSuspect
+			page.Orders = append(page.Orders, claimed...)
+		}
+	}
+	return page, nil
+}
+
+func (s *Store) runClaim(ctx context.Context, plan claimPlan) (why claimedRow, orders []order.Order, err error) {
+	rows, err := s.pool.Query(ctx, plan.text, plan.args)
+	if err != nil {
+		return claimedRow{}, nil, err
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[claimedRow])
+	if err != nil || len(list) == 0 {
+		return claimedRow{}, nil, err
+	}
+	for _, row := range list {
+		if row.ID != 0 {
+			orders = append(orders, row.Order)
+		}
+	}
+	return list[0], orders, nil
+}
+
+// claimPlan is a statement and its arguments.
+type claimPlan struct {
+	text string
+	args pgx.NamedArgs
+}
+
+// plan is the claim of a page of due or selected orders. All merchants' orders are found by their due
+// times alone. If some merchants are left out, that is slow, and they may be found by merchant.
+func (c Claim) plan() claimPlan {
+	page, suspect := pageOfAll, withSuspect(isQueued+` AND o.next_query_at <= now()`, `o.next_query_at, o.id`, isDue)
+	switch {
+	case c.Selection != nil:
+		page, suspect = pageOfSelection, withSuspect(isSelected+` AND `+isSuspect, `o.id`, isSelected)
+	case c.byMerchant():
+		page = pageByMerchant
+	}
+	if !c.Suspects || c.From != (Cursor{}) || c.After != (Cursor{}) {
+		suspect = withoutSuspect
+	}
+	return claimPlan{claimPermit + page + suspect + noMerchantLock + claimTake, c.claimArgs()}
+}
+
+// probesPlan is the claim of one order of each merchant that is half-open.
+func (c Claim) probesPlan() claimPlan {
+	page := pageOfProbes(dueOfMerchant, `o.mid, o.next_query_at, o.id`)
+	if c.Selection != nil {
+		page = pageOfProbes(selectedOfMerchant, `o.id`)
+	}
+	args := c.claimArgs()
+	args["merchant_probes"], args["keep_room"] = true, false
+	return claimPlan{claimPermit + page + claimTake, args}
+}
+
+// onePlan is the claim of one order.
+func (c Claim) onePlan(id int64) claimPlan {
+	condition := isDue
+	if c.Selection != nil {
+		condition = isSelected
+	}
+	args := c.claimArgs()
+	args["only_id"], args["limit"], args["keep_room"] = id, 1, false
+	return claimPlan{claimPermit + pageOfOne(condition) + noMerchantLock + claimTake, args}
+}
+
+// byMerchant reports whether the orders are better found merchant by merchant.
+func (c Claim) byMerchant() bool {
+	switch {
+	case c.ExceptMIDs != nil:
+		return true
+	case c.MIDs != nil:
+		return len(c.MIDs) <= fewMerchants
+	}
+	return len(c.PausedMIDs) > 0 && c.Merchants <= fewMerchants
+}
+
+// maxRecent is the share of the lane of recent orders. A claim of a few orders has none.
+func (c Claim) maxRecent() int {
+	if !c.Lanes || c.Limit < 4 {
+		return 0
+	}
+	return (c.Limit + 3) / 4
+}
+
+// suspectClaims is how many claims that count toward poison make a suspect.
+const suspectClaims = 2
+
+// isSuspect reports whether an order was a suspect before it was claimed.
+func (c Claim) isSuspect(o order.Order) bool {
+	return o.UnrecordedClaims-c.counted() >= suspectClaims
+}
+
+// counted is by how much a claim counts toward poison.
+func (c Claim) counted() int {
+	if c.Uncounted {
+		return 0
+	}
+	return 1
+}
+
+// claimArgs are the arguments of every claim.
+func (c Claim) claimArgs() pgx.NamedArgs {
+	_, args := c.from()
+	args["app_probe"], args["merchant_probes"], args["keep_room"] = false, false, c.keepsRoom()
+	args["with_suspects"] = false
+	args["max_recent"] = c.maxRecent()
+	args["max_longest_due"] = c.Limit - c.maxRecent()
+	args["from_time"] = pgtype.Timestamptz{Time: c.From.NextQueryAt, Valid: true}
+	if c.From.ID == 0 {
+		args["from_time"] = pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}
+	}
+	args["from_id"] = c.From.ID
+	args["worker"] = c.Worker
+	args["counted"] = c.counted()
+	args["rate"] = c.Rate
+	args["burst"] = burst(c.Rate)
+	args["max_per_merchant"] = c.MaxPerMerchant
+	args["hand_mids"], args["hand"] = split(c.InHand)
+	args["cap_mids"], args["caps"] = split(c.MerchantCaps)
+	return args
+}
+
+// keepsRoom reports whether an order less is claimed for the sake of a merchant's probe. A claim of
+// one order leaves it to chance.
+func (c Claim) keepsRoom() bool { return c.Limit > 1 || rand.IntN(2) == 0 }
+
+// page is the statement that reads a page.
+func (c Claim) page() (string, pgx.NamedArgs) {
+	from, args := c.from()
+	return readPage(from), args
+}
+
+func readPage(from string) string {
+	return "WITH " + controls + " SELECT " + orderColumns + ", false AS app_probe, false AS merchant_probe" + from
+}
+
+// peeks are the statements that read what a claim would take: from both ends of what is due.
+func (c Claim) peeks() []claimPlan {
+	from, args := c.from()
+	plans := []claimPlan{{readPage(from), args}}
+	if recent := c.maxRecent(); recent > 0 && c.Selection == nil {
+		_, args := c.from()
+		args["limit"] = recent
+		plans = append(plans, claimPlan{readPage(recentPage), args})
+	}
+	return plans
+}
+
+// from is the text of a page, from its FROM on, and its arguments.
+func (c Claim) from() (string, pgx.NamedArgs) {
+	args := pgx.NamedArgs{
+		"app":             c.App,
+		"despite":         c.DespitePause,
+		"lease":           c.Lease,
+		"mids":            c.MIDs,
+		"except":          c.ExceptMIDs,
+		"paused":          nonNil(c.PausedMIDs),
+		"merchant_probes": true, // a page that is only read shows them as well
+		"asked_before":    c.AskedBefore,
+		"except_ids":      nonNil(c.ExceptIDs),
+		"with_suspects":   true,
+		"after_id":        c.After.ID,
+		"limit":           c.Limit,
+	}
+	if c.Selection == nil {
+		args["after_time"] = c.After.NextQueryAt
+		return duePage, args
+	}
+	args["review"] = c.Selection.Review || c.Selection.OnlyReview
+	args["only_review"] = c.Selection.OnlyReview
+	args["mer_order_ids"] = c.Selection.MerOrderIDs
+	args["mid"] = c.Selection.MID
+	args["created_since"] = c.Selection.CreatedSince
+	args["created_until"] = c.Selection.CreatedUntil
+	return selectedPage, args
+}
+
+// split returns a map as two columns.
+func split(perMerchant map[string]int) (mids []string, counts []int) {
+	for mid, n := range perMerchant {
+		mids, counts = append(mids, mid), append(counts, n)
+	}
+	return mids, counts
+}
+
+// nonNil replaces a nil list, which would be null and make "not any of them" unknown.
+func nonNil[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
