@@ -47,6 +47,7 @@ type commands struct {
 	Plan      planCommand      `cmd:"" help:"Tell when an order will be asked, or the curve and what falls due."`
 	Review    reviewCommand    `cmd:"" help:"Orders that need a person: list them, settle one by hand, ask again."`
 	Audit     auditCommand     `cmd:"" help:"List what people did: who, when, what, why."`
+	Pauses    pausesCommand    `cmd:"" help:"List the pauses in force, and what waits for each."`
 	Incidents incidentsCommand `cmd:"" help:"List the pauses of the past and those that go on."`
 	Events    eventsCommand    `cmd:"" help:"List what the application was told, and tell it again."`
 	Pause     pauseCommand     `cmd:"" help:"Stop querying a merchant, or everything under an app id, on all instances."`

@@ -2,47 +2,34 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"os/user"
-	"time"
 
+	"reconciler/internal/credentials"
+	"reconciler/internal/operator"
 	"reconciler/internal/store"
 )
 
 // pauseTarget says what is paused or resumed.
 type pauseTarget struct {
-	Database databaseSettings `embed:"" group:"Database:"`
+	deskSettings
 
 	MID   string `name:"mid" placeholder:"MID" xor:"target" required:"" help:"Merchant number."`
 	AppID string `name:"app-id" placeholder:"ID" xor:"target" required:"" help:"App id: everything that is asked with its credentials."`
+	By    string `name:"by" hidden:"" help:"The same as --actor, as in former versions."`
 }
 
 type pauseCommand struct {
 	pauseTarget
 
-	Reason string `name:"reason" required:"" help:"Reason, for gateway_controls and the log."`
-	Until  *until `name:"until" placeholder:"TIME" help:"End of the pause: RFC 3339, or a duration from now such as 2h. Without: until resume."`
-	By     string `name:"by" placeholder:"NAME" help:"Who pauses. Without: the user's name."`
+	Reason  string `name:"reason" required:"" help:"Why, for the record and for whoever reads the pauses."`
+	Until   string `name:"until" placeholder:"TIME" help:"End of the pause: 2026-01-31 09:00 or a date in --tz, RFC 3339, or an age such as 2h. Without: until resume."`
+	Replace bool   `name:"replace" help:"Replace another person's pause."`
+	Unknown bool   `name:"unknown" help:"Pause a merchant that no order has, or an app id that nobody uses."`
 }
 
 type resumeCommand struct {
 	pauseTarget
-}
 
-// until is a time to come, given as such or as a duration from now.
-type until struct{ moment }
-
-// in is the time itself.
-func (u *until) in(now time.Time) *time.Time {
-	switch {
-	case u == nil:
-		return nil
-	case u.at.IsZero():
-		at := now.Add(u.age)
-		return &at
-	}
-	return &u.at
+	Reason string `name:"reason" help:"Why, for the record."`
 }
 
 func (t pauseTarget) scope() (store.Scope, string) {
@@ -52,54 +39,50 @@ func (t pauseTarget) scope() (store.Scope, string) {
 	return store.ScopeApp, t.AppID
 }
 
-// Run pauses, for all instances, until the time given or until resume.
-func (c *pauseCommand) Run(p *process) error {
-	return c.Database.with(p, func(ctx context.Context, s *store.Store) error {
-		now, err := s.Now(ctx)
-		if err != nil {
-			return err
+// withActor is with, under the name of --by where it is given.
+func (t pauseTarget) withActor(p *process, do func(context.Context, *operator.Desk) error) error {
+	return t.with(p, nil, func(ctx context.Context, d *operator.Desk) error {
+		if t.By != "" {
+			d.Actor = t.By
 		}
-		end := c.Until.in(now)
-		if end != nil && !end.After(now) {
-			return usageError{fmt.Errorf("--until %s has passed", end.Format(time.RFC3339))}
-		}
-		scope, key := c.scope()
-		err = s.Pause(ctx, store.Control{Scope: scope, Key: key, PausedUntil: end, Reason: c.Reason, SetBy: c.actorName()})
-		if err != nil {
-			return err
-		}
-		when := "until it is resumed"
-		if end != nil {
-			when = "until " + end.Format(time.RFC3339)
-		}
-		_, err = fmt.Fprintf(p.stdout, "paused %s %s %s\n", scope, key, when)
-		return err
+		return do(ctx, d)
 	})
 }
 
-// actorName is never the breaker's name: the pauses of the breaker end in another way.
-func (c *pauseCommand) actorName() string {
-	if c.By != "" && c.By != store.Breaker {
-		return c.By
+// Run pauses, for all instances, until the time given or until resume.
+func (c *pauseCommand) Run(p *process) error {
+	return c.withActor(p, func(ctx context.Context, d *operator.Desk) error {
+		scope, key := c.scope()
+		change, err := d.Pause(ctx, operator.PauseRequest{
+			Scope: scope, Key: key, Until: c.Until, Reason: c.Reason, Replace: c.Replace, Unknown: c.Unknown, AppIDs: appIDsAtHand(p),
+		})
+		if err != nil {
+			return asUsage(err)
+		}
+		return c.print(p, change, change.Page(d.Locale))
+	})
+}
+
+// appIDsAtHand are those of the environment, as far as they can be read.
+func appIDsAtHand(p *process) []string {
+	ids := []string{p.getenv("CHINAUMS_APP_ID")}
+	if file := p.getenv("CHINAUMS_CREDENTIALS_FILE"); file != "" {
+		apps, _, _ := credentials.ReadFile(file) // a file that cannot be read names none
+		for _, app := range apps {
+			ids = append(ids, app.AppID)
+		}
 	}
-	if u, err := user.Current(); err == nil && u.Username != store.Breaker {
-		return u.Username
-	}
-	return "operator"
+	return ids
 }
 
 // Run ends a pause, whoever made it.
 func (c *resumeCommand) Run(p *process) error {
-	return c.Database.with(p, func(ctx context.Context, s *store.Store) error {
+	return c.withActor(p, func(ctx context.Context, d *operator.Desk) error {
 		scope, key := c.scope()
-		was, err := s.Resume(ctx, scope, key)
-		if err == nil && !was {
-			err = errors.New("nothing to resume: " + string(scope) + " " + key + " is not paused")
-		}
+		change, err := d.Resume(ctx, scope, key, c.Reason)
 		if err != nil {
-			return err
+			return asUsage(err)
 		}
-		_, err = fmt.Fprintf(p.stdout, "resumed %s %s\n", scope, key)
-		return err
+		return c.print(p, change, change.Page(d.Locale))
 	})
 }

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"time"
@@ -119,4 +120,43 @@ func (l Locale) untilWhen(t *time.Time) string {
 // inWords is a pause in one clause.
 func (p Pause) inWords(l Locale) string {
 	return l.say(msgPausedBy, l.target(p.Scope, p.Key), l.who(p.SetBy), l.untilWhen(p.PausedUntil), p.Reason)
+}
+
+// Pauses is the list of the pauses in force.
+type Pauses struct {
+	Pauses []Pause `json:"pauses"`
+}
+
+// Pauses lists the pauses in force, with the orders that wait for each.
+func (d *Desk) Pauses(ctx context.Context) (Pauses, error) {
+	controls, err := d.Store.Controls(ctx)
+	if err != nil {
+		return Pauses{}, err
+	}
+	instances, err := d.Store.Instances(ctx)
+	if err != nil {
+		return Pauses{}, err
+	}
+	open, err := d.Store.OpenMerchants(ctx)
+	return Pauses{d.pausesOf(controls, appsOf(instances), open)}, err
+}
+
+// Page is the list as a table.
+func (p Pauses) Page(l Locale) Page {
+	var page Page
+	if len(p.Pauses) == 0 {
+		page.line(Good, l.say(msgPausedNone))
+		return page
+	}
+	page.line(Plain, l.say(msgZone, l.zoneName(p.Pauses[0].SetAt)))
+	page.head(l.say(msgColWhat), l.say(msgColSince), l.say(msgColUntil), l.say(msgColBy), l.say(msgOrders), l.say(msgAmount), l.say(msgColReason))
+	for _, pause := range p.Pauses {
+		until := l.say(msgUntilResumed)
+		if pause.PausedUntil != nil {
+			until = l.stamp(*pause.PausedUntil)
+		}
+		page.row(l.target(pause.Scope, pause.Key), l.stamp(pause.SetAt), until, l.who(pause.SetBy), number(pause.Orders), Yuan(pause.AmountFen), pause.Reason)
+	}
+	page.alignRight(len(p.Pauses)+1, 4, 5)
+	return page
 }

@@ -1,0 +1,146 @@
+package operator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"reconciler/internal/store"
+)
+
+// PauseRequest is what a person wants paused.
+type PauseRequest struct {
+	Scope   store.Scope
+	Key     string
+	Until   string // as [ParseUntil] reads it; "": until somebody resumes
+	Reason  string
+	Replace bool     // another person's pause too
+	Unknown bool     // also a merchant without orders, or an app id that nobody uses
+	AppIDs  []string // of the settings at hand
+}
+
+// PauseChange is a pause or its end, done.
+type PauseChange struct {
+	Scope       store.Scope     `json:"scope"`
+	Key         string          `json:"key"`
+	PausedUntil *time.Time      `json:"paused_until"` // null: until somebody resumes, or it is over
+	Before      json.RawMessage `json:"before"`       // the former pause; null: there was none
+	After       json.RawMessage `json:"after"`        // null: resumed
+	ActionID    int64           `json:"action_id"`
+	Orders      int             `json:"orders"` // unresolved orders that wait for it, or waited
+	AmountFen   int64           `json:"amount_fen"`
+}
+
+// Pause pauses an app id or a merchant for all instances.
+func (d *Desk) Pause(ctx context.Context, r PauseRequest) (PauseChange, error) {
+	if err := d.checkActor(); err != nil {
+		return PauseChange{}, err
+	}
+	if strings.TrimSpace(r.Reason) == "" {
+		return PauseChange{}, fmt.Errorf("%w: --reason is required", ErrUsage)
+	}
+	now, err := d.Store.Now(ctx)
+	if err != nil {
+		return PauseChange{}, err
+	}
+	c := store.Control{Scope: r.Scope, Key: r.Key, Reason: r.Reason, SetBy: d.Actor}
+	if r.Until != "" {
+		end, err := ParseUntil(r.Until, now, d.Zone)
+		if err != nil {
+			return PauseChange{}, fmt.Errorf("--until: %w", err)
+		}
+		c.PausedUntil = &end
+	}
+	if !r.Unknown {
+		if err := d.checkKnown(ctx, r); err != nil {
+			return PauseChange{}, err
+		}
+	}
+	trace, err := d.Store.PauseByPerson(ctx, store.PauseOrder{
+		Control: c, Replace: r.Replace, Action: store.Action{Actor: d.Actor, Via: d.Via, Action: "pause", Reason: r.Reason},
+	})
+	if paused, ok := errors.AsType[*store.PausedError](err); ok {
+		paused.Control.SetAt = d.local(paused.Control.SetAt)
+		return PauseChange{}, fmt.Errorf("%w; --replace puts yours in its place", paused)
+	}
+	if err != nil {
+		return PauseChange{}, err
+	}
+	change := PauseChange{Scope: r.Scope, Key: r.Key, PausedUntil: d.localOf(c.PausedUntil), Before: trace.Before, After: trace.After, ActionID: trace.ActionID}
+	return change, d.countHeld(ctx, &change)
+}
+
+// checkKnown refuses what is most likely a mistyped number.
+func (d *Desk) checkKnown(ctx context.Context, r PauseRequest) error {
+	instances, err := d.Store.Instances(ctx)
+	if err != nil {
+		return err
+	}
+	known := false
+	if r.Scope == store.ScopeMerchant {
+		if known, err = d.Store.HasMerchant(ctx, r.Key); err != nil {
+			return fmt.Errorf("%w; --unknown pauses it without looking", err)
+		}
+	} else {
+		known = slices.Contains(r.AppIDs, r.Key)
+		for _, i := range instances {
+			known = known || slices.ContainsFunc(appsOf([]store.Instance{i}), func(app InstanceApp) bool { return app.AppID == r.Key })
+		}
+	}
+	switch {
+	case known:
+		return nil
+	case r.Scope == store.ScopeMerchant:
+		return fmt.Errorf("no order is of merchant %s; --unknown pauses it all the same", r.Key)
+	}
+	return fmt.Errorf("app id %s is neither in the settings nor used by an instance; --unknown pauses it all the same", r.Key)
+}
+
+// countHeld counts the orders that a pause holds.
+func (d *Desk) countHeld(ctx context.Context, change *PauseChange) error {
+	list, err := d.Pauses(ctx)
+	for _, p := range list.Pauses {
+		if p.Scope == change.Scope && p.Key == change.Key {
+			change.Orders, change.AmountFen = p.Orders, p.AmountFen
+		}
+	}
+	return err
+}
+
+// Resume ends a pause, whoever made it.
+func (d *Desk) Resume(ctx context.Context, scope store.Scope, key, reason string) (PauseChange, error) {
+	if err := d.checkActor(); err != nil {
+		return PauseChange{}, err
+	}
+	change := PauseChange{Scope: scope, Key: key}
+	if err := d.countHeld(ctx, &change); err != nil {
+		return PauseChange{}, err
+	}
+	former, trace, err := d.Store.ResumeByPerson(ctx, scope, key, store.Action{Actor: d.Actor, Via: d.Via, Action: "resume", Reason: reason})
+	if err != nil {
+		return PauseChange{}, err
+	}
+	if former == nil {
+		return PauseChange{}, fmt.Errorf("nothing to resume: %s %s is not paused", scope, key)
+	}
+	change.Before, change.ActionID = trace.Before, trace.ActionID
+	return change, nil
+}
+
+// Page tells what was done.
+func (c PauseChange) Page(l Locale) Page {
+	var p Page
+	text := l.say(msgResumedNow, l.target(c.Scope, c.Key), l.orders(c.Orders), Yuan(c.AmountFen))
+	if c.After != nil {
+		text = l.say(msgPausedNow, l.target(c.Scope, c.Key), l.untilWhen(c.PausedUntil), l.orders(c.Orders), Yuan(c.AmountFen))
+		if c.PausedUntil != nil {
+			text += " (" + l.zoneName(*c.PausedUntil) + ")"
+		}
+	}
+	p.line(Plain, text)
+	return p
+}
