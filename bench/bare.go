@@ -11,15 +11,15 @@ import (
 // bareGroup is how many answers the bare writer writes in one transaction.
 const bareGroup = 500
 
-// bare is no peer but the limit: it writes, on one connection, what the product writes, and does nothing else. It asks
+// writeBare is no peer but the limit: it writes, on one connection, what the product writes, and does nothing else. It asks
 // about one order and writes that answer into all of them.
-func (p *peer) bare(ctx context.Context, events bool) (summary, error) {
+func (p *peer) writeBare(ctx context.Context, events bool) (summary, error) {
 	conn, err := p.pool.Acquire(ctx)
 	if err != nil {
 		return summary{}, err
 	}
 	defer conn.Release()
-	groups, err := p.answers(ctx, conn.Conn())
+	groups, err := p.makeAnswers(ctx, conn.Conn())
 	if err != nil {
 		return summary{}, err
 	}
@@ -33,8 +33,8 @@ func (p *peer) bare(ctx context.Context, events bool) (summary, error) {
 	return summary{Settled: p.orders, Seconds: time.Since(began).Seconds()}, nil
 }
 
-// answers makes the groups.
-func (p *peer) answers(ctx context.Context, conn *pgx.Conn) ([][]answered, error) {
+// makeAnswers makes the groups.
+func (p *peer) makeAnswers(ctx context.Context, conn *pgx.Conn) ([][]answered, error) {
 	rows, err := conn.Query(ctx, "SELECT id, mid, tid, inst_mid, mer_order_id, order_amount FROM orders ORDER BY next_query_at, id")
 	if err != nil {
 		return nil, fmt.Errorf("select orders: %w", err)
@@ -43,7 +43,7 @@ func (p *peer) answers(ctx context.Context, conn *pgx.Conn) ([][]answered, error
 	if err != nil {
 		return nil, fmt.Errorf("select orders: %w", err)
 	}
-	model, err := p.ask(ctx, orders[0])
+	model, err := p.askGateway(ctx, orders[0])
 	if err != nil {
 		return nil, err
 	}
@@ -61,18 +61,18 @@ func (p *peer) answers(ctx context.Context, conn *pgx.Conn) ([][]answered, error
 }
 
 func writeGroup(ctx context.Context, tx pgx.Tx, group []answered, events bool) error {
-	columns := append(settlement(), question()[0]) // and the id
+	columns := append(settlementColumns(), questionColumns()[0]) // and the id
 	_, err := tx.Exec(ctx, `
-		UPDATE orders AS o SET `+list(settlement(), "%[2]s = r.%[2]s")+`, next_query_at = NULL, lease_until = NULL, updated_at = now()
-		FROM (SELECT `+list(columns, sideBySide)+`) AS r
-		WHERE o.id = r.order_id AND o.status = 'UNKNOWN'`, arrays(columns, group)...)
+		UPDATE orders AS o SET `+listOf(settlementColumns(), "%[2]s = r.%[2]s")+`, next_query_at = NULL, lease_until = NULL, updated_at = now()
+		FROM (SELECT `+listOf(columns, sideBySide)+`) AS r
+		WHERE o.id = r.order_id AND o.status = 'UNKNOWN'`, columnArrays(columns, group)...)
 	if err != nil {
 		return err
 	}
 	batch := &pgx.Batch{}
-	batch.Queue(insertMany("order_queries", question()), arrays(question(), group)...)
+	batch.Queue(insertMany("order_queries", questionColumns()), columnArrays(questionColumns(), group)...)
 	if events {
-		batch.Queue(insertMany("order_events", event()), arrays(event(), group)...)
+		batch.Queue(insertMany("order_events", eventColumns()), columnArrays(eventColumns(), group)...)
 		batch.Queue("NOTIFY order_events")
 	}
 	return tx.SendBatch(ctx, batch).Close()
@@ -82,5 +82,5 @@ func writeGroup(ctx context.Context, tx pgx.Tx, group []answered, events bool) e
 const sideBySide = "unnest($%[1]d::%[4]s[])::%[3]s AS %[2]s"
 
 func insertMany(table string, columns []column) string {
-	return "INSERT INTO " + table + " (" + list(columns, "%[2]s") + ") SELECT " + list(columns, sideBySide)
+	return "INSERT INTO " + table + " (" + listOf(columns, "%[2]s") + ") SELECT " + listOf(columns, sideBySide)
 }

@@ -39,8 +39,8 @@ type usage struct {
 	peak int64         // bytes
 }
 
-// start starts a child. Start and wait share one thread, because the kernel takes that thread's end for ours.
-func start(ctx context.Context, c command) (*child, error) {
+// startChild starts a child. Start and wait share one thread, because the kernel takes that thread's end for ours.
+func startChild(ctx context.Context, c command) (*child, error) {
 	ch := &child{cmd: exec.CommandContext(ctx, c.path, c.args...), stdout: newOutput(), stderr: newOutput(), done: make(chan struct{})}
 	ch.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, c.env...)
 	ch.cmd.Stdout, ch.cmd.Stderr = ch.stdout, ch.stderr
@@ -67,33 +67,33 @@ func start(ctx context.Context, c command) (*child, error) {
 	return ch, nil
 }
 
-// wait waits for the child's end and says what it has cost.
-func (ch *child) wait() (usage, error) {
+// waitForEnd waits for the child's end and says what it has cost.
+func (ch *child) waitForEnd() (usage, error) {
 	<-ch.done
 	state := ch.cmd.ProcessState
 	u := usage{cpu: state.UserTime() + state.SystemTime(), peak: ch.peak}
 	if ch.err != nil {
-		return u, fmt.Errorf("%s %s: %w: %s", filepath.Base(ch.cmd.Path), ch.cmd.Args[1], ch.err, ch.stderr.tail())
+		return u, fmt.Errorf("%s %s: %w: %s", filepath.Base(ch.cmd.Path), ch.cmd.Args[1], ch.err, ch.stderr.lastLines())
 	}
 	return u, nil
 }
 
-// stop asks the child to end and waits for it.
-func (ch *child) stop() (usage, error) {
+// stopChild asks the child to end and waits for it.
+func (ch *child) stopChild() (usage, error) {
 	if err := ch.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return usage{}, fmt.Errorf("stop %s: %w", ch.cmd.Path, err)
 	}
-	return ch.wait()
+	return ch.waitForEnd()
 }
 
-// execute runs a child to its end.
-func execute(ctx context.Context, c command) (stdout []byte, u usage, err error) {
-	ch, err := start(ctx, c)
+// executeChild runs a child to its end.
+func executeChild(ctx context.Context, c command) (stdout []byte, u usage, err error) {
+	ch, err := startChild(ctx, c)
 	if err != nil {
 		return nil, usage{}, err
 	}
-	u, err = ch.wait()
-	return ch.stdout.bytes(), u, errors.Join(err, context.Cause(ctx))
+	u, err = ch.waitForEnd()
+	return ch.stdout.readBytes(), u, errors.Join(err, context.Cause(ctx))
 }
 
 // lookAtMemory follows the child's peak of resident memory until the returned function is called. The last look is at
@@ -159,15 +159,15 @@ func (o *output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (o *output) bytes() []byte {
+func (o *output) readBytes() []byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return bytes.Clone(o.text.Bytes())
 }
 
-// tail is the end of what was written, for an error text.
-func (o *output) tail() string {
+// lastLines is the end of what was written, for an error text.
+func (o *output) lastLines() string {
 	const most = 1000
-	text := strings.TrimSpace(string(o.bytes()))
+	text := strings.TrimSpace(string(o.readBytes()))
 	return text[max(0, len(text)-most):]
 }

@@ -25,7 +25,7 @@ type column struct {
 	many      func(group []answered) any
 }
 
-func col[T any](name, typ string, of func(a *answered) T) column {
+func newColumn[T any](name, typ string, of func(a *answered) T) column {
 	return column{
 		name: name, typ: typ,
 		one: func(a *answered) any { return of(a) },
@@ -39,20 +39,20 @@ func col[T any](name, typ string, of func(a *answered) T) column {
 	}
 }
 
-// settlement are the columns of orders that a paid order gets. The product writes the same.
-func settlement() []column {
+// settlementColumns are the columns of orders that a paid order gets. The product writes the same.
+func settlementColumns() []column {
 	amount := func(name string, of func(*chinaums.Trade) chinaums.Field[int64]) column {
-		return col(name, "bigint", func(a *answered) *int64 { return value(of(&a.answer.Trade)) })
+		return newColumn(name, "bigint", func(a *answered) *int64 { return valueOf(of(&a.answer.Trade)) })
 	}
 	text := func(name string, of func(*chinaums.Trade) chinaums.Field[string]) column {
-		return col(name, "text", func(a *answered) *string { return value(of(&a.answer.Trade)) })
+		return newColumn(name, "text", func(a *answered) *string { return valueOf(of(&a.answer.Trade)) })
 	}
 	moment := func(name, typ string, of func(*chinaums.Trade) chinaums.Field[time.Time]) column {
-		return col(name, typ, func(a *answered) *time.Time { return value(of(&a.answer.Trade)) })
+		return newColumn(name, typ, func(a *answered) *time.Time { return valueOf(of(&a.answer.Trade)) })
 	}
 	return []column{
-		col("status", "text", func(a *answered) string { return string(a.answer.Trade.Status.Value) }),
-		col("last_queried_at", "timestamptz", func(a *answered) time.Time { return a.at }),
+		newColumn("status", "text", func(a *answered) string { return string(a.answer.Trade.Status.Value) }),
+		newColumn("last_queried_at", "timestamptz", func(a *answered) time.Time { return a.at }),
 		text("target_order_id", func(t *chinaums.Trade) chinaums.Field[string] { return t.TargetOrderID }),
 		amount("total_amount", func(t *chinaums.Trade) chinaums.Field[int64] { return t.TotalAmount }),
 		amount("buyer_pay_amount", func(t *chinaums.Trade) chinaums.Field[int64] { return t.BuyerPayAmount }),
@@ -82,38 +82,38 @@ func settlement() []column {
 	}
 }
 
-// question are the columns of order_queries.
-func question() []column {
+// questionColumns are the columns of order_queries.
+func questionColumns() []column {
 	return []column{
-		col("order_id", "bigint", func(a *answered) int64 { return a.order.ID }),
-		col("claim_no", "bigint", func(*answered) int64 { return 1 }),
-		col("queried_at", "timestamptz", func(a *answered) time.Time { return a.at }),
-		col("duration_ms", "bigint", func(a *answered) int64 { return a.took.Milliseconds() }),
-		col("round_trips", "int", func(*answered) int32 { return 1 }),
-		col("worker", "text", func(a *answered) string { return a.worker }),
-		col("http_status", "int", func(a *answered) int32 { return int32(a.answer.HTTPStatus) }),
-		col("err_code", "text", func(a *answered) string { return a.answer.Code }),
-		col("err_msg", "text", func(a *answered) *string { return textOrNull(a.answer.Message) }),
-		col("trade_status", "text", func(a *answered) string { return string(a.answer.Trade.Status.Value) }),
-		col("decision", "text", func(*answered) string { return "settled" }),
-		col("reason", "text", func(*answered) string { return "trade_success" }),
-		col("response", "jsonb", func(a *answered) string { return a.response }),
+		newColumn("order_id", "bigint", func(a *answered) int64 { return a.order.ID }),
+		newColumn("claim_no", "bigint", func(*answered) int64 { return 1 }),
+		newColumn("queried_at", "timestamptz", func(a *answered) time.Time { return a.at }),
+		newColumn("duration_ms", "bigint", func(a *answered) int64 { return a.took.Milliseconds() }),
+		newColumn("round_trips", "int", func(*answered) int32 { return 1 }),
+		newColumn("worker", "text", func(a *answered) string { return a.worker }),
+		newColumn("http_status", "int", func(a *answered) int32 { return int32(a.answer.HTTPStatus) }),
+		newColumn("err_code", "text", func(a *answered) string { return a.answer.Code }),
+		newColumn("err_msg", "text", func(a *answered) *string { return textOrNull(a.answer.Message) }),
+		newColumn("trade_status", "text", func(a *answered) string { return string(a.answer.Trade.Status.Value) }),
+		newColumn("decision", "text", func(*answered) string { return "settled" }),
+		newColumn("reason", "text", func(*answered) string { return "trade_success" }),
+		newColumn("response", "jsonb", func(a *answered) string { return a.response }),
 	}
 }
 
-// event are the columns of order_events.
-func event() []column {
+// eventColumns are the columns of order_events.
+func eventColumns() []column {
 	return []column{
-		col("order_id", "bigint", func(a *answered) int64 { return a.order.ID }),
-		col("mid", "text", func(a *answered) string { return a.order.MID }),
-		col("mer_order_id", "text", func(a *answered) string { return a.order.MerOrderID }),
-		col("event", "text", func(*answered) string { return "order.paid" }),
-		col("payload", "jsonb", func(a *answered) string { return a.payload() }),
+		newColumn("order_id", "bigint", func(a *answered) int64 { return a.order.ID }),
+		newColumn("mid", "text", func(a *answered) string { return a.order.MID }),
+		newColumn("mer_order_id", "text", func(a *answered) string { return a.order.MerOrderID }),
+		newColumn("event", "text", func(*answered) string { return "order.paid" }),
+		newColumn("payload", "jsonb", func(a *answered) string { return a.eventPayload() }),
 	}
 }
 
-// payload is as long as the product's, and says the same.
-func (a *answered) payload() string {
+// eventPayload is as long as the product's, and says the same.
+func (a *answered) eventPayload() string {
 	t := a.answer.Trade
 	return fmt.Sprintf(`{"order_id":%d,"mid":%q,"tid":%q,"mer_order_id":%q,"target_order_id":%q,"from":"UNKNOWN","to":%q,`+
 		`"order_amount":%d,"total_amount":%d,"refund_amount":%d,"pay_time":%q,"settle_date":%q,"claim_no":1}`,
@@ -122,7 +122,7 @@ func (a *answered) payload() string {
 		t.PayTime.Value.Format(time.RFC3339), t.SettleDate.Value.Format(time.DateOnly))
 }
 
-func ones(columns []column, a *answered) []any {
+func countOnes(columns []column, a *answered) []any {
 	values := make([]any, len(columns))
 	for i, c := range columns {
 		values[i] = c.one(a)
@@ -130,7 +130,7 @@ func ones(columns []column, a *answered) []any {
 	return values
 }
 
-func arrays(columns []column, group []answered) []any {
+func columnArrays(columns []column, group []answered) []any {
 	values := make([]any, len(columns))
 	for i, c := range columns {
 		values[i] = c.many(group)
@@ -138,8 +138,8 @@ func arrays(columns []column, group []answered) []any {
 	return values
 }
 
-// list joins the columns, each written by a format of its number (1), name (2), type (3) and the type that is sent (4).
-func list(columns []column, format string) string {
+// listOf joins the columns, each written by a format of its number (1), name (2), type (3) and the type that is sent (4).
+func listOf(columns []column, format string) string {
 	parts := make([]string, len(columns))
 	for i, c := range columns {
 		sent := c.typ
@@ -151,7 +151,7 @@ func list(columns []column, format string) string {
 	return strings.Join(parts, ", ")
 }
 
-func value[T any](f chinaums.Field[T]) *T {
+func valueOf[T any](f chinaums.Field[T]) *T {
 	if !f.Present || f.Err != nil {
 		return nil
 	}

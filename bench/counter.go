@@ -27,8 +27,8 @@ type counter struct {
 // socket is the name that Postgres gives to its socket.
 const socket = ".s.PGSQL.5432"
 
-// count starts a counter and returns the URL that leads through it.
-func (l *lab) count(db *database) (string, *counter, error) {
+// countBytes starts a counter and returns the URL that leads through it.
+func (l *lab) countBytes(db *database) (string, *counter, error) {
 	dir, err := os.MkdirTemp("", "bench-")
 	if err != nil {
 		return "", nil, err
@@ -39,35 +39,35 @@ func (l *lab) count(db *database) (string, *counter, error) {
 	}
 	u, err := url.Parse(db.url)
 	if err != nil {
-		return "", nil, errors.Join(err, c.close())
+		return "", nil, errors.Join(err, c.closeCounter())
 	}
 	query := u.Query()
 	query.Set("host", dir)
 	u.RawQuery = query.Encode()
-	c.sessions.Go(c.accept)
+	c.sessions.Go(c.acceptConnections)
 	return u.String(), c, nil
 }
 
-func (c *counter) total() int64 { return c.trips.Load() }
+func (c *counter) totalBytes() int64 { return c.trips.Load() }
 
-func (c *counter) close() error {
+func (c *counter) closeCounter() error {
 	err := c.listener.Close()
 	c.sessions.Wait()
 	return errors.Join(err, os.RemoveAll(c.dir))
 }
 
-func (c *counter) accept() {
+func (c *counter) acceptConnections() {
 	for {
 		client, err := c.listener.Accept()
 		if err != nil {
 			return // closed
 		}
-		c.sessions.Go(func() { c.serve(client) })
+		c.sessions.Go(func() { c.serveConnection(client) })
 	}
 }
 
-// serve passes a session on until one side ends it; the contestant finds out about trouble by itself.
-func (c *counter) serve(client net.Conn) {
+// serveConnection passes a session on until one side ends it; the contestant finds out about trouble by itself.
+func (c *counter) serveConnection(client net.Conn) {
 	defer client.Close()
 	server, err := net.Dial("unix", c.target) //nolint:noctx // a socket of this machine answers at once
 	if err != nil {
@@ -78,11 +78,11 @@ func (c *counter) serve(client net.Conn) {
 		_, _ = io.Copy(client, server)
 		_ = client.Close()
 	})
-	_ = c.forward(server, bufio.NewReaderSize(client, 1<<16))
+	_ = c.forwardBytes(server, bufio.NewReaderSize(client, 1<<16))
 }
 
-// forward copies the messages of a client and counts those that ask for an answer. The first message has no type.
-func (c *counter) forward(server io.Writer, client *bufio.Reader) error {
+// forwardBytes copies the messages of a client and counts those that ask for an answer. The first message has no type.
+func (c *counter) forwardBytes(server io.Writer, client *bufio.Reader) error {
 	for header := 4; ; header = 5 {
 		head, err := client.Peek(header)
 		if err != nil {

@@ -20,10 +20,10 @@ const claimMark = "claimable AS"
 // flatLatency leaves the cores time between the claims, so that they do not wait for each other.
 const flatLatency = 100 * time.Millisecond
 
-// flat measures claims beside ever more settled orders, which must cost nothing: once with the due orders together, the
+// runFlat measures claims beside ever more settled orders, which must cost nothing: once with the due orders together, the
 // latest of all, as after an outage, and once strewn among the latest settled ones, as where some notifications are lost.
 // The times are the server's own, from its log.
-func (l *lab) flat(ctx context.Context, r *report) (err error) {
+func (l *lab) runFlat(ctx context.Context, r *report) (err error) {
 	const name = "flat"
 	if err := l.logStatements(ctx, true); err != nil {
 		return err
@@ -31,19 +31,19 @@ func (l *lab) flat(ctx context.Context, r *report) (err error) {
 	defer func() { err = errors.Join(err, l.logStatements(context.WithoutCancel(ctx), false)) }()
 	var together, strewn []float64
 	for _, settled := range l.sizes.FlatSettled {
-		l.progress("flat: %d due beside %d settled orders", l.sizes.FlatDue, settled)
+		l.logProgress("flat: %d due beside %d settled orders", l.sizes.FlatDue, settled)
 		a, b, err := l.claimTimes(ctx, r, settled)
 		if err != nil {
 			return err
 		}
 		together, strewn = append(together, a), append(strewn, b)
-		r.add(name, fmt.Sprintf("claim beside %d settled orders", settled), a, "ms", goal{})
-		r.add(name, fmt.Sprintf("the same, strewn among %d", settled), b, "ms", goal{})
+		r.addLine(name, fmt.Sprintf("claim beside %d settled orders", settled), a, "ms", goal{})
+		r.addLine(name, fmt.Sprintf("the same, strewn among %d", settled), b, "ms", goal{})
 	}
 	for i, settled := range l.sizes.FlatSettled[1:] {
 		what := fmt.Sprintf("beside %d to beside %d", settled, l.sizes.FlatSettled[0])
-		r.add(name, "claim "+what, together[i+1]/together[0], "×", atMost(1.2))
-		r.add(name, "claim, strewn, "+what, strewn[i+1]/strewn[0], "×", atMost(1.2))
+		r.addLine(name, "claim "+what, together[i+1]/together[0], "×", atMost(1.2))
+		r.addLine(name, "claim, strewn, "+what, strewn[i+1]/strewn[0], "×", atMost(1.2))
 	}
 	return nil
 }
@@ -51,9 +51,9 @@ func (l *lab) flat(ctx context.Context, r *report) (err error) {
 // logStatements switches the server's log of all statements with their times.
 func (l *lab) logStatements(ctx context.Context, on bool) error {
 	if !on {
-		return l.exec(ctx, "ALTER SYSTEM RESET log_min_duration_statement", "ALTER SYSTEM RESET log_parameter_max_length", "SELECT pg_reload_conf()")
+		return l.execSQL(ctx, "ALTER SYSTEM RESET log_min_duration_statement", "ALTER SYSTEM RESET log_parameter_max_length", "SELECT pg_reload_conf()")
 	}
-	return l.exec(ctx, "ALTER SYSTEM SET log_min_duration_statement = 0", "ALTER SYSTEM SET log_parameter_max_length = 0", "SELECT pg_reload_conf()")
+	return l.execSQL(ctx, "ALTER SYSTEM SET log_min_duration_statement = 0", "ALTER SYSTEM SET log_parameter_max_length = 0", "SELECT pg_reload_conf()")
 }
 
 // settledOrders are inserted as the product leaves them.
@@ -83,9 +83,9 @@ func (l *lab) claimTimes(ctx context.Context, r *report, settled int) (together,
 	if err != nil {
 		return 0, 0, err
 	}
-	defer func() { err = errors.Join(err, db.drop(ctx)) }()
-	due := due(settled+1, l.sizes.FlatDue)
-	if err := db.do(ctx, settledOrders(settled), due, "VACUUM (ANALYZE) orders", "CHECKPOINT"); err != nil {
+	defer func() { err = errors.Join(err, db.dropDatabase(ctx)) }()
+	due := dueOrders(settled+1, l.sizes.FlatDue)
+	if err := db.execSQL(ctx, settledOrders(settled), due, "VACUUM (ANALYZE) orders", "CHECKPOINT"); err != nil {
 		return 0, 0, err
 	}
 	if together, err = l.claimTime(ctx, r, db); err != nil {
@@ -95,7 +95,7 @@ func (l *lab) claimTimes(ctx context.Context, r *report, settled int) (together,
 	reopen := fmt.Sprintf(`UPDATE orders SET status = 'UNKNOWN', target_order_id = NULL,
 		next_query_at = now() - interval '1 hour' + id * interval '1 microsecond'
 		WHERE id > %[1]d - %[2]d AND id <= %[1]d AND id %% %[3]d = 0`, settled, every*l.sizes.FlatDue, every)
-	if err := db.do(ctx, reopen, "VACUUM (ANALYZE) orders", "CHECKPOINT", readDue); err != nil {
+	if err := db.execSQL(ctx, reopen, "VACUUM (ANALYZE) orders", "CHECKPOINT", readDue); err != nil {
 		return 0, 0, err
 	}
 	strewn, err = l.claimTime(ctx, r, db)
@@ -109,11 +109,11 @@ func (l *lab) claimTime(ctx context.Context, r *report, db *database) (float64, 
 	if err != nil {
 		return 0, fmt.Errorf("the server's log: %w", err)
 	}
-	one, err := l.tryOn(ctx, db, trial{who: product(), orders: l.sizes.FlatDue, latency: flatLatency, concurrency: usualConcurrency})
+	one, err := l.tryOn(ctx, db, trial{who: productEntrant(), orders: l.sizes.FlatDue, latency: flatLatency, concurrency: usualConcurrency})
 	if err != nil {
 		return 0, err
 	}
-	r.note("flat", one)
+	r.addNote("flat", one)
 	log, err := os.Open(path)
 	if err != nil {
 		return 0, fmt.Errorf("the server's log: %w", err)
@@ -129,7 +129,7 @@ func (l *lab) claimTime(ctx context.Context, r *report, db *database) (float64, 
 	if len(times["execute"]) == 0 {
 		return 0, errors.New("the server's log has no claims")
 	}
-	return median(times["bind"]) + median(times["execute"]), nil // the plan is made with bind
+	return medianOf(times["bind"]) + medianOf(times["execute"]), nil // the plan is made with bind
 }
 
 // statementTimes reads from a server's log the times, in milliseconds, of the statements that hold mark, by the phase

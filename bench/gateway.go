@@ -48,7 +48,7 @@ func (l *lab) startSimulator(ctx context.Context, latency time.Duration) (*gatew
 	if err := os.WriteFile(scenario, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("simulator: %w", err)
 	}
-	return serve(ctx, command{path: l.product, args: []string{"simulator", "--listen", "127.0.0.1:0", "--scenario", scenario}})
+	return serveReplay(ctx, command{path: l.product, args: []string{"simulator", "--listen", "127.0.0.1:0", "--scenario", scenario}})
 }
 
 // startReplay starts a gateway that has learnt the simulator's answer.
@@ -57,31 +57,31 @@ func (l *lab) startReplay(ctx context.Context, latency time.Duration) (*gateway,
 	if err != nil {
 		return nil, err
 	}
-	g, err := serve(ctx, command{path: l.self, args: []string{"gateway", "-learn-from", simulator.url, "-latency", latency.String()}})
-	_, stopErr := simulator.stop()
+	g, err := serveReplay(ctx, command{path: l.self, args: []string{"gateway", "-learn-from", simulator.url, "-latency", latency.String()}})
+	_, stopErr := simulator.stopChild()
 	if stopErr != nil && g != nil {
-		_, err := g.stop()
+		_, err := g.stopChild()
 		return nil, errors.Join(stopErr, err)
 	}
 	return g, errors.Join(err, stopErr)
 }
 
-// serve starts a gateway and waits until it says where it serves.
-func serve(ctx context.Context, c command) (*gateway, error) {
-	ch, err := start(ctx, c)
+// serveReplay starts a gateway and waits until it says where it serves.
+func serveReplay(ctx context.Context, c command) (*gateway, error) {
+	ch, err := startChild(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	select {
 	case <-ch.stdout.line:
 	case <-ch.done:
-		_, err := ch.wait()
+		_, err := ch.waitForEnd()
 		return nil, fmt.Errorf("gateway: %w", errors.Join(err, context.Cause(ctx)))
 	}
-	match := regexp.MustCompile(`http://[^/\s]+`).Find(ch.stdout.bytes())
+	match := regexp.MustCompile(`http://[^/\s]+`).Find(ch.stdout.readBytes())
 	if match == nil {
-		_, err := ch.stop()
-		return nil, errors.Join(fmt.Errorf("gateway: it does not say where it serves: %s", ch.stdout.bytes()), err)
+		_, err := ch.stopChild()
+		return nil, errors.Join(fmt.Errorf("gateway: it does not say where it serves: %s", ch.stdout.readBytes()), err)
 	}
 	return &gateway{child: ch, url: string(match)}, nil
 }

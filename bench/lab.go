@@ -42,14 +42,14 @@ func newLab(ctx context.Context, o options, stderr io.Writer) (*lab, error) {
 	if l.dir, err = os.MkdirTemp("", "reconciler-bench-"); err != nil {
 		return nil, err
 	}
-	if err := l.open(ctx); err != nil {
-		return nil, errors.Join(err, l.close())
+	if err := l.openLab(ctx); err != nil {
+		return nil, errors.Join(err, l.closeLab())
 	}
 	return l, nil
 }
 
-func (l *lab) open(ctx context.Context) (err error) {
-	l.progress("starting Postgres")
+func (l *lab) openLab(ctx context.Context) (err error) {
+	l.logProgress("starting Postgres")
 	if l.server, err = postgres.Start(ctx, postgres.Options{Durable: true}); err != nil {
 		return err
 	}
@@ -57,16 +57,16 @@ func (l *lab) open(ctx context.Context) (err error) {
 		return fmt.Errorf("connect: %w", err)
 	}
 	// A checkpoint makes whoever comes next write whole pages: none may fall into a run.
-	err = l.exec(ctx, "ALTER SYSTEM SET checkpoint_timeout = '1h'", "ALTER SYSTEM SET max_wal_size = '16GB'",
+	err = l.execSQL(ctx, "ALTER SYSTEM SET checkpoint_timeout = '1h'", "ALTER SYSTEM SET max_wal_size = '16GB'",
 		"SELECT pg_reload_conf()", "CREATE DATABASE "+template)
 	if err != nil {
 		return err
 	}
-	_, _, err = execute(ctx, command{path: l.product, args: []string{"migrate", "up"}, env: []string{"DATABASE_URL=" + l.server.URL(template)}})
+	_, _, err = executeChild(ctx, command{path: l.product, args: []string{"migrate", "up"}, env: []string{"DATABASE_URL=" + l.server.URL(template)}})
 	return err
 }
 
-func (l *lab) close() error {
+func (l *lab) closeLab() error {
 	if l.admin != nil {
 		l.admin.Close()
 	}
@@ -77,8 +77,8 @@ func (l *lab) close() error {
 	return errors.Join(err, os.RemoveAll(l.dir))
 }
 
-// exec runs statements that speak of databases and of the server.
-func (l *lab) exec(ctx context.Context, statements ...string) error {
+// execSQL runs statements that speak of databases and of the server.
+func (l *lab) execSQL(ctx context.Context, statements ...string) error {
 	for _, sql := range statements {
 		if _, err := l.admin.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("%s: %w", sql, err)
@@ -87,8 +87,8 @@ func (l *lab) exec(ctx context.Context, statements ...string) error {
 	return nil
 }
 
-// progress says what happens now.
-func (l *lab) progress(format string, args ...any) {
+// logProgress says what happens now.
+func (l *lab) logProgress(format string, args ...any) {
 	fmt.Fprintf(l.stderr, "%6.1fs  %s\n", time.Since(l.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
@@ -103,16 +103,16 @@ func (l *lab) newDatabase(ctx context.Context) (*database, error) {
 	l.made++
 	db := &database{lab: l, name: fmt.Sprintf("bench_%d", l.made)}
 	db.url = l.server.URL(db.name)
-	return db, l.exec(ctx, "CREATE DATABASE "+db.name+" TEMPLATE "+template)
+	return db, l.execSQL(ctx, "CREATE DATABASE "+db.name+" TEMPLATE "+template)
 }
 
-// drop also happens when the context has ended.
-func (db *database) drop(ctx context.Context) error {
-	return db.lab.exec(context.WithoutCancel(ctx), "DROP DATABASE IF EXISTS "+db.name+" WITH (FORCE)")
+// dropDatabase also happens when the context has ended.
+func (db *database) dropDatabase(ctx context.Context) error {
+	return db.lab.execSQL(context.WithoutCancel(ctx), "DROP DATABASE IF EXISTS "+db.name+" WITH (FORCE)")
 }
 
-// do runs statements in the database, on a connection that does not outlive them.
-func (db *database) do(ctx context.Context, statements ...string) error {
+// execSQL runs statements in the database, on a connection that does not outlive them.
+func (db *database) execSQL(ctx context.Context, statements ...string) error {
 	conn, err := pgx.Connect(ctx, db.url)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
@@ -126,8 +126,8 @@ func (db *database) do(ctx context.Context, statements ...string) error {
 	return nil
 }
 
-// get reads one row.
-func (db *database) get(ctx context.Context, sql string, into ...any) error {
+// queryValue reads one row.
+func (db *database) queryValue(ctx context.Context, sql string, into ...any) error {
 	conn, err := pgx.Connect(ctx, db.url)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
@@ -139,8 +139,8 @@ func (db *database) get(ctx context.Context, sql string, into ...any) error {
 	return nil
 }
 
-// due inserts orders that are due, oldest first, with numbers from first on.
-func due(first, orders int) string {
+// dueOrders inserts orders that are due, oldest first, with numbers from first on.
+func dueOrders(first, orders int) string {
 	return fmt.Sprintf(`
 		INSERT INTO orders (mid, tid, mer_order_id, order_amount, created_at, next_query_at)
 		SELECT '%s', '%s', '3194' || lpad(i::text, 20, '0'), 1,
@@ -148,25 +148,25 @@ func due(first, orders int) string {
 		FROM generate_series(%d, %d) AS i`, mid, tid, first, first+orders-1)
 }
 
-// loaded is a fresh database with due orders, vacuumed and with nothing left to be written by a checkpoint.
-func (l *lab) loaded(ctx context.Context, orders int) (*database, error) {
+// loadDatabase is a fresh database with due orders, vacuumed and with nothing left to be written by a checkpoint.
+func (l *lab) loadDatabase(ctx context.Context, orders int) (*database, error) {
 	db, err := l.newDatabase(ctx)
 	if err == nil {
-		err = l.exec(ctx, "CHECKPOINT") // before the load: the pages that it makes need not be written whole later
+		err = l.execSQL(ctx, "CHECKPOINT") // before the load: the pages that it makes need not be written whole later
 	}
 	if err == nil {
-		err = db.do(ctx, due(1, orders), "VACUUM (ANALYZE) orders")
+		err = db.execSQL(ctx, dueOrders(1, orders), "VACUUM (ANALYZE) orders")
 	}
 	if err != nil {
-		return nil, errors.Join(err, db.drop(ctx))
+		return nil, errors.Join(err, db.dropDatabase(ctx))
 	}
 	return db, nil
 }
 
-// check is an error unless every order was settled by one question.
-func (db *database) check(ctx context.Context, orders int) error {
+// checkOutcome is an error unless every order was settled by one question.
+func (db *database) checkOutcome(ctx context.Context, orders int) error {
 	var paid, questions, asked int
-	err := db.get(ctx, `SELECT count(*) FILTER (WHERE status = 'TRADE_SUCCESS' AND total_amount = order_amount AND target_order_id IS NOT NULL),
+	err := db.queryValue(ctx, `SELECT count(*) FILTER (WHERE status = 'TRADE_SUCCESS' AND total_amount = order_amount AND target_order_id IS NOT NULL),
 		(SELECT count(*) FROM order_queries WHERE decision = 'settled' AND response IS NOT NULL),
 		(SELECT count(DISTINCT order_id) FROM order_queries WHERE round_trips = 1) FROM orders`, &paid, &questions, &asked)
 	if err == nil && (paid != orders || questions != orders || asked != orders) {

@@ -48,15 +48,15 @@ import (
 )
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(runBench(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is the program: the benchmark, or what it starts itself: `bench peer …`, `bench gateway …`.
-func run(args []string, stdout, stderr io.Writer) int {
+// runBench is the program: the benchmark, or what it starts itself: `bench peer …`, `bench gateway …`.
+func runBench(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	signal.Ignore(syscall.SIGPIPE) // a reader who has seen enough is an error of the next write: what was started is ended first
-	command := measure
+	command := measureProcess
 	if len(args) > 0 {
 		switch args[0] {
 		case "peer":

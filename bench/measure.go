@@ -14,30 +14,30 @@ type workload struct {
 	run  func(l *lab, ctx context.Context, r *report) error
 }
 
-func workloads() []workload {
+func listWorkloads() []workload {
 	return []workload{
-		{"drain", (*lab).drain},
+		{"drain", (*lab).runDrain},
 		{"bare", (*lab).bareWrite},
-		{"latency", (*lab).latencies},
-		{"flat", (*lab).flat},
-		{"long", (*lab).long},
-		{"four", (*lab).four},
-		{"idle", (*lab).idle},
-		{"stop", (*lab).stop},
+		{"latency", (*lab).runLatencies},
+		{"flat", (*lab).runFlat},
+		{"long", (*lab).runLongDrain},
+		{"four", (*lab).runFourProcesses},
+		{"idle", (*lab).runIdle},
+		{"stop", (*lab).runStop},
 	}
 }
 
 func workloadNames() []string {
 	var names []string
-	for _, w := range workloads() {
+	for _, w := range listWorkloads() {
 		names = append(names, w.name)
 	}
 	return names
 }
 
-// measure is the benchmark. A workload that fails leaves the others alone.
-func measure(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
-	o, err := parse(args, stderr)
+// measureProcess is the benchmark. A workload that fails leaves the others alone.
+func measureProcess(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	o, err := parseFigures(args, stderr)
 	if err != nil {
 		return err
 	}
@@ -45,14 +45,14 @@ func measure(ctx context.Context, args []string, stdout, stderr io.Writer) (err 
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.close()) }()
+	defer func() { err = errors.Join(err, l.closeLab()) }()
 	var version string
 	if err := l.admin.QueryRow(ctx, "SHOW server_version").Scan(&version); err != nil {
 		return fmt.Errorf("ask for the server's version: %w", err)
 	}
 	r := newReport(l, version)
-	for _, w := range workloads() {
-		if ctx.Err() != nil || !o.wants(w.name) {
+	for _, w := range listWorkloads() {
+		if ctx.Err() != nil || !o.isWanted(w.name) {
 			continue
 		}
 		err := w.run(l, ctx, r)
@@ -62,15 +62,15 @@ func measure(ctx context.Context, args []string, stdout, stderr io.Writer) (err 
 		if err != nil {
 			r.Errors = append(r.Errors, fmt.Sprintf("%s: %v", w.name, err))
 		}
-		if err := r.print(stdout, w.name); err != nil {
+		if err := r.printReport(stdout, w.name); err != nil {
 			return err
 		}
 	}
-	return r.finish(ctx, o.json, stdout)
+	return r.finishReport(ctx, o.json, stdout)
 }
 
-// finish writes the figures, also of a benchmark that was stopped.
-func (r *report) finish(ctx context.Context, path string, stdout io.Writer) error {
+// finishReport writes the figures, also of a benchmark that was stopped.
+func (r *report) finishReport(ctx context.Context, path string, stdout io.Writer) error {
 	r.Seconds = time.Since(r.Started).Seconds()
 	short := 0
 	for _, f := range r.Figures {
@@ -80,7 +80,7 @@ func (r *report) finish(ctx context.Context, path string, stdout io.Writer) erro
 	}
 	fmt.Fprintf(stdout, "\n%s, Postgres %s with durable settings; %.0f s. CPU in seconds per 1,000 orders. Figures short of their goals: %d\n",
 		r.Machine, r.Postgres, r.Seconds, short)
-	errs := []error{r.save(path), context.Cause(ctx)}
+	errs := []error{r.saveFigures(path), context.Cause(ctx)}
 	for _, text := range r.Errors {
 		errs = append(errs, errors.New(text))
 	}

@@ -22,13 +22,13 @@ type reading struct {
 	wal       int64 // bytes, of the whole server
 }
 
-func (r reading) since(before reading) reading {
+func (r reading) differenceTo(before reading) reading {
 	return reading{r.cpu - before.cpu, r.commits - before.commits, r.deadlocks - before.deadlocks, r.wal - before.wal}
 }
 
-// read waits until nobody is connected to the database any more, for a session brings in its counts when it ends, and
+// readMeter waits until nobody is connected to the database any more, for a session brings in its counts when it ends, and
 // reads what was spent.
-func (db *database) read(ctx context.Context) (reading, error) {
+func (db *database) readMeter(ctx context.Context) (reading, error) {
 	if err := db.awaitSilence(ctx); err != nil {
 		return reading{}, err
 	}

@@ -51,9 +51,9 @@ func TestCounterCountsWaits(t *testing.T) {
 	session := startup + message('Q', "begin\x00") + message('P', "x") + message('B', "S") + message('S', "") + message('X', "")
 	c := &counter{}
 	var passed strings.Builder
-	_ = c.forward(&passed, bufio.NewReader(strings.NewReader(session)))
-	if c.total() != 2 || passed.String() != session {
-		t.Errorf("counted %d waits, want 2; passed on %q", c.total(), passed.String())
+	_ = c.forwardBytes(&passed, bufio.NewReader(strings.NewReader(session)))
+	if c.totalBytes() != 2 || passed.String() != session {
+		t.Errorf("counted %d waits, want 2; passed on %q", c.totalBytes(), passed.String())
 	}
 }
 
@@ -61,7 +61,7 @@ func TestCounterPassesOn(t *testing.T) {
 	t.Parallel()
 	c := &counter{target: filepath.Join(t.TempDir(), "none")}
 	client, far := net.Pipe()
-	c.serve(far) // no server: the client must be let go
+	c.serveConnection(far) // no server: the client must be let go
 	if _, err := client.Read(make([]byte, 1)); err == nil {
 		t.Error("the client is kept waiting for a server that is not there")
 	}
@@ -72,16 +72,16 @@ func TestChildMeasured(t *testing.T) {
 	if _, err := os.Stat("/proc/self/status"); err != nil {
 		t.Skip("no /proc here")
 	}
-	stdout, spent, err := execute(t.Context(), command{path: "/bin/sh", args: []string{"-c", "sleep 0.1; echo $ONE"}, env: []string{"ONE=1"}})
+	stdout, spent, err := executeChild(t.Context(), command{path: "/bin/sh", args: []string{"-c", "sleep 0.1; echo $ONE"}, env: []string{"ONE=1"}})
 	if err != nil || string(stdout) != "1\n" || spent.peak == 0 {
 		t.Errorf("execute = %q, %+v, %v", stdout, spent, err)
 	}
-	if _, _, err := execute(t.Context(), command{path: "/bin/sh", args: []string{"-c", "echo trouble >&2; exit 3"}}); err == nil || !strings.Contains(err.Error(), "trouble") {
+	if _, _, err := executeChild(t.Context(), command{path: "/bin/sh", args: []string{"-c", "echo trouble >&2; exit 3"}}); err == nil || !strings.Contains(err.Error(), "trouble") {
 		t.Errorf("a failure is %v, want its words", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, _, err := execute(ctx, command{path: "/bin/sleep", args: []string{"60"}}); err == nil {
+	if _, _, err := executeChild(ctx, command{path: "/bin/sleep", args: []string{"60"}}); err == nil {
 		t.Error("a child outlives its context")
 	}
 }

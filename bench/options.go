@@ -65,8 +65,8 @@ func fullSizes() sizes {
 	return s
 }
 
-// parse reads the command line.
-func parse(args []string, stderr io.Writer) (options, error) {
+// parseFigures reads the command line.
+func parseFigures(args []string, stderr io.Writer) (options, error) {
 	o := options{}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -92,11 +92,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if *rounds > 0 {
 		o.sizes.Rounds = *rounds
 	}
-	return o, o.complete(*only, flags.Args())
+	return o, o.fillDefaults(*only, flags.Args())
 }
 
-// complete checks what was given.
-func (o *options) complete(only string, rest []string) error {
+// fillDefaults checks what was given.
+func (o *options) fillDefaults(only string, rest []string) error {
 	if len(rest) > 0 {
 		return fmt.Errorf("unexpected %q", rest)
 	}
@@ -119,5 +119,5 @@ func (o *options) complete(only string, rest []string) error {
 	return nil
 }
 
-// wants reports whether a workload was asked for.
-func (o *options) wants(name string) bool { return len(o.only) == 0 || slices.Contains(o.only, name) }
+// isWanted reports whether a workload was asked for.
+func (o *options) isWanted(name string) bool { return len(o.only) == 0 || slices.Contains(o.only, name) }

@@ -63,31 +63,31 @@ func peerCommand(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
-	if err := p.open(ctx, *database, *gateway); err != nil {
+	if err := p.openPeer(ctx, *database, *gateway); err != nil {
 		return err
 	}
 	defer p.pool.Close()
 	defer p.gateway.Close()
-	result, err := p.compete(ctx, args[0])
+	result, err := p.runPeer(ctx, args[0])
 	if err != nil {
 		return fmt.Errorf("%s: %w", args[0], err)
 	}
 	return json.NewEncoder(stdout).Encode(result)
 }
 
-func (p *peer) compete(ctx context.Context, kind string) (summary, error) {
+func (p *peer) runPeer(ctx context.Context, kind string) (summary, error) {
 	kind, p.withoutEvents = strings.CutSuffix(kind, withoutEvents)
 	switch kind {
 	case "loop":
-		return p.loop(ctx)
+		return p.runLoop(ctx)
 	case "river":
-		return p.river(ctx, false)
+		return p.runRiver(ctx, false)
 	case "river-tx":
-		return p.river(ctx, true)
+		return p.runRiver(ctx, true)
 	case "bare":
-		return p.bare(ctx, false)
+		return p.writeBare(ctx, false)
 	case "bare-events":
-		return p.bare(ctx, true)
+		return p.writeBare(ctx, true)
 	}
 	return summary{}, errors.New("there is no such peer")
 }
@@ -95,7 +95,7 @@ func (p *peer) compete(ctx context.Context, kind string) (summary, error) {
 // connections of a peer's pool. Of 8, 16, 32 and 64, 8 serve the loop and River best on two cores, by little.
 const connections = 8
 
-func (p *peer) open(ctx context.Context, database, gateway string) error {
+func (p *peer) openPeer(ctx context.Context, database, gateway string) error {
 	config, err := pgxpool.ParseConfig(database)
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
@@ -107,17 +107,17 @@ func (p *peer) open(ctx context.Context, database, gateway string) error {
 	if p.gateway, err = newClient(gateway, p.concurrency); err != nil {
 		return err
 	}
-	columns := settlement()
-	p.update = "UPDATE orders SET " + list(columns, "%[2]s = $%[1]d") + `,
+	columns := settlementColumns()
+	p.update = "UPDATE orders SET " + listOf(columns, "%[2]s = $%[1]d") + `,
 		next_query_at = NULL, lease_until = NULL, claimed_by = NULL, last_error = NULL, updated_at = now()
 		WHERE id = $` + fmt.Sprint(len(columns)+1) + " AND status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY')"
-	p.insert = insertOne("order_queries", question())
-	p.tell = insertOne("order_events", event())
+	p.insert = insertOne("order_queries", questionColumns())
+	p.tell = insertOne("order_events", eventColumns())
 	return nil
 }
 
-// ask puts the question. The peers meet no other answer than paid, and stop at the first.
-func (p *peer) ask(ctx context.Context, o order) (*answered, error) {
+// askGateway puts the question. The peers meet no other answer than paid, and stop at the first.
+func (p *peer) askGateway(ctx context.Context, o order) (*answered, error) {
 	a := &answered{order: o, at: time.Now(), worker: "peer"}
 	answer, err := p.gateway.Query(ctx, chinaums.Request{MID: o.MID, TID: o.TID, InstMID: o.InstMID, MerOrderID: o.MerOrderID})
 	if err != nil {
@@ -132,26 +132,26 @@ func (p *peer) ask(ctx context.Context, o order) (*answered, error) {
 }
 
 func insertOne(table string, columns []column) string {
-	return "INSERT INTO " + table + " (" + list(columns, "%[2]s") + ") VALUES (" + list(columns, "$%[1]d") + ")"
+	return "INSERT INTO " + table + " (" + listOf(columns, "%[2]s") + ") VALUES (" + listOf(columns, "$%[1]d") + ")"
 }
 
-// book writes what the product writes of an answer: the order, its row in the ledger and the event. It notifies nobody,
+// bookOrder writes what the product writes of an answer: the order, its row in the ledger and the event. It notifies nobody,
 // which the product does once a group: a NOTIFY in each transaction would let them commit only one after the other.
-func (p *peer) book(ctx context.Context, tx pgx.Tx, a *answered) error {
-	tag, err := tx.Exec(ctx, p.update, append(ones(settlement(), a), a.order.ID)...)
+func (p *peer) bookOrder(ctx context.Context, tx pgx.Tx, a *answered) error {
+	tag, err := tx.Exec(ctx, p.update, append(countOnes(settlementColumns(), a), a.order.ID)...)
 	if err != nil {
 		return fmt.Errorf("update order %d: %w", a.order.ID, err)
 	}
 	if tag.RowsAffected() == 0 {
 		return fmt.Errorf("order %d was settled by somebody else", a.order.ID)
 	}
-	if _, err := tx.Exec(ctx, p.insert, ones(question(), a)...); err != nil {
+	if _, err := tx.Exec(ctx, p.insert, countOnes(questionColumns(), a)...); err != nil {
 		return fmt.Errorf("insert the question about order %d: %w", a.order.ID, err)
 	}
 	if p.withoutEvents {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, p.tell, ones(event(), a)...); err != nil {
+	if _, err := tx.Exec(ctx, p.tell, countOnes(eventColumns(), a)...); err != nil {
 		return fmt.Errorf("insert the event of order %d: %w", a.order.ID, err)
 	}
 	return nil

@@ -9,15 +9,15 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// loop is what one writes first: select what is due, let some goroutines ask, one transaction an order. It holds no
+// runLoop is what one writes first: select what is due, let some goroutines ask, one transaction an order. It holds no
 // leases: only one such process may run.
-func (p *peer) loop(ctx context.Context) (summary, error) {
+func (p *peer) runLoop(ctx context.Context) (summary, error) {
 	began := time.Now()
 	group, ctx := errgroup.WithContext(ctx)
 	orders := make(chan order)
 	group.Go(func() error {
 		defer close(orders)
-		return p.feed(ctx, orders)
+		return p.feedWorkers(ctx, orders)
 	})
 	for range p.concurrency {
 		group.Go(func() error { return p.settleAll(ctx, orders) })
@@ -33,8 +33,8 @@ type dueOrder struct {
 	NextQueryAt time.Time
 }
 
-// feed hands out what is due, page by page.
-func (p *peer) feed(ctx context.Context, orders chan<- order) error {
+// feedWorkers hands out what is due, page by page.
+func (p *peer) feedWorkers(ctx context.Context, orders chan<- order) error {
 	const page = 1000
 	last, lastID := time.Time{}, int64(0) // the keyset: pages never go back over what is in flight
 	for {
@@ -66,11 +66,11 @@ func (p *peer) feed(ctx context.Context, orders chan<- order) error {
 
 func (p *peer) settleAll(ctx context.Context, orders <-chan order) error {
 	for o := range orders {
-		a, err := p.ask(ctx, o)
+		a, err := p.askGateway(ctx, o)
 		if err != nil {
 			return err
 		}
-		err = pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error { return p.book(ctx, tx, a) })
+		err = pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error { return p.bookOrder(ctx, tx, a) })
 		if err != nil {
 			return fmt.Errorf("settle order %d: %w", o.ID, err)
 		}

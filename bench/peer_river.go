@@ -38,24 +38,24 @@ type worker struct {
 
 // Work implements river.Worker.
 func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
-	err := w.settle(ctx, j)
+	err := w.settleOrder(ctx, j)
 	if err != nil {
-		w.end(err)
+		w.endDaemon(err)
 	} else if w.left.Add(-1) == 0 {
-		w.end(nil)
+		w.endDaemon(nil)
 	}
 	return err
 }
 
-func (w *worker) settle(ctx context.Context, j *river.Job[job]) error {
+func (w *worker) settleOrder(ctx context.Context, j *river.Job[job]) error {
 	w.slots <- struct{}{}
-	a, err := w.peer.ask(ctx, j.Args.Order)
+	a, err := w.peer.askGateway(ctx, j.Args.Order)
 	<-w.slots
 	if err != nil {
 		return err
 	}
 	return pgx.BeginFunc(ctx, w.peer.pool, func(tx pgx.Tx) error {
-		if err := w.peer.book(ctx, tx, a); err != nil || !w.inTx {
+		if err := w.peer.bookOrder(ctx, tx, a); err != nil || !w.inTx {
 			return err
 		}
 		_, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, j)
@@ -63,17 +63,17 @@ func (w *worker) settle(ctx context.Context, j *river.Job[job]) error {
 	})
 }
 
-func (w *worker) end(err error) {
+func (w *worker) endDaemon(err error) {
 	w.once.Do(func() {
 		w.err = err
 		close(w.ended)
 	})
 }
 
-// river works the jobs off with the fastest settings that are honest: it looks for jobs as often as River allows, has
+// runRiver works the jobs off with the fastest settings that are honest: it looks for jobs as often as River allows, has
 // more workers than questions may be in flight, so that those fetched wait and not the gateway, and lets River complete
 // jobs in batches unless inTx asks for the stronger promise, the job completed with its order or not at all.
-func (p *peer) river(ctx context.Context, inTx bool) (summary, error) {
+func (p *peer) runRiver(ctx context.Context, inTx bool) (summary, error) {
 	w := &worker{peer: p, inTx: inTx, slots: make(chan struct{}, p.concurrency), ended: make(chan struct{})}
 	w.left.Store(int64(p.orders))
 	workers := river.NewWorkers()

@@ -35,7 +35,7 @@ func gatewayCommand(ctx context.Context, args []string, stdout, stderr io.Writer
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	answer, err := learn(ctx, *upstream)
+	answer, err := learnAnswer(ctx, *upstream)
 	if err != nil {
 		return fmt.Errorf("learn an answer: %w", err)
 	}
@@ -43,7 +43,7 @@ func gatewayCommand(ctx context.Context, args []string, stdout, stderr io.Writer
 	if err != nil {
 		return err
 	}
-	server := &fasthttp.Server{Handler: replay{answer, *latency}.serve}
+	server := &fasthttp.Server{Handler: replay{answer, *latency}.serveReplay}
 	defer context.AfterFunc(ctx, func() { _ = listener.Close() })()
 	fmt.Fprintf(stdout, "serves on http://%s/\n", listener.Addr())
 	if err := server.Serve(listener); ctx.Err() == nil {
@@ -52,7 +52,7 @@ func gatewayCommand(ctx context.Context, args []string, stdout, stderr io.Writer
 	return nil
 }
 
-func learn(ctx context.Context, upstream string) ([]byte, error) {
+func learnAnswer(ctx context.Context, upstream string) ([]byte, error) {
 	client, err := newClient(upstream, 1)
 	if err != nil {
 		return nil, err
@@ -68,8 +68,8 @@ func learn(ctx context.Context, upstream string) ([]byte, error) {
 	return answer.Redacted, nil
 }
 
-// serve answers one question.
-func (g replay) serve(c *fasthttp.RequestCtx) {
+// serveReplay answers one question.
+func (g replay) serveReplay(c *fasthttp.RequestCtx) {
 	_, rest, found := bytes.Cut(c.PostBody(), []byte(`"merOrderId":"`))
 	if !found || len(rest) < len(modelNumber) {
 		c.Error("about which order?", http.StatusBadRequest)

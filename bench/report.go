@@ -21,7 +21,7 @@ type report struct {
 	Postgres string    `json:"postgres"`
 	Sizes    sizes     `json:"sizes"`
 	Figures  []figure  `json:"figures"`
-	Results  []result  `json:"results"`
+	Results  []trialResult  `json:"results"`
 	Errors   []string  `json:"errors,omitempty"`
 }
 
@@ -44,8 +44,8 @@ type goal struct {
 func atLeast(bound float64) goal { return goal{"≥", bound} }
 func atMost(bound float64) goal  { return goal{"≤", bound} }
 
-// mark says whether a value reaches the goal.
-func (g goal) mark(value float64) string {
+// markGoal says whether a value reaches the goal.
+func (g goal) markGoal(value float64) string {
 	switch {
 	case g.sign == "":
 		return ""
@@ -64,23 +64,23 @@ func newReport(l *lab, version string) *report {
 	}
 }
 
-// add notes a figure.
-func (r *report) add(workload, what string, value float64, unit string, g goal) {
-	f := figure{Workload: workload, What: what, Value: value, Unit: unit, Mark: g.mark(value)}
+// addLine notes a figure.
+func (r *report) addLine(workload, what string, value float64, unit string, g goal) {
+	f := figure{Workload: workload, What: what, Value: value, Unit: unit, Mark: g.markGoal(value)}
 	if g.sign != "" {
-		f.Goal = g.sign + " " + number(g.bound)
+		f.Goal = g.sign + " " + formatNumber(g.bound)
 	}
 	r.Figures = append(r.Figures, f)
 }
 
-// note keeps the result of a trial.
-func (r *report) note(workload string, one result) {
+// addNote keeps the result of a trial.
+func (r *report) addNote(workload string, one trialResult) {
 	one.Workload = workload
 	r.Results = append(r.Results, one)
 }
 
-// of is a measure of a contestant in each round of a workload.
-func (r *report) of(workload, who string, measure func(result) float64) []float64 {
+// linesOf is a measure of a contestant in each round of a workload.
+func (r *report) linesOf(workload, who string, measure func(trialResult) float64) []float64 {
 	var values []float64
 	for _, one := range r.Results {
 		if one.Workload == workload && one.Who == who {
@@ -90,11 +90,11 @@ func (r *report) of(workload, who string, measure func(result) float64) []float6
 	return values
 }
 
-// print shows a workload: its trials, the rounds of one contestant in one line, and its figures.
-func (r *report) print(w io.Writer, workload string) error {
+// printReport shows a workload: its trials, the rounds of one contestant in one line, and its figures.
+func (r *report) printReport(w io.Writer, workload string) error {
 	fmt.Fprintf(w, "\n%s\n", workload)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	rows := r.rows(workload)
+	rows := r.tableRows(workload)
 	if len(rows) > 0 {
 		fmt.Fprintln(table, "who\tms\tin flight\torders\torders/s\tGo CPU\tPG CPU\tgateway\tcommits\ttrips\tWAL B\tpeak MB\t")
 	}
@@ -107,21 +107,21 @@ func (r *report) print(w io.Writer, workload string) error {
 	table = tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, f := range r.Figures {
 		if f.Workload == workload {
-			fmt.Fprintf(table, "  %s\t%s %s\t%s\t%s\n", f.What, number(f.Value), f.Unit, f.Goal, f.Mark)
+			fmt.Fprintf(table, "  %s\t%s %s\t%s\t%s\n", f.What, formatNumber(f.Value), f.Unit, f.Goal, f.Mark)
 		}
 	}
 	return table.Flush()
 }
 
-// rows are the medians of equal trials.
-func (r *report) rows(workload string) []string {
+// tableRows are the medians of equal trials.
+func (r *report) tableRows(workload string) []string {
 	type key struct {
 		who                            string
 		latency                        float64
 		concurrency, orders, processes int
 	}
 	var keys []key
-	groups := map[key][]result{}
+	groups := map[key][]trialResult{}
 	for _, one := range r.Results {
 		if one.Workload != workload {
 			continue
@@ -138,32 +138,32 @@ func (r *report) rows(workload string) []string {
 		if k.processes > 1 {
 			who = fmt.Sprintf("%s, %d processes", who, k.processes)
 		}
-		cells := []string{who, number(k.latency), fmt.Sprint(k.concurrency), fmt.Sprint(k.orders)}
-		for _, measure := range []func(result) float64{rate, goCPU, serverCPU, gatewayCPU, commits, roundTrips, wal, peakMB} {
-			cells = append(cells, number(median(each(groups[k], measure))))
+		cells := []string{who, formatNumber(k.latency), fmt.Sprint(k.concurrency), fmt.Sprint(k.orders)}
+		for _, measure := range []func(trialResult) float64{perSecond, goCPU, serverCPU, gatewayCPU, commitsPerOrder, roundTrips, walPerOrder, peakMB} {
+			cells = append(cells, formatNumber(medianOf(perOrder(groups[k], measure))))
 		}
 		rows = append(rows, strings.Join(cells, "\t")+"\t")
 	}
 	return rows
 }
 
-func rate(r result) float64       { return r.Rate }
-func goCPU(r result) float64      { return r.GoCPU }
-func serverCPU(r result) float64  { return r.ServerCPU }
-func gatewayCPU(r result) float64 { return r.GatewayCPU }
-func commits(r result) float64    { return r.Commits }
-func wal(r result) float64        { return r.WAL }
-func peakMB(r result) float64     { return r.PeakMB }
+func perSecond(r trialResult) float64       { return r.Rate }
+func goCPU(r trialResult) float64      { return r.GoCPU }
+func serverCPU(r trialResult) float64  { return r.ServerCPU }
+func gatewayCPU(r trialResult) float64 { return r.GatewayCPU }
+func commitsPerOrder(r trialResult) float64    { return r.Commits }
+func walPerOrder(r trialResult) float64        { return r.WAL }
+func peakMB(r trialResult) float64     { return r.PeakMB }
 
 // roundTrips are not a number in a trial that did not count them.
-func roundTrips(r result) float64 {
+func roundTrips(r trialResult) float64 {
 	if r.RoundTrips == 0 {
 		return math.NaN()
 	}
 	return r.RoundTrips
 }
 
-func each(results []result, measure func(result) float64) []float64 {
+func perOrder(results []trialResult, measure func(trialResult) float64) []float64 {
 	values := make([]float64, len(results))
 	for i, r := range results {
 		values[i] = measure(r)
@@ -171,8 +171,8 @@ func each(results []result, measure func(result) float64) []float64 {
 	return values
 }
 
-// median ignores what is not a number; of nothing it is not a number.
-func median(values []float64) float64 {
+// medianOf ignores what is not a number; of nothing it is not a number.
+func medianOf(values []float64) float64 {
 	sorted := slices.DeleteFunc(slices.Clone(values), math.IsNaN)
 	slices.Sort(sorted)
 	n := len(sorted)
@@ -182,17 +182,17 @@ func median(values []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// ratio is the median of the rounds' ratios.
-func ratio(of, to []float64) float64 {
+// ratioOf is the median of the rounds' ratios.
+func ratioOf(of, to []float64) float64 {
 	ratios := make([]float64, min(len(of), len(to)))
 	for i := range ratios {
 		ratios[i] = of[i] / to[i]
 	}
-	return median(ratios)
+	return medianOf(ratios)
 }
 
-// number writes three digits or more.
-func number(v float64) string {
+// formatNumber writes three digits or more.
+func formatNumber(v float64) string {
 	switch {
 	case math.IsNaN(v):
 		return "–"
@@ -206,8 +206,8 @@ func number(v float64) string {
 	return fmt.Sprintf("%.3f", v)
 }
 
-// save writes the JSON.
-func (r *report) save(path string) error {
+// saveFigures writes the JSON.
+func (r *report) saveFigures(path string) error {
 	if path == "" {
 		return nil
 	}

@@ -22,7 +22,7 @@ func TestMedian(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := median(test.values); got != test.want && !(math.IsNaN(got) && math.IsNaN(test.want)) {
+			if got := medianOf(test.values); got != test.want && !(math.IsNaN(got) && math.IsNaN(test.want)) {
 				t.Errorf("median(%v) = %v, want %v", test.values, got, test.want)
 			}
 		})
@@ -32,10 +32,10 @@ func TestMedian(t *testing.T) {
 // The ratio of each round comes first: rounds differ by more than contestants do.
 func TestRatioPairsRounds(t *testing.T) {
 	t.Parallel()
-	if got := ratio([]float64{100, 40, 10}, []float64{50, 10, 10}); got != 2 {
+	if got := ratioOf([]float64{100, 40, 10}, []float64{50, 10, 10}); got != 2 {
 		t.Errorf("ratio = %v, want 2, the median of 2, 4 and 1", got)
 	}
-	if got := ratio([]float64{1}, nil); !math.IsNaN(got) {
+	if got := ratioOf([]float64{1}, nil); !math.IsNaN(got) {
 		t.Errorf("ratio to nothing = %v, want NaN", got)
 	}
 }
@@ -54,7 +54,7 @@ func TestMark(t *testing.T) {
 		{atMost(2), math.NaN(), "?"},
 		{goal{}, 5, ""},
 	} {
-		if got := test.goal.mark(test.value); got != test.want {
+		if got := test.goal.markGoal(test.value); got != test.want {
 			t.Errorf("%v.mark(%v) = %q, want %q", test.goal, test.value, got, test.want)
 		}
 	}
@@ -63,13 +63,13 @@ func TestMark(t *testing.T) {
 func TestPrintShowsOneWorkload(t *testing.T) {
 	t.Parallel()
 	r := &report{}
-	r.note("drain", result{Who: "us", Orders: 100, Rate: 1000, WAL: 10})
-	r.note("drain", result{Who: "us", Orders: 100, Rate: 3000, WAL: 30})
-	r.note("long", result{Who: "nobody", Orders: 7})
-	r.add("drain", "orders/s to them", 4.567, "×", atLeast(4.5))
-	r.add("long", "other", 1, "", goal{})
+	r.addNote("drain", trialResult{Who: "us", Orders: 100, Rate: 1000, WAL: 10})
+	r.addNote("drain", trialResult{Who: "us", Orders: 100, Rate: 3000, WAL: 30})
+	r.addNote("long", trialResult{Who: "nobody", Orders: 7})
+	r.addLine("drain", "orders/s to them", 4.567, "×", atLeast(4.5))
+	r.addLine("long", "other", 1, "", goal{})
 	var text strings.Builder
-	if err := r.print(&text, "drain"); err != nil {
+	if err := r.printReport(&text, "drain"); err != nil {
 		t.Fatal(err)
 	}
 	fields := strings.Join(strings.Fields(text.String()), " ")

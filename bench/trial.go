@@ -29,7 +29,7 @@ type trial struct {
 }
 
 // result is what a trial has cost.
-type result struct {
+type trialResult struct {
 	Workload    string  `json:"workload"`
 	Who         string  `json:"who"`
 	Round       int     `json:"round"`
@@ -50,7 +50,7 @@ type result struct {
 	Deadlocks  int64   `json:"deadlocks"`
 }
 
-func product() contestant {
+func productEntrant() contestant {
 	return contestant{name: "reconciler", command: func(l *lab, t trial, database, gateway string) command {
 		return command{path: l.product, args: []string{"run-once", "--output", "json"}, env: productEnv(t.concurrency, database, gateway)}
 	}}
@@ -85,31 +85,31 @@ func riverWithoutEvents() contestant {
 	return peerNamed("River tuned without events", "river"+withoutEvents, queueJobs)
 }
 
-// try lets a contestant work off a backlog of its own. What is to be looked at before the database goes is for inspect.
-func (l *lab) try(ctx context.Context, t trial, inspect func(context.Context, *database) error) (result, error) {
-	l.progress("%s: %d orders, %v, %d in flight", t.who.name, t.orders, t.latency, t.concurrency)
-	db, err := l.loaded(ctx, t.orders)
+// tryOnce lets a contestant work off a backlog of its own. What is to be looked at before the database goes is for inspect.
+func (l *lab) tryOnce(ctx context.Context, t trial, inspect func(context.Context, *database) error) (trialResult, error) {
+	l.logProgress("%s: %d orders, %v, %d in flight", t.who.name, t.orders, t.latency, t.concurrency)
+	db, err := l.loadDatabase(ctx, t.orders)
 	if err != nil {
-		return result{}, err
+		return trialResult{}, err
 	}
 	r, err := l.tryOn(ctx, db, t)
 	if err == nil {
-		err = db.check(ctx, t.orders)
+		err = db.checkOutcome(ctx, t.orders)
 	}
 	if err == nil && inspect != nil {
 		err = inspect(ctx, db)
 	}
-	if err = errors.Join(err, db.drop(ctx)); err != nil {
+	if err = errors.Join(err, db.dropDatabase(ctx)); err != nil {
 		return r, fmt.Errorf("%s: %w", t.who.name, err)
 	}
 	return r, nil
 }
 
 // tryOn is a trial on a database that is loaded.
-func (l *lab) tryOn(ctx context.Context, db *database, t trial) (result, error) {
+func (l *lab) tryOn(ctx context.Context, db *database, t trial) (trialResult, error) {
 	if t.who.prepare != nil {
 		if err := t.who.prepare(ctx, db); err != nil {
-			return result{}, err
+			return trialResult{}, err
 		}
 	}
 	startGateway := l.startReplay
@@ -118,42 +118,42 @@ func (l *lab) tryOn(ctx context.Context, db *database, t trial) (result, error) 
 	}
 	gateway, err := startGateway(ctx, t.latency)
 	if err != nil {
-		return result{}, err
+		return trialResult{}, err
 	}
-	r, err := l.compete(ctx, db, t, gateway.url)
-	spent, stopErr := gateway.stop()
+	r, err := l.runPeer(ctx, db, t, gateway.url)
+	spent, stopErr := gateway.stopChild()
 	r.GatewayCPU = perThousand(spent.cpu, t.orders)
 	return r, errors.Join(err, stopErr)
 }
 
-// compete measures the contestant's processes from the first start to the last exit.
-func (l *lab) compete(ctx context.Context, db *database, t trial, gateway string) (result, error) {
+// runPeer measures the contestant's processes from the first start to the last exit.
+func (l *lab) runPeer(ctx context.Context, db *database, t trial, gateway string) (trialResult, error) {
 	url, counter := db.url, (*counter)(nil)
 	if t.counted {
 		var err error
-		if url, counter, err = l.count(db); err != nil {
-			return result{}, err
+		if url, counter, err = l.countBytes(db); err != nil {
+			return trialResult{}, err
 		}
-		defer counter.close()
+		defer counter.closeCounter()
 	}
-	before, err := db.read(ctx)
+	before, err := db.readMeter(ctx)
 	if err != nil {
-		return result{}, err
+		return trialResult{}, err
 	}
 	began := time.Now()
 	ran, err := l.runAll(ctx, t.who.command(l, t, url, gateway), max(1, t.processes))
 	if err != nil {
-		return result{}, err
+		return trialResult{}, err
 	}
 	wall := time.Since(began)
-	after, err := db.read(ctx)
+	after, err := db.readMeter(ctx)
 	if err != nil {
-		return result{}, err
+		return trialResult{}, err
 	}
-	r, err := t.result(ran, after.since(before))
+	r, err := t.trialResult(ran, after.differenceTo(before))
 	r.Wall = wall.Seconds()
 	if counter != nil {
-		r.RoundTrips = float64(counter.total()) / float64(t.orders)
+		r.RoundTrips = float64(counter.totalBytes()) / float64(t.orders)
 	}
 	return r, err
 }
@@ -170,7 +170,7 @@ func (l *lab) runAll(ctx context.Context, c command, processes int) ([]ran, erro
 	children := make([]*child, 0, processes)
 	var errs []error
 	for range processes {
-		ch, err := start(ctx, c)
+		ch, err := startChild(ctx, c)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -179,10 +179,10 @@ func (l *lab) runAll(ctx context.Context, c command, processes int) ([]ran, erro
 	}
 	var all []ran
 	for _, ch := range children {
-		spent, err := ch.wait()
+		spent, err := ch.waitForEnd()
 		r := ran{usage: spent}
 		if err == nil {
-			err = json.Unmarshal(ch.stdout.bytes(), &r.summary)
+			err = json.Unmarshal(ch.stdout.readBytes(), &r.summary)
 		}
 		errs = append(errs, err)
 		all = append(all, r)
@@ -190,10 +190,10 @@ func (l *lab) runAll(ctx context.Context, c command, processes int) ([]ran, erro
 	return all, errors.Join(append(errs, context.Cause(ctx))...)
 }
 
-// result puts together what the processes and the server have spent.
-func (t trial) result(all []ran, server reading) (result, error) {
+// trialResult puts together what the processes and the server have spent.
+func (t trial) trialResult(all []ran, server reading) (trialResult, error) {
 	orders := float64(t.orders)
-	r := result{
+	r := trialResult{
 		Who: t.who.name, Round: t.round, Orders: t.orders, LatencyMS: float64(t.latency) / float64(time.Millisecond),
 		Concurrency: t.concurrency, Processes: len(all),
 		ServerCPU: perThousand(server.cpu, t.orders), Commits: float64(server.commits) / orders,
