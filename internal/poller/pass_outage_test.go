@@ -238,3 +238,32 @@ func TestMerchantsThatHangLeaveWorkersToOthers(t *testing.T) {
 	pass.stop()
 	<-pass.ended
 }
+
+// Orders with two claims that ended with their process are asked one at a time, beside the others.
+func TestSuspectsAreAskedOneAtATime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const suspects, others = 6, 20
+	for i := range suspects + others {
+		w.add(t, i, isPaidStep)
+	}
+	w.exec(t, `UPDATE orders SET unrecorded_claims = 2 WHERE mer_order_id < $1`, mer(suspects))
+	inFlight := make(chan int, 1)
+	inFlight <- 0
+	most := 0
+	g := gatewayFunc(func(ctx context.Context, r chinaums.Request) (chinaums.Answer, error) {
+		if r.MerOrderID >= mer(suspects) {
+			return w.client.Query(ctx, r)
+		}
+		n := <-inFlight + 1
+		most = max(most, n)
+		inFlight <- n
+		answer, err := w.client.Query(ctx, r)
+		inFlight <- <-inFlight - 1
+		return answer, err
+	})
+	wantDecisions(t, sweep(t, w.poller(t, workers(8), asking(g)), Run{}), map[order.Decision]int{order.Settled: suspects + others})
+	if most != 1 {
+		t.Errorf("%d suspects were asked at once", most)
+	}
+}
