@@ -79,6 +79,20 @@ func (b *breaker) isPaused(appID string) bool {
 	return time.Now().Before(b.appTrack(appID).until)
 }
 
+// pausedMerchants lists the merchants that are paused in this process alone.
+func (b *breaker) pausedMerchants() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	var mids []string
+	for mid, t := range b.merchants {
+		if now.Before(t.until) {
+			mids = append(mids, mid)
+		}
+	}
+	return mids
+}
+
 // allowsOrder reports whether a claimed order may be asked.
 func (b *breaker) allowsOrder(c claimed) bool {
 	b.mu.Lock()
@@ -234,7 +248,7 @@ func (b *breaker) applyMove(ctx context.Context, c claimed, m move, scope store.
 	name := slog.String(map[store.Scope]string{store.ScopeApp: "app_id", store.ScopeMerchant: "mid"}[scope], key)
 	switch m {
 	case open:
-		shared := b.shareMove(ctx, scope, key, func(p Pauses) error {
+		shared := b.shareMove(ctx, scope, key, func(ctx context.Context, p Pauses) error {
 			return p.PauseByBreaker(ctx, store.BreakerPause{
 				Scope: scope, Key: key, Cause: cause, For: pause, FailedOrderID: c.ID, FailedMID: c.MID,
 			})
@@ -246,7 +260,7 @@ func (b *breaker) applyMove(ctx context.Context, c claimed, m move, scope store.
 				slog.String("cause", cause), slog.Time("until", time.Now().Add(pause)))
 		}
 	case resume:
-		b.shareMove(ctx, scope, key, func(p Pauses) error {
+		b.shareMove(ctx, scope, key, func(ctx context.Context, p Pauses) error {
 			resumed, after, err := p.ResumeByBreaker(ctx, scope, key)
 			if resumed {
 				b.observer.BreakerMoved(string(scope), "closed")
@@ -255,16 +269,19 @@ func (b *breaker) applyMove(ctx context.Context, c claimed, m move, scope store.
 			return err
 		})
 	case releaseProbe:
-		b.shareMove(ctx, scope, key, func(p Pauses) error { return p.ReleaseProbe(ctx, scope, key) })
+		b.shareMove(ctx, scope, key, func(ctx context.Context, p Pauses) error { return p.ReleaseProbe(ctx, scope, key) })
 	}
 }
 
-// shareMove writes a move. A failure is logged and no more: the pauses end by themselves.
-func (b *breaker) shareMove(ctx context.Context, scope store.Scope, key string, write func(Pauses) error) (shared bool) {
+// shareMove writes a move, also when the question's own time is over. A failure is logged and no more:
+// the pauses end by themselves.
+func (b *breaker) shareMove(ctx context.Context, scope store.Scope, key string, write func(context.Context, Pauses) error) (shared bool) {
 	if b.pauses == nil {
 		return false
 	}
-	err := write(b.pauses)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeMargin)
+	defer cancel()
+	err := write(ctx, b.pauses)
 	if err != nil {
 		b.logger.LogAttrs(ctx, slog.LevelWarn, "a pause could not be shared",
 			slog.String("scope", string(scope)), slog.String("key", key), slog.Any("error", err))

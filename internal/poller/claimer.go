@@ -141,12 +141,13 @@ func (c *claimer) newClaim(free int) (claim store.Claim, limited bool) {
 	if p.writing.isFailing() {
 		claim.Limit, claim.Uncounted = 1, true // a probe
 	}
+	claim.PausedMIDs = c.breaker.pausedMerchants()
 	limited = !claim.Suspects
 	if c.run.Selection != nil || c.run.DryRun {
 		return claim, limited // paged through as it comes: only the workers are kept free
 	}
 	fair := p.fairness.claimLimits(c.queue, c.minClaim)
-	claim.Merchants, claim.PausedMIDs = fair.merchants, fair.excluded
+	claim.Merchants, claim.PausedMIDs = fair.merchants, append(claim.PausedMIDs, fair.excluded...)
 	claim.MaxPerMerchant, claim.InHand, claim.MerchantCaps = fair.maxPerMerchant, fair.inHand, fair.caps
 	return claim, limited || fair.reached
 }

@@ -5,8 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"reconciler/internal/chinaums/simulator"
 	"reconciler/internal/order"
 	"reconciler/internal/poller"
@@ -24,6 +22,7 @@ func (w *world) chaos() {
 	w.insert(ordersFirst)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	w.chaosOver = ctx
 	var daemons sync.WaitGroup
 	slots := make([]*slot, 2+w.rand.IntN(3))
 	for i := range slots {
@@ -38,6 +37,7 @@ func (w *world) chaos() {
 	cancel()
 	daemons.Wait()
 	w.byHand.Wait()
+	w.correctRightly(len(w.scripts))
 }
 
 // interfere does one thing that may happen at any time.
@@ -50,9 +50,16 @@ func (w *world) interfere(slots []*slot) {
 		{12, w.applicationSettles},
 		{4, w.applicationNudges},
 		{3, w.applicationLocks},
-		{1, func() { exec(w.t, w.db.application, `DELETE FROM orders WHERE id = $1`, w.someID()) }},
-		{5, func() { w.jump(pick(w.rand, time.Second, 2*time.Second, 31*time.Second, 6*time.Minute)) }},
-		{1, func() { w.jump(pick(w.rand, 2*time.Hour, 12*time.Hour, 25*time.Hour)) }},
+		{1, func() { w.hand(w.db.application, `DELETE FROM orders WHERE id = $1`, w.someID()) }},
+		{4, w.saveStaleCopy},
+		{2, w.saveUnknown},
+		{2, w.saveNulls},
+		{2, w.clearReview},
+		{3, w.correctWrongly},
+		{3, func() { w.correctRightly(1) }},
+		{1, w.lockRows},
+		{5, func() { w.jump(pick(w.rand, time.Second, 2*time.Second, 31*time.Second, 6*time.Minute), lockTimeout) }},
+		{1, func() { w.jump(pick(w.rand, 2*time.Hour, 12*time.Hour, 25*time.Hour), lockTimeout) }},
 		{5, w.leasesEnd},
 		{6, func() { crash(pick(w.rand, slots...)) }},
 		{4, func() { stop(pick(w.rand, slots...)) }},
@@ -82,20 +89,15 @@ func (w *world) insert(n int) {
 	for range min(n, ordersMost-len(w.scripts)) {
 		s := newScript(w.rand, len(w.scripts)+1)
 		w.scripts = append(w.scripts, s)
-		w.byKey[s.key()] = s
+		w.byNumber[s.number] = s
 		if err := w.sim.AddOrder(s.atGateway()); err != nil {
 			w.t.Fatal(err)
 		}
-		var mer, target *string
-		if s.holdsMer {
-			mer = &s.mer
-		}
-		if s.holdsTarget {
-			target = &s.target
-		}
+		mer, target := s.numbers()
 		age := pick(w.rand, 0, 10*time.Minute, 3*time.Hour, 30*time.Hour)
-		exec(w.t, w.db.application, `INSERT INTO orders (mid, tid, mer_order_id, target_order_id, order_amount, created_at, expires_at)
-			VALUES ($1, '88880001', $2, $3, $4, now() - $5::interval, now() - $5::interval + interval '30 min')`, s.mid, mer, target, s.amount, age)
+		exec(w.t, w.db.application, `INSERT INTO orders (mid, tid, mer_order_id, target_order_id, order_amount, created_at, expires_at, next_query_at, review_reason)
+			VALUES ($1, '88880001', $2, $3, $4, now() - $5::interval, now() - $5::interval + interval '30 min',
+				CASE WHEN $6 THEN NULL ELSE now() END, CASE WHEN $6 THEN '' END)`, s.mid, mer, target, s.amount, age, w.rand.IntN(8) == 0)
 	}
 }
 
@@ -104,13 +106,13 @@ func (w *world) someID() int64 { return 1 + w.rand.Int64N(int64(len(w.scripts)))
 // applicationSettles is the plain update that is all that is asked of it: of an
 // order in any state, as often as not against what the gateway says.
 func (w *world) applicationSettles() {
-	exec(w.t, w.db.application, `UPDATE orders SET status = $2 WHERE id = $1`, w.someID(),
+	w.hand(w.db.application, `UPDATE orders SET status = $2 WHERE id = $1`, w.someID(),
 		pick(w.rand, order.StatusTradeSuccess, order.StatusTradeRefund, order.StatusTradeClosed))
 }
 
 // applicationNudges moves an order that is not settled between open states.
 func (w *world) applicationNudges() {
-	exec(w.t, w.db.application, `UPDATE orders SET status = $2 WHERE id = $1 AND status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY')`, w.someID(),
+	w.hand(w.db.application, `UPDATE orders SET status = $2 WHERE id = $1 AND status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY')`, w.someID(),
 		pick(w.rand, order.StatusUnknown, order.StatusNewOrder, order.StatusWaitBuyerPay))
 }
 
@@ -119,20 +121,16 @@ func (w *world) applicationLocks() {
 	id, status := w.someID(), pick(w.rand, "", "TRADE_SUCCESS", "TRADE_CLOSED")
 	length := time.Duration(w.rand.Int64N(int64(300 * time.Millisecond)))
 	w.byHand.Go(func() {
-		err := pgx.BeginFunc(context.Background(), w.db.application, func(tx pgx.Tx) error {
-			_, err := tx.Exec(context.Background(), `UPDATE orders SET status = CASE WHEN $2 = '' THEN status ELSE $2 END WHERE id = $1`, id, status)
-			sleep(context.Background(), length)
-			return err
-		})
-		if err != nil {
-			w.t.Errorf("slow transaction: %v", err)
-		}
+		w.hand(w.db.application, `WITH settled AS (
+				UPDATE orders SET status = CASE WHEN $2 = '' THEN status ELSE $2 END WHERE id = $1 RETURNING id)
+			SELECT pg_sleep($3) FROM settled`, id, status, length.Seconds())
 	})
 }
 
 // leasesEnd ends some leases: their owners, dead or not, have taken too long.
 func (w *world) leasesEnd() {
-	exec(w.t, w.db.clock, `UPDATE orders SET lease_until = now() WHERE lease_until > now() AND id % $1 = 0`, 1+w.rand.IntN(4))
+	w.hand(w.db.clock, `UPDATE orders SET lease_until = now()
+		WHERE id IN (SELECT id FROM orders WHERE lease_until > now() AND id % $1 = 0 FOR UPDATE SKIP LOCKED)`, 1+w.rand.IntN(4))
 }
 
 func crash(s *slot) {
@@ -180,22 +178,22 @@ func (w *world) pause() {
 	if w.rand.IntN(2) == 0 {
 		c.PausedUntil = &until
 	}
-	exec(w.t, w.db.person, `INSERT INTO gateway_controls (scope, key, paused_until, reason, set_by) VALUES ($1, $2, $3, $4, $5)
+	w.hand(w.db.person, `INSERT INTO gateway_controls (scope, key, paused_until, reason, set_by) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (scope, key) DO UPDATE SET paused_until = excluded.paused_until, reason = excluded.reason, set_by = excluded.set_by,
 			set_at = now(), probe_until = NULL`, c.Scope, c.Key, c.PausedUntil, c.Reason, c.SetBy)
 }
 
 func (w *world) resume() {
 	if w.rand.IntN(2) == 0 {
-		exec(w.t, w.db.person, `DELETE FROM gateway_controls`)
+		w.hand(w.db.person, `DELETE FROM gateway_controls`)
 		return
 	}
-	exec(w.t, w.db.person, `DELETE FROM gateway_controls WHERE key = $1`, pick(w.rand, append(merchants(), appID)...))
+	w.hand(w.db.person, `DELETE FROM gateway_controls WHERE key = $1`, pick(w.rand, append(merchants(), appID)...))
 }
 
 // reviewIsLifted is a person who has looked at an order and wants it asked again.
 func (w *world) reviewIsLifted() {
-	exec(w.t, w.db.person, `UPDATE orders SET review_reason = NULL, review_note = NULL, next_query_at = now()
+	w.hand(w.db.person, `UPDATE orders SET review_reason = NULL, review_note = NULL, next_query_at = now()
 		WHERE review_reason IS NOT NULL AND status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY') AND id % 3 = $1`, w.rand.IntN(3))
 }
 

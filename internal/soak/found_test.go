@@ -13,7 +13,7 @@ import (
 // the application deletes the order, and the answer is written again.
 func TestRecordAgainOfDeletedOrder(t *testing.T) {
 	db := &database{url: postgrestest.NewDatabase(t)}
-	db.application = db.pool(t, "application")
+	db.application = db.pool(t, "application", 0)
 	s, err := store.Open(t.Context(), db.url)
 	if err != nil {
 		t.Fatal(err)

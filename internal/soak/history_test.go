@@ -3,17 +3,22 @@ package soak_test
 import (
 	"context"
 	"net/url"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"reconciler/internal/postgres/postgrestest"
+	"reconciler/internal/store"
 )
 
 // historySQL keeps every version of every order, with who wrote it in which
 // transaction, and ties the ledger and the events to theirs. A claim also notes
 // whether a person had paused it for longer than the claim can have looked at.
+// An order has its number throughout, whatever is done to its row.
 const historySQL = `
 CREATE TABLE soak_history (
     seq    bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -23,16 +28,18 @@ CREATE TABLE soak_history (
     who    text        NOT NULL DEFAULT current_setting('application_name'),
     paused boolean     NOT NULL,
     id     bigint      NOT NULL,
+    number text        NOT NULL,
     o      orders,
     n      orders
 );
 CREATE INDEX ON soak_history (id, seq);
+CREATE INDEX ON soak_history (number, seq);
 ALTER TABLE order_queries ADD COLUMN soak_xid xid8 DEFAULT pg_current_xact_id();
 ALTER TABLE order_events ADD COLUMN soak_xid xid8 DEFAULT pg_current_xact_id();
-CREATE FUNCTION soak_keep() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION soak_keep() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
-    INSERT INTO soak_history (id, paused, o, n)
-    VALUES (coalesce(NEW.id, OLD.id), coalesce(NEW.claim_no > OLD.claim_no, false) AND EXISTS (
+    INSERT INTO soak_history (id, number, paused, o, n)
+    VALUES (coalesce(NEW.id, OLD.id), substr(coalesce(NEW.mer_order_id, NEW.target_order_id, OLD.mer_order_id, OLD.target_order_id), 5, 8), coalesce(NEW.claim_no > OLD.claim_no, false) AND EXISTS (
         SELECT 1 FROM gateway_controls AS c
         WHERE c.set_by = 'person' AND c.set_at < now() - interval '1 second'
           AND (c.paused_until IS NULL OR c.paused_until > now() + interval '1 second')
@@ -45,23 +52,53 @@ CREATE TRIGGER soak_keep AFTER INSERT OR UPDATE OR DELETE ON orders FOR EACH ROW
 // database is used by one world after the other. Each pool is another party, by
 // its application_name in the history.
 type database struct {
-	url                        string
-	application, person, clock *pgxpool.Pool
+	url       string // of the owner
+	daemonURL string // of a role that has the daemon's rights and no others
+	role      string
+
+	application, orm, person, clock *pgxpool.Pool
+	columns                         string // of orders, without its id
 }
 
 func newDatabase(t *testing.T) *database {
 	t.Helper()
 	db := &database{url: postgrestest.NewDatabase(t)}
-	db.application, db.person, db.clock = db.pool(t, "application"), db.pool(t, "person"), db.pool(t, "clock")
-	if _, err := db.clock.Exec(t.Context(), historySQL); err != nil {
-		t.Fatal(err)
-	}
+	db.clock = db.pool(t, "clock", 0)
+	db.application, db.orm, db.person = db.pool(t, "application", lockTimeout), db.pool(t, "orm", lockTimeout), db.pool(t, "person", lockTimeout)
+	exec(t, db.clock, historySQL)
+	db.columns = one[string](t, db.clock, `SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+		WHERE attrelid = 'orders'::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'id'`)
+	db.role = "soak_" + one[string](t, db.clock, `SELECT current_database()`)
+	exec(t, db.clock, `CREATE ROLE `+db.role+` LOGIN`)
+	t.Cleanup(func() { db.dropRole(t) })
+	exec(t, db.clock, strings.Join(store.Grants(store.ForDaemon, "public", db.role), "\n"))
+	u := parsed(t, db.url)
+	u.User = url.User(db.role)
+	db.daemonURL = u.String()
 	return db
 }
 
-func (db *database) pool(t *testing.T, who string) *pgxpool.Pool {
+func (db *database) dropRole(t *testing.T) {
+	conn, err := pgx.Connect(context.Background(), db.url)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(context.Background(), `DROP OWNED BY `+db.role+`; DROP ROLE `+db.role); err != nil {
+		t.Error(err)
+	}
+}
+
+// pool connects as somebody, who waits for a lock for a while; 0: as long as it takes.
+func (db *database) pool(t *testing.T, who string, wait time.Duration) *pgxpool.Pool {
 	t.Helper()
-	pool, err := pgxpool.New(t.Context(), db.as(t, who))
+	u := parsed(t, db.url)
+	q := u.Query()
+	q.Set("application_name", who)
+	q.Set("lock_timeout", strconv.FormatInt(wait.Milliseconds(), 10))
+	u.RawQuery = q.Encode()
+	pool, err := pgxpool.New(t.Context(), u.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,22 +106,18 @@ func (db *database) pool(t *testing.T, who string) *pgxpool.Pool {
 	return pool
 }
 
-// as is the database's URL for somebody.
-func (db *database) as(t *testing.T, who string) string {
+func parsed(t *testing.T, address string) *url.URL {
 	t.Helper()
-	u, err := url.Parse(db.url)
+	u, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := u.Query()
-	q.Set("application_name", who)
-	u.RawQuery = q.Encode()
-	return u.String()
+	return u
 }
 
 func (db *database) empty(t *testing.T) {
 	t.Helper()
-	exec(t, db.clock, `TRUNCATE orders, order_queries, order_events, gateway_controls, gateway_budgets, soak_history RESTART IDENTITY`)
+	exec(t, db.clock, `TRUNCATE orders, order_queries, order_events, gateway_controls, gateway_incidents, gateway_budgets, soak_history RESTART IDENTITY`)
 }
 
 func exec(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) {

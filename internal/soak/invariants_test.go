@@ -42,7 +42,7 @@ func invariants() []invariant {
 		{"an amount is booked only with the right total", `
 			SELECT id, concat_ws(' ', (n).status, (n).total_amount, 'of', (n).order_amount) FROM :ours
 			WHERE ((n).status IN ('TRADE_SUCCESS', 'TRADE_REFUND') AND (o).status <> (n).status AND (n).total_amount IS DISTINCT FROM (n).order_amount)
-			   OR (n).total_amount <> (n).order_amount
+			   OR ((n).total_amount <> (n).order_amount AND (o).total_amount IS DISTINCT FROM (n).total_amount)
 			   OR ((n).status NOT IN :settled AND coalesce((n).total_amount, (n).buyer_pay_amount, (n).receipt_amount, (n).refund_amount) IS NOT NULL
 			       AND (o).status = (n).status AND (o).total_amount IS DISTINCT FROM (n).total_amount)`},
 		{"a settled order is not asked again", `
@@ -64,7 +64,7 @@ func invariants() []invariant {
 			FROM told FULL JOIN heard USING (id, xid, event) WHERE told.n IS DISTINCT FROM heard.n`},
 		{"no claim has two ledger rows", `
 			SELECT order_id, 'claim ' || claim_no FROM order_queries
-			GROUP BY order_id, claim_no HAVING count(*) > 1`},
+			WHERE order_id NOT IN (SELECT id FROM :rewound) GROUP BY order_id, claim_no HAVING count(*) > 1`},
 		{"a change has its ledger row, in its transaction", `
 			SELECT id, concat_ws(' ', 'tx', xid, 'to', (n).status) FROM :ours
 			WHERE to_jsonb(o) - :bookkeeping <> to_jsonb(n) - :bookkeeping AND NOT EXISTS (
@@ -87,10 +87,10 @@ func invariants() []invariant {
 			SELECT id, (n).review_reason FROM :ours
 			WHERE (n).status IN :open AND (n).next_query_at IS NOT NULL AND (n).review_reason IS NOT NULL`},
 		{"the claim number never falls", `
-			SELECT id, concat_ws(' ', (o).claim_no, 'to', (n).claim_no) FROM soak_history h WHERE (n).claim_no < (o).claim_no`},
+			SELECT id, concat_ws(' ', (o).claim_no, 'to', (n).claim_no) FROM :ours WHERE (n).claim_no < (o).claim_no`},
 		{"a claim takes what is free, one number up, for a while and in a name", `
 			SELECT id, concat_ws(' ', 'claim', (n).claim_no, 'by', (n).claimed_by, 'lease was', (o).lease_until - tx_at, 'is', (n).lease_until - tx_at) FROM soak_history h
-			WHERE (n).claim_no <> (o).claim_no
+			WHERE (n).claim_no <> (o).claim_no AND who <> 'orm'
 			  AND (who <> 'reconciler' OR (n).claim_no <> (o).claim_no + 1 OR (o).lease_until > tx_at OR (n).claimed_by IS NULL
 			       OR coalesce((n).lease_until <= tx_at, true) OR (n).lease_until > tx_at + interval '10 seconds'
 			       OR (o).status NOT IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY', 'NOT_FOUND')
@@ -124,7 +124,7 @@ func invariants() []invariant {
 				  AND ((n).review_reason = 'not_found_unconfirmed' AND q.err_code IS DISTINCT FROM 'NO_ORDER')))`},
 		{"poison only after three claims of which none was recorded while it stood", `
 			SELECT id, 'claim ' || (n).claim_no FROM :ours
-			WHERE (n).review_reason = 'poison' AND (o).review_reason IS DISTINCT FROM 'poison' AND EXISTS (
+			WHERE (n).review_reason = 'poison' AND (o).review_reason IS DISTINCT FROM 'poison' AND id NOT IN (SELECT id FROM :rewound) AND EXISTS (
 				SELECT 1 FROM order_queries q WHERE q.order_id = h.id AND q.claim_no BETWEEN (n).claim_no - 3 AND (n).claim_no - 1
 				  AND EXISTS (SELECT 1 FROM soak_history r WHERE r.id = h.id AND r.xid = q.soak_xid AND (r.n).claim_no = q.claim_no)
 				  AND q.soak_xid < (SELECT c.xid FROM soak_history c WHERE c.id = h.id AND (c.n).claim_no = (h.n).claim_no AND (c.o).claim_no < (h.n).claim_no))`},
@@ -133,6 +133,23 @@ func invariants() []invariant {
 			WHERE (n).review_reason = 'conflict' AND (o).review_reason IS DISTINCT FROM 'conflict' AND NOT EXISTS (
 				SELECT 1 FROM order_queries q WHERE q.order_id = h.id AND q.soak_xid = h.xid AND q.reason = 'conflict'
 				  AND q.trade_status IN :settled AND (q.trade_status = 'TRADE_CLOSED') <> ((o).status = 'TRADE_CLOSED'))`},
+		{"a decision was made from what the row still says", `
+			SELECT h.id, concat_ws(' ', 'claim', q.claim_no, q.decision, q.reason) FROM :ours
+			JOIN order_queries q ON q.order_id = h.id AND q.soak_xid = h.xid AND q.claim_no = (h.n).claim_no AND q.decision <> 'superseded' AND q.reason <> 'conflict'
+			CROSS JOIN LATERAL (
+				SELECT c.n AS read FROM soak_history c
+				WHERE c.id = h.id AND c.seq < h.seq AND c.who = 'reconciler' AND (c.n).claim_no = q.claim_no AND (c.o).claim_no < q.claim_no
+				ORDER BY c.seq DESC LIMIT 1) AS claim
+			WHERE ((o).mid, (o).mer_order_id, (o).target_order_id, (o).order_amount, (o).status, coalesce((o).review_reason, ''))
+			      IS DISTINCT FROM ((read).mid, (read).mer_order_id, (read).target_order_id, (read).order_amount, (read).status, coalesce((read).review_reason, ''))`},
+		{"an order that was settled once stays known as such", `
+			SELECT id, concat_ws(' ', (o).settled_at, (o).settled_by, 'to', (n).settled_at, (n).settled_by) FROM :ours
+			WHERE (o).settled_at IS NOT NULL AND ((n).settled_at IS NULL OR (n).settled_by IS NULL)
+			   OR (o).settled_at IS DISTINCT FROM (n).settled_at AND NOT ((n).status IN :settled AND (o).status NOT IN :settled)
+			   OR (n).status IN :settled AND (o).status NOT IN :settled AND ((n).settled_by IS DISTINCT FROM 'query' OR (n).settled_at IS DISTINCT FROM tx_at)`},
+		{"the event of a second settlement says so, and no other does", `
+			SELECT h.id, e.payload::text FROM :ours JOIN order_events e ON e.order_id = h.id AND e.soak_xid = h.xid
+			WHERE coalesce((e.payload->>'settled_before')::boolean, false) <> ((o).settled_at IS NOT NULL)`},
 		{"a dry run writes nothing", `
 			SELECT id, (n).claimed_by FROM :ours WHERE (n).claimed_by LIKE 'dry%'
 			UNION ALL SELECT order_id, worker FROM order_queries WHERE worker LIKE 'dry%'`},
@@ -144,6 +161,7 @@ func (w *world) checkHistory() {
 	w.t.Helper()
 	words := strings.NewReplacer(
 		":ours", "(SELECT * FROM soak_history WHERE who = 'reconciler') AS h",
+		":rewound", "(SELECT id FROM soak_history WHERE who = 'orm' AND (n).claim_no < (o).claim_no) AS r",
 		":settled", "('TRADE_SUCCESS', 'TRADE_REFUND', 'TRADE_CLOSED')",
 		":open", "('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY')",
 		":bookkeeping", "'{lease_until,claimed_by,claim_no,unrecorded_claims,last_queried_at}'::text[]",
@@ -163,15 +181,14 @@ func (w *world) checkHistory() {
 			if f.Words != nil {
 				said = *f.Words
 			}
-			w.report(w.keyOf(f.ID), "%s: %s;", i.name, said)
+			w.report(w.numberByID(f.ID), "%s: %s;", i.name, said)
 		}
 	}
 }
 
-// keyOf is the key of an order that may be gone.
-func (w *world) keyOf(id int64) string {
-	return one[string](w.t, w.db.clock,
-		`SELECT coalesce((n).mer_order_id, (n).target_order_id) FROM soak_history WHERE id = $1 AND (o).id IS NULL`, id)
+// numberByID is the number of an order that may be gone.
+func (w *world) numberByID(id int64) string {
+	return one[string](w.t, w.db.clock, `SELECT number FROM soak_history WHERE id = $1 LIMIT 1`, id)
 }
 
 // checkQuestions looks at the round trips themselves.
@@ -186,13 +203,13 @@ func (w *world) checkQuestions() {
 // that stands still would find it: that is what the fencing is for.
 func (w *world) checkOverlaps() {
 	w.t.Helper()
-	byKey := map[string][]*trip{}
+	byNumber := map[string][]*trip{}
 	for _, t := range w.trips {
 		if !strings.HasPrefix(t.life.name, "dry") {
-			byKey[t.key] = append(byKey[t.key], t)
+			byNumber[t.number] = append(byNumber[t.number], t)
 		}
 	}
-	for key, trips := range byKey {
+	for number, trips := range byNumber {
 		slices.SortFunc(trips, func(a, b *trip) int { return a.began.Compare(b.began) })
 		for i, later := range trips {
 			for _, earlier := range trips[:i] {
@@ -202,13 +219,12 @@ func (w *world) checkOverlaps() {
 				excused := one[bool](w.t, w.db.clock, `
 					SELECT EXISTS (
 						SELECT 1 FROM soak_history h
-						WHERE id = (SELECT id FROM soak_history c WHERE (c.o).id IS NULL AND $1 IN ((c.n).mer_order_id, (c.n).target_order_id) LIMIT 1)
-						  AND who = 'clock' AND (o).lease_until > (n).lease_until AND (n).lease_until <= $2 AND at <= $2
+						WHERE number = $1 AND who = 'clock' AND (o).lease_until > (n).lease_until AND (n).lease_until <= $2 AND at <= $2
 						  AND at >= (SELECT min(c.at) FROM soak_history c WHERE c.id = h.id AND c.at BETWEEN $2 - interval '4 seconds' AND $2
 						               AND (c.n).claim_no > (c.o).claim_no AND (c.n).claimed_by IN ($3, $4)))`,
-					key, later.began, earlier.life.name, later.life.name)
+					number, later.began, earlier.life.name, later.life.name)
 				if !excused {
-					w.report(key, "two questions at once: %s at %s and %s at %s;", earlier.life.name, earlier.began.Format("05.000000"),
+					w.report(number, "two questions at once: %s at %s and %s at %s;", earlier.life.name, earlier.began.Format("05.000000"),
 						later.life.name, later.began.Format("05.000000"))
 				}
 			}
@@ -221,33 +237,33 @@ func (w *world) checkOverlaps() {
 func (w *world) checkLedgerComplete() {
 	w.t.Helper()
 	type count struct {
-		Worker, Key string
-		Trips       int
+		Worker, Number string
+		Trips          int
 	}
-	type place struct{ worker, key string }
+	type place struct{ worker, number string }
 	recorded, made := map[place]int{}, map[place]int{}
 	for _, c := range rows(w.t, w.db.clock, pgx.RowToStructByPos[count], `
-		SELECT q.worker, coalesce((h.n).mer_order_id, (h.n).target_order_id), sum(q.round_trips)
-		FROM order_queries q JOIN soak_history h ON h.id = q.order_id AND (h.o).id IS NULL
+		SELECT q.worker, h.number, sum(q.round_trips)
+		FROM order_queries q JOIN (SELECT DISTINCT id, number FROM soak_history) AS h ON h.id = q.order_id
 		WHERE q.worker IS NOT NULL
 		GROUP BY 1, 2`) {
-		recorded[place{c.Worker, c.Key}] = c.Trips
+		recorded[place{c.Worker, c.Number}] = c.Trips
 	}
 	excused := map[string]bool{}
 	for _, l := range w.lives {
 		excused[l.name] = l.crashed() || l.lost.Load() > 0 || strings.HasPrefix(l.name, "dry")
 	}
 	for _, t := range w.trips {
-		made[place{t.life.name, t.key}]++
+		made[place{t.life.name, t.number}]++
 	}
 	for p, n := range recorded {
 		if n > made[p] && !excused[p.worker] {
-			w.report(p.key, "%s recorded %d round trips but made %d;", p.worker, n, made[p])
+			w.report(p.number, "%s recorded %d round trips but made %d;", p.worker, n, made[p])
 		}
 	}
 	for p, n := range made {
 		if n > recorded[p] && !excused[p.worker] {
-			w.report(p.key, "%s made %d round trips but recorded %d;", p.worker, n, recorded[p])
+			w.report(p.number, "%s made %d round trips but recorded %d;", p.worker, n, recorded[p])
 		}
 	}
 }

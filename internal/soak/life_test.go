@@ -77,7 +77,7 @@ func (w *world) newLife(role string, workers int, errorRate, deathRate float64) 
 	l.alive, l.crash = context.WithCancel(context.Background())
 	context.AfterFunc(l.alive, l.stop)
 	var err error
-	if l.Store, err = store.Open(context.Background(), w.db.url); err != nil {
+	if l.Store, err = store.Open(context.Background(), w.db.daemonURL); err != nil {
 		panic(err)
 	}
 	l.client, err = chinaums.New(chinaums.Options{
@@ -235,7 +235,7 @@ func (l *life) Query(ctx context.Context, r chinaums.Request) (chinaums.Answer, 
 	if key == "" {
 		key = r.TargetOrderID
 	}
-	done := l.w.asking(l, key)
+	done := l.w.asking(l, numberOf(key))
 	answer, err := l.client.Query(ctx, r)
 	done()
 	if l.chance(l.errors / 4) {

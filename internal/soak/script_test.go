@@ -13,6 +13,7 @@ import (
 // script is an order: what its row holds, what the gateway says of it one time
 // after the other, and what that may lead to.
 type script struct {
+	number           string // the order's, in both of the next two
 	mid, mer, target string // as the gateway knows it
 	amount           int64
 	holdsMer         bool // the row holds the merchant's number
@@ -45,12 +46,19 @@ func (s *script) truth() act { return s.steps[len(s.steps)-1] }
 // endless reports whether only age ends the order.
 func (s *script) endless() bool { return s.truth().word != silent }
 
-// key is how the row, and each question, names the order.
-func (s *script) key() string {
+// numberOf is the order's number in one of the merchant's or the channel's, right
+// or corrected wrongly.
+func numberOf(key string) string { return key[4:12] }
+
+// numbers are those that the row holds.
+func (s *script) numbers() (mer, target *string) {
 	if s.holdsMer {
-		return s.mer
+		mer = &s.mer
 	}
-	return s.target
+	if s.holdsTarget {
+		target = &s.target
+	}
+	return mer, target
 }
 
 func (s *script) atGateway() simulator.Order {
@@ -66,7 +74,7 @@ func merchants() []string { return []string{"898340149000005", "898340149000006"
 // newScript draws the nth order of a world.
 func newScript(r *rand.Rand, n int) *script {
 	s := &script{
-		mid: pick(r, merchants()...), mer: fmt.Sprintf("3194%08d", n), target: fmt.Sprintf("4200%08d", n),
+		number: fmt.Sprintf("%08d", n), mid: pick(r, merchants()...), mer: fmt.Sprintf("3194%08d", n), target: fmt.Sprintf("4200%08d", n),
 		amount: 1 + r.Int64N(100_000),
 	}
 	switch r.IntN(6) {
@@ -101,13 +109,17 @@ func newScript(r *rand.Rand, n int) *script {
 
 // unproved: of an order that nobody has paid the gateway gives the merchant's
 // number alone. Where the row holds only the channel's, nothing shows that such
-// an answer is about it.
+// an answer is about it: it settles nothing, and an unresolved one changes nothing.
 func (s *script) unproved() {
 	for i := range s.steps {
 		a := &s.steps[i]
 		paid := a.Status == chinaums.StatusTradeSuccess || a.Status == chinaums.StatusTradeRefund || a.RefundAmount != nil
-		if a.Status != "" && !paid && a.review == "" {
+		switch {
+		case a.Status == "" || paid || a.review != "":
+		case a.Status == chinaums.StatusTradeClosed:
 			a.review = "identity_mismatch"
+		default:
+			a.word = waiting
 		}
 	}
 }
@@ -209,7 +221,12 @@ func (s *script) wrong(r *rand.Rand) act {
 			m = append(m, simulator.MutationOtherTargetOrder)
 		}
 		status = pick(r, status, chinaums.StatusTradeClosed, chinaums.StatusWaitBuyerPay, "SOMETHING_NEW")
-		return says("identity_mismatch", pick(r, m...))
+		a := says("identity_mismatch", pick(r, m...))
+		unproven := a.Mutations[0] == simulator.MutationNoMID || a.Mutations[0] == simulator.MutationNoOrderNumber
+		if unproven && !order.Status(status).Settled() {
+			a.review, a.word = "", waiting // it lacks the proof, and contradicts nothing
+		}
+		return a
 	case 3:
 		return says("unwritable", simulator.MutationNUL)
 	default:
@@ -238,8 +255,9 @@ func (s *script) unresolved(r *rand.Rand) act {
 }
 
 // trouble is no answer at all, often with a settlement inside that must not count.
+// While others are answered it spends the plan, and age may end it.
 func (s *script) trouble(r *rand.Rand) act {
-	a := act{Step: simulator.Step{Status: pick(r, chinaums.StatusTradeSuccess, chinaums.StatusTradeClosed)}}
+	a := act{word: waiting, Step: simulator.Step{Status: pick(r, chinaums.StatusTradeSuccess, chinaums.StatusTradeClosed)}}
 	switch r.IntN(6) {
 	case 0:
 		a.Code = pick(r, "9200", "9999", "INTERNAL_ERROR", "TIMEOUT", "NET_ERROR", "TXN_DISCARDED", "INVALID_RESPONSE", "SYSTEM_BUSY")

@@ -2,6 +2,7 @@ package soak_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
@@ -27,9 +29,10 @@ type world struct {
 	rate   float64
 
 	scripts       []*script
-	byKey         map[string]*script
+	byNumber      map[string]*script
 	interventions int
 	byHand        sync.WaitGroup // run-once and slow transactions under way
+	chaosOver     context.Context
 
 	mu    sync.Mutex
 	born  int
@@ -40,7 +43,7 @@ type world struct {
 // trip is one round trip.
 type trip struct {
 	life       *life
-	key        string
+	number     string // of the order
 	began, end time.Time
 }
 
@@ -54,7 +57,7 @@ func newWorld(t *testing.T, db *database, seed uint64) *world {
 	r := rand.New(rand.NewPCG(seed, 0))
 	return &world{
 		t: t, db: db, seed: seed, rand: r, sim: sim, server: httptest.NewServer(sim),
-		rate: pick(r, 0, 0, 500.0), byKey: make(map[string]*script),
+		rate: pick(r, 0, 0, 500.0), byNumber: make(map[string]*script),
 	}
 }
 
@@ -64,8 +67,8 @@ func (w *world) close() {
 }
 
 // asking notes a round trip; its end is told to the result.
-func (w *world) asking(l *life, key string) (done func()) {
-	at := &trip{life: l, key: key, began: time.Now()}
+func (w *world) asking(l *life, number string) (done func()) {
+	at := &trip{life: l, number: number, began: time.Now()}
 	w.mu.Lock()
 	w.trips = append(w.trips, at)
 	w.mu.Unlock()
@@ -108,10 +111,10 @@ func (w *world) settleDust() {
 	w.calm()
 	w.untilQuiet("settled", func(s *script) bool { return !s.endless() })
 	for range 3 { // three NO_ORDER answers of an expired order, with others found lately
-		w.jump(3 * time.Hour)
+		w.jump(3*time.Hour, 0)
 		w.settlePass(poller.Run{})
 	}
-	w.jump(plan().GiveUpAfter + time.Hour)
+	w.jump(plan().GiveUpAfter+time.Hour, 0)
 	w.untilQuiet("settled or given to a person", func(*script) bool { return true })
 }
 
@@ -134,13 +137,13 @@ func (w *world) untilQuiet(what string, matters func(*script) bool) {
 	var left []string
 	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); {
 		left = nil
-		for _, key := range rows(w.t, w.db.clock, pgx.RowTo[string], `
-			SELECT coalesce(mer_order_id, target_order_id) FROM orders
+		for _, number := range rows(w.t, w.db.clock, pgx.RowTo[string], `
+			SELECT substr(coalesce(mer_order_id, target_order_id), 5, 8) FROM orders
 			WHERE review_reason IS NULL
 			  AND (status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY') OR (status = 'NOT_FOUND' AND next_query_at IS NOT NULL))
 			ORDER BY id`) {
-			if matters(w.byKey[key]) {
-				left = append(left, key)
+			if matters(w.byNumber[number]) {
+				left = append(left, number)
 			}
 		}
 		if len(left) == 0 {
@@ -167,37 +170,39 @@ func (w *world) settlePass(run poller.Run) {
 	both.Wait()
 }
 
-// jump lets time pass, for everything at once.
-func (w *world) jump(d time.Duration) {
+// jump lets time pass, for everything at once. It waits so long for whoever holds rows, 0: as long as
+// it takes; then none passes.
+func (w *world) jump(d, wait time.Duration) {
 	w.t.Helper()
 	err := pgx.BeginFunc(context.Background(), w.db.clock, func(tx pgx.Tx) error {
+		_, err := tx.Exec(context.Background(), fmt.Sprintf(
+			`SET LOCAL lock_timeout = %d; LOCK TABLE orders IN EXCLUSIVE MODE; SET LOCAL lock_timeout = 0`, wait.Milliseconds()))
+		if err != nil { // with the lock, the clock and a poller never wait for each other
+			return err
+		}
 		for _, sql := range []string{
-			`LOCK TABLE orders IN EXCLUSIVE MODE`, // so that the clock and a poller never wait for each other
 			`UPDATE orders SET created_at = created_at - $1::interval, expires_at = expires_at - $1::interval, next_query_at = next_query_at - $1::interval,
 				last_queried_at = last_queried_at - $1::interval, lease_until = lease_until - $1::interval`,
 			`UPDATE order_queries SET queried_at = queried_at - $1::interval, next_query_at = next_query_at - $1::interval`,
 			`UPDATE gateway_controls SET paused_until = paused_until - $1::interval, probe_until = probe_until - $1::interval`,
 		} {
-			args := []any{d}
-			if sql[0] == 'L' {
-				args = nil
-			}
-			if _, err := tx.Exec(context.Background(), sql, args...); err != nil {
+			if _, err := tx.Exec(context.Background(), sql, d); err != nil {
 				return fmt.Errorf("%s: %w", sql, err)
 			}
 		}
 		return nil
 	})
-	if err != nil {
+	var pgErr *pgconn.PgError
+	if err != nil && (!errors.As(err, &pgErr) || pgErr.Code != "55P03") {
 		w.t.Fatal(err)
 	}
 }
 
 // report fails the test with all that is known of an order.
-func (w *world) report(key, format string, args ...any) {
+func (w *world) report(number, format string, args ...any) {
 	w.t.Helper()
-	w.t.Errorf(format+" %s", append(args, key)...)
-	if s := w.byKey[key]; s != nil {
+	w.t.Errorf(format+" %s", append(args, number)...)
+	if s := w.byNumber[number]; s != nil {
 		w.t.Logf("script: mid %s mer %s target %s (row holds %t, %t) amount %d", s.mid, s.mer, s.target, s.holdsMer, s.holdsTarget, s.amount)
 		for _, a := range s.steps {
 			w.t.Logf("  %+v", a)
@@ -208,16 +213,16 @@ func (w *world) report(key, format string, args ...any) {
 			SELECT at, 0 AS n, concat_ws(' ', to_char(at, 'MI:SS.US'), 'row by', who, 'tx', xid, (n).status, 'review', coalesce((n).review_reason, '-'), 'claim', (n).claim_no,
 				coalesce((n).claimed_by, '-'), 'unrecorded', (n).unrecorded_claims, 'count', (n).query_count, 'lease', coalesce(to_char((n).lease_until - at, 'HH24:MI:SS.MS'), '-'),
 				'next', coalesce(((n).next_query_at - at)::text, 'never'), 'age', at - (n).created_at, 'total', (n).total_amount) AS line
-			FROM soak_history WHERE (who <> 'clock' OR (o).lease_until IS NOT NULL) AND id = (SELECT h.id FROM soak_history h WHERE coalesce((h.n).mer_order_id, (h.n).target_order_id) = $1 LIMIT 1)
+			FROM soak_history WHERE (who <> 'clock' OR (o).lease_until IS NOT NULL) AND id = (SELECT h.id FROM soak_history h WHERE h.number = $1 LIMIT 1)
 			UNION ALL
 			SELECT h.at, 1, concat_ws(' ', '    ledger tx', soak_xid, 'claim', claim_no, worker, http_status, err_code, trade_status, '->', decision, reason, 'trips', round_trips, duration_ms, 'ms')
 			FROM order_queries q CROSS JOIN LATERAL (SELECT coalesce(max(at), '-infinity') AS at FROM soak_history h WHERE h.xid <= q.soak_xid) h
-			WHERE order_id = (SELECT h.id FROM soak_history h WHERE coalesce((h.n).mer_order_id, (h.n).target_order_id) = $1 LIMIT 1)
+			WHERE order_id = (SELECT h.id FROM soak_history h WHERE h.number = $1 LIMIT 1)
 			UNION ALL
 			SELECT h.at, 2, concat_ws(' ', '    event tx', soak_xid, event)
 			FROM order_events e CROSS JOIN LATERAL (SELECT coalesce(max(at), '-infinity') AS at FROM soak_history h WHERE h.xid <= e.soak_xid) h
-			WHERE order_id = (SELECT h.id FROM soak_history h WHERE coalesce((h.n).mer_order_id, (h.n).target_order_id) = $1 LIMIT 1)
-		) AS lines ORDER BY at, n, line`, key) {
+			WHERE order_id = (SELECT h.id FROM soak_history h WHERE h.number = $1 LIMIT 1)
+		) AS lines ORDER BY at, n, line`, number) {
 		w.t.Log(line)
 	}
 }
