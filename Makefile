@@ -3,10 +3,10 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # The commit is in the program where git can tell it.
 STAMP   := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo true || echo false)
 LINT    := go tool -modfile=tools/go.mod golangci-lint
-SCRIPTS := .ci/run $(wildcard scripts/*)
+SCRIPTS := .ci/run $(wildcard scripts/*) $(wildcard packaging/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test soak cover lint bench fuzz up down
+.PHONY: help build demo test soak cover lint bench fuzz packages up down
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ bench: build ## measure beside a plain loop and River, about 9 minutes; ARGS='-q
 
 fuzz: ## fuzz each target for FUZZTIME, 30s
 	scripts/fuzz $(or $(FUZZTIME),30s)
+
+packages: ## make deb and rpm in bin/packages; the first run builds nfpm, some minutes
+	scripts/packages $(VERSION)
 
 up: ## start Postgres, a simulated gateway and the reconciler in containers
 	VERSION=$(VERSION) docker compose up --build --detach

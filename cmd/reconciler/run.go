@@ -74,6 +74,7 @@ func (c *runCommand) Run(p *process) error {
 	logger.LogAttrs(p.ctx, slog.LevelInfo, "started",
 		slog.String("version", version), slog.String("worker", r.options.Worker),
 		slog.String("gateway", c.Gateway.URL), slog.Any("app_ids", r.clients.appIDs()), slog.String("schedule", c.Schedule.Text))
+	beside.Go(func() { notifyServiceManager(p.ctx, logger) })
 	asker.Run(p.ctx, r.schedule)
 	logger.LogAttrs(p.ctx, slog.LevelInfo, "stopped")
 	return nil
