@@ -211,4 +211,6 @@ func (f *fairness) claimLimits(queue *queue, minClaim int) claimLimits {
 	return limits
 }
 
-func (l *claimLimits) excludeMerchant(mid string) { l.excluded, l.reached = append(l.excluded, mid), true }
+func (l *claimLimits) excludeMerchant(mid string) {
+	l.excluded, l.reached = append(l.excluded, mid), true
+}

@@ -19,10 +19,12 @@ func TestNothingIsAskedWhileAnswersCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, breakIt, mendIt string }{
 		{"a table is out of reach", `ALTER TABLE order_events RENAME TO taken_away`, `ALTER TABLE taken_away RENAME TO order_events`},
-		{"every row is refused",
+		{
+			"every row is refused",
 			`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not today'; END $$;
 			CREATE TRIGGER refuse BEFORE INSERT ON order_events FOR EACH ROW EXECUTE FUNCTION refuse()`,
-			`DROP TRIGGER refuse ON order_events`},
+			`DROP TRIGGER refuse ON order_events`,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
