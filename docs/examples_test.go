@@ -2,7 +2,6 @@
 package docs_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http/httptest"
@@ -20,7 +19,7 @@ import (
 	"reconciler/internal/chinaums/simulator"
 	"reconciler/internal/credentials"
 	"reconciler/internal/postgres/postgrestest"
-	"reconciler/internal/store"
+	"reconciler/internal/store/storetest"
 )
 
 // The payment of the examples. The gateway knows it as paid.
@@ -53,17 +52,7 @@ func testMain(m *testing.M) int {
 		}
 		return dir, err
 	})
-	return postgrestest.Main(m, migrateUp)
-}
-
-func migrateUp(ctx context.Context, url string) error {
-	s, err := store.Open(ctx, url)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	_, err = s.MigrateUp(ctx)
-	return err
+	return storetest.Main(m)
 }
 
 // world is a database and a gateway that knows the payment of the examples.
@@ -89,12 +78,7 @@ func newWorld(t *testing.T) *world {
 	server := httptest.NewServer(gateway)
 	t.Cleanup(server.Close)
 	url := postgrestest.NewDatabase(t)
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return &world{conn: conn, env: []string{
+	return &world{conn: storetest.Connect(t, url), env: []string{
 		"DATABASE_URL=" + url, "CHINAUMS_APP_ID=" + app.AppID, "CHINAUMS_APP_KEY=" + app.AppKey,
 		"CHINAUMS_BASE_URL=" + server.URL, "RECONCILER_LISTEN=off",
 	}}

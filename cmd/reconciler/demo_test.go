@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"reconciler/internal/store/storetest"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -16,7 +18,7 @@ func TestDemo(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil, "demo", "--keep")
 	const invitation = "left running until Ctrl-C"
-	eventuallyWithin(t, 2*patience, "the demo has played", func() bool {
+	storetest.Eventually(t, 2*patience, "the demo has played", func() bool {
 		return !p.running() || strings.Contains(p.stdout.String(), invitation)
 	})
 	if folder := regexp.MustCompile(`psql -h (\S+) -U postgres`).FindStringSubmatch(p.stdout.String()); folder == nil {

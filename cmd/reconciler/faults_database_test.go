@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"reconciler/internal/store/storetest"
 )
 
 // The server crashes under load and stays away for some seconds, twice. Answers that come meanwhile are kept and written, or
@@ -210,7 +212,7 @@ func TestDiskFullForLong(t *testing.T) {
 	end := w.refuse(t, "INSERT", "order_queries", "true", "53100")
 	b := w.backlog(t, 10, time.Millisecond)
 	p := w.start(t, "run")
-	eventuallyWithin(t, time.Minute, "every order has been claimed often", func() bool {
+	storetest.Eventually(t, time.Minute, "every order has been claimed often", func() bool {
 		return scan[int](t, w, `SELECT min(claim_no) FROM orders`) >= 4
 	})
 	end()
@@ -228,7 +230,7 @@ func TestLockedRowHoldsUpNobody(t *testing.T) {
 	hold := w.hold()
 	p := w.start(t, "run")
 	hold.await(t, 8)
-	application := connect(t, w.url)
+	application := storetest.Connect(t, w.url)
 	if _, err := application.Exec(t.Context(), `BEGIN`); err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +241,7 @@ func TestLockedRowHoldsUpNobody(t *testing.T) {
 	}
 	hold.release()
 	began := time.Now()
-	eventuallyWithin(t, time.Minute, "the neighbours are written", func() bool {
+	storetest.Eventually(t, time.Minute, "the neighbours are written", func() bool {
 		return scan[int](t, w, `SELECT count(*) FROM orders WHERE mer_order_id <> $1 AND review_reason IS NULL
 			AND status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY')`, locked) == 0
 	})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"reconciler/internal/chinaums/simulator"
+	"reconciler/internal/store/storetest"
 )
 
 // frontOf puts a line before the world's gateway that can be cut.
@@ -80,7 +81,7 @@ func TestGatewayOutages(t *testing.T) {
 			}
 			if o.probe {
 				before := scan[int](t, w, `SELECT count(*) FROM order_queries`)
-				eventuallyWithin(t, breakerPause+patience, "a probe has failed", opened(before+1))
+				storetest.Eventually(t, breakerPause+patience, "a probe has failed", opened(before+1))
 				after := scan[int](t, w, `SELECT sum(round_trips) FROM order_queries`)
 				t.Logf("%d round trips of probes", after-trips)
 				if after-trips > 3 {

@@ -17,6 +17,7 @@ import (
 
 	"reconciler/internal/postgres"
 	"reconciler/internal/postgres/postgrestest"
+	"reconciler/internal/store/storetest"
 )
 
 // cluster is a server that a test may harm, and the programs that go with it.
@@ -39,10 +40,10 @@ func newCluster(t *testing.T) *cluster {
 		}
 	})
 	c := &cluster{Server: server}
-	if err := migrateUp(t.Context(), c.URL("postgres")); err != nil {
+	if _, err := storetest.Open(t, c.URL("postgres")).MigrateUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	conn := connect(t, c.URL("postgres"))
+	conn := storetest.Connect(t, c.URL("postgres"))
 	defer conn.Close(t.Context())
 	if err := conn.QueryRow(t.Context(), `SELECT setting FROM pg_config WHERE name = 'BINDIR'`).Scan(&c.bin); err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
+	"reconciler/internal/store/storetest"
 )
 
 // The shortest round trips that a busy machine keeps to, and the shortest lease that goes with them.
@@ -61,7 +62,7 @@ func (w *world) backlog(t *testing.T, n int, delay time.Duration) backlog {
 // await waits until every order has come to its end, right or wrong.
 func (b backlog) await(t *testing.T, w *world, limit time.Duration) {
 	t.Helper()
-	eventuallyWithin(t, limit, "every order is settled or under review, and nothing in flight", func() bool {
+	storetest.Eventually(t, limit, "every order is settled or under review, and nothing in flight", func() bool {
 		return scan[int](t, w, `
 			SELECT count(*) FROM orders
 			WHERE lease_until IS NOT NULL OR status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY') AND review_reason IS NULL`) == 0
@@ -141,7 +142,7 @@ func (w *world) reconnect(t *testing.T) {
 		conn.Close(t.Context())
 		return true
 	})
-	w.conn = connect(t, w.url)
+	w.conn = storetest.Connect(t, w.url)
 	if last != nil {
 		t.Log("meanwhile: ", strings.SplitN(last.Error(), "\n", 2)[0])
 	}

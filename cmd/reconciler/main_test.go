@@ -3,7 +3,6 @@
 package main_test
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -13,8 +12,7 @@ import (
 	"sync"
 	"testing"
 
-	"reconciler/internal/postgres/postgrestest"
-	"reconciler/internal/store"
+	"reconciler/internal/store/storetest"
 )
 
 // builtVersion is what the tests' program calls itself.
@@ -38,7 +36,7 @@ func testMain(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return postgrestest.Main(m, migrateUp)
+	return storetest.Main(m)
 }
 
 // manyAtOnce lets more tests run side by side than there are processors: they wait far more than they compute.
@@ -59,14 +57,4 @@ func build(dir string) (string, error) {
 		return "", errors.Join(err, errors.New(string(out)))
 	}
 	return path, nil
-}
-
-func migrateUp(ctx context.Context, url string) error {
-	s, err := store.Open(ctx, url)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	_, err = s.MigrateUp(ctx)
-	return err
 }

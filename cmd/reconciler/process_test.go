@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"reconciler/internal/store/storetest"
 )
 
 // patience bounds every wait of a test. Nothing takes nearly as long unless it is broken.
@@ -19,20 +21,7 @@ const patience = 30 * time.Second
 // eventually waits until something holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	eventuallyWithin(t, patience, what, holds)
-}
-
-func eventuallyWithin(t *testing.T, limit time.Duration, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for timeout := time.After(limit); !holds(); {
-		select {
-		case <-tick.C:
-		case <-timeout:
-			t.Fatalf("not within %v: %s", limit, what)
-		}
-	}
+	storetest.Eventually(t, patience, what, holds)
 }
 
 // process is the program as it runs.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"reconciler/internal/chinaums/simulator"
+	"reconciler/internal/store/storetest"
 )
 
 // breakerPause is how long no order is claimed once the breaker is open.
@@ -39,7 +40,7 @@ func TestRunEasesOffWhileTheGatewayIsAway(t *testing.T) {
 	if err := w.SetOutage(); err != nil {
 		t.Fatal(err)
 	}
-	eventuallyWithin(t, breakerPause+patience, "all orders are settled", func() bool {
+	storetest.Eventually(t, breakerPause+patience, "all orders are settled", func() bool {
 		return w.statuses(t)["TRADE_SUCCESS"] == len(numbers)
 	})
 	p.stop(t)

@@ -10,6 +10,7 @@ import (
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
+	"reconciler/internal/store/storetest"
 )
 
 func TestRunSettlesOrdersOldAndNew(t *testing.T) {
@@ -90,7 +91,7 @@ func TestRunTellsWhoListens(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.orders(t, 1, paid())
-	listener := connect(t, w.url)
+	listener := storetest.Connect(t, w.url)
 	if _, err := listener.Exec(t.Context(), "LISTEN order_events"); err != nil {
 		t.Fatal(err)
 	}

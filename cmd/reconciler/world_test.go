@@ -1,7 +1,6 @@
 package main_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
 	"reconciler/internal/postgres/postgrestest"
+	"reconciler/internal/store/storetest"
 )
 
 const (
@@ -39,7 +39,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{gateway: newGateway(t), url: postgrestest.NewDatabase(t)}
-	w.conn = connect(t, w.url)
+	w.conn = storetest.Connect(t, w.url)
 	w.env = []string{
 		"DATABASE_URL=" + w.url,
 		"CHINAUMS_APP_ID=" + appID,
@@ -55,16 +55,6 @@ func newWorld(t *testing.T) *world {
 		"RECONCILER_LOG_LEVEL=debug",
 	}
 	return w
-}
-
-func connect(t *testing.T, url string) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close(context.Background()) })
-	return conn
 }
 
 // set changes settings of the processes that are started from now on.
@@ -127,33 +117,19 @@ func (w *world) insert(t *testing.T, mid string, numbers ...string) {
 
 func (w *world) exec(t *testing.T, sql string, args ...any) {
 	t.Helper()
-	if _, err := w.conn.Exec(t.Context(), sql, args...); err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
+	storetest.Exec(t, w.conn, sql, args...)
 }
 
 // scan reads one value.
 func scan[T any](t *testing.T, w *world, sql string, args ...any) T {
 	t.Helper()
-	var v T
-	if err := w.conn.QueryRow(t.Context(), sql, args...).Scan(&v); err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-	return v
+	return storetest.Value[T](t, w.conn, sql, args...)
 }
 
 // column reads the values of many rows.
 func column[T any](t *testing.T, w *world, sql string, args ...any) []T {
 	t.Helper()
-	rows, err := w.conn.Query(t.Context(), sql, args...)
-	if err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowTo[T])
-	if err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-	return list
+	return storetest.Rows[T](t, w.conn, sql, args...)
 }
 
 // statuses counts the orders by status.

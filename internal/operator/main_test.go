@@ -1,7 +1,6 @@
 package operator_test
 
 import (
-	"context"
 	"os"
 	"testing"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"reconciler/internal/policy"
 	"reconciler/internal/postgres/postgrestest"
 	"reconciler/internal/store"
+	"reconciler/internal/store/storetest"
 )
 
 const (
@@ -21,17 +21,7 @@ const (
 	appID    = "app-of-the-tests"
 )
 
-func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m, migrateUp)) }
-
-func migrateUp(ctx context.Context, url string) error {
-	s, err := store.Open(ctx, url)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	_, err = s.MigrateUp(ctx)
-	return err
-}
+func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
 
 // world is a desk over a database of its own. Its connection plays the application.
 type world struct {
@@ -44,7 +34,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	url := postgrestest.NewDatabase(t)
-	w := &world{url: url, conn: connect(t, url)}
+	w := &world{url: url, conn: storetest.Connect(t, url)}
 	w.Desk = w.desk(t, "wang.li")
 	return w
 }
@@ -52,11 +42,7 @@ func newWorld(t *testing.T) *world {
 // desk is another person's.
 func (w *world) desk(t *testing.T, actor string) *operator.Desk {
 	t.Helper()
-	s, err := store.Open(t.Context(), w.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
+	s := storetest.Open(t, w.url)
 	return &operator.Desk{
 		Locale: operator.Locale{Lang: "en", Zone: shanghai(t)}, Store: s, Rate: 50, Actor: actor, Via: "cli",
 		Rules: policy.Rules{Plan: policy.Plan{
@@ -75,30 +61,14 @@ func shanghai(t *testing.T) *time.Location {
 	return zone
 }
 
-func connect(t *testing.T, url string) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close(context.Background()) })
-	return conn
-}
-
 func (w *world) exec(t *testing.T, sql string, args ...any) {
 	t.Helper()
-	if _, err := w.conn.Exec(t.Context(), sql, args...); err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
+	storetest.Exec(t, w.conn, sql, args...)
 }
 
 func scan[T any](t *testing.T, w *world, sql string, args ...any) T {
 	t.Helper()
-	var v T
-	if err := w.conn.QueryRow(t.Context(), sql, args...).Scan(&v); err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-	return v
+	return storetest.Value[T](t, w.conn, sql, args...)
 }
 
 // insert adds an order and returns its id. The columns are given as SQL: "status = 'UNKNOWN'".

@@ -10,15 +10,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/robfig/cron/v3"
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
 	"reconciler/internal/policy"
 	"reconciler/internal/poller"
-	"reconciler/internal/postgres/postgrestest"
 	"reconciler/internal/store"
+	"reconciler/internal/store/storetest"
 )
 
 const (
@@ -31,7 +31,7 @@ const (
 type world struct {
 	*store.Store
 
-	conn    *pgx.Conn
+	pool    *pgxpool.Pool
 	sim     *simulator.Simulator
 	poller  *poller.Poller
 	status  *Status
@@ -40,17 +40,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	url := postgrestest.NewDatabase(t)
-	s, err := store.Open(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close(context.Background()) })
+	s, pool := storetest.NewStore(t)
 	app := chinaums.Credentials{AppID: appID, AppKey: "test-key"}
 	sim, err := simulator.New(simulator.Options{Credentials: []chinaums.Credentials{app}})
 	if err != nil {
@@ -64,7 +54,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { sim.Close(); client.Close(); server.Close() })
-	w := &world{Store: s, conn: conn, sim: sim, status: &Status{}, metrics: NewMetrics()}
+	w := &world{Store: s, pool: pool, sim: sim, status: &Status{}, metrics: NewMetrics()}
 	w.poller, err = poller.New(poller.Options{
 		Store: s, Apps: []poller.App{{AppID: appID, Gateway: client}}, Logger: slog.New(slog.DiscardHandler), Worker: "test",
 		Concurrency: 4, RequestTimeout: 10 * time.Second, Lease: time.Minute, Observer: w.metrics,
@@ -82,9 +72,7 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) exec(t *testing.T, sql string, args ...any) {
 	t.Helper()
-	if _, err := w.conn.Exec(t.Context(), sql, args...); err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
+	storetest.Exec(t, w.pool, sql, args...)
 }
 
 // add makes an order of three hours that has been due for two.

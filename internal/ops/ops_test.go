@@ -17,21 +17,10 @@ import (
 	"testing"
 	"time"
 
-	"reconciler/internal/postgres/postgrestest"
-	"reconciler/internal/store"
+	"reconciler/internal/store/storetest"
 )
 
-func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m, migrate)) }
-
-func migrate(ctx context.Context, url string) error {
-	s, err := store.Open(ctx, url)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	_, err = s.MigrateUp(ctx)
-	return err
-}
+func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
 
 type databaseFunc func(ctx context.Context) error
 

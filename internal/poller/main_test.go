@@ -11,21 +11,10 @@ import (
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/policy"
-	"reconciler/internal/postgres/postgrestest"
-	"reconciler/internal/store"
+	"reconciler/internal/store/storetest"
 )
 
-func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m, migrate)) }
-
-func migrate(ctx context.Context, url string) error {
-	s, err := store.Open(ctx, url)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	_, err = s.MigrateUp(ctx)
-	return err
-}
+func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
 
 const (
 	testMID    = "898340149000005"

@@ -12,15 +12,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
 	"reconciler/internal/order"
 	"reconciler/internal/policy"
-	"reconciler/internal/postgres/postgrestest"
 	"reconciler/internal/store"
+	"reconciler/internal/store/storetest"
 )
 
 // world is a database, a gateway and a client of it, all real. Its pool plays the
@@ -40,17 +39,7 @@ func newWorld(t *testing.T) *world {
 
 func newWorldWith(t *testing.T, timeout time.Duration) *world {
 	t.Helper()
-	url := postgrestest.NewDatabase(t)
-	s, err := store.Open(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	pool, err := pgxpool.New(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
+	s, pool := storetest.NewStore(t)
 	sim, err := simulator.New(simulator.Options{Credentials: []chinaums.Credentials{credentials()}})
 	if err != nil {
 		t.Fatal(err)
@@ -108,31 +97,17 @@ func observing(recorded func(order.Outcome)) func(*Options) {
 
 func (w *world) exec(t *testing.T, sql string, args ...any) {
 	t.Helper()
-	if _, err := w.pool.Exec(context.WithoutCancel(t.Context()), sql, args...); err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
+	storetest.Exec(t, w.pool, sql, args...)
 }
 
 func rows[T any](t *testing.T, w *world, sql string, args ...any) []T {
 	t.Helper()
-	r, err := w.pool.Query(context.WithoutCancel(t.Context()), sql, args...)
-	if err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-	list, err := pgx.CollectRows(r, pgx.RowTo[T])
-	if err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-	return list
+	return storetest.Rows[T](t, w.pool, sql, args...)
 }
 
 func one[T any](t *testing.T, w *world, sql string, args ...any) T {
 	t.Helper()
-	list := rows[T](t, w, sql, args...)
-	if len(list) != 1 {
-		t.Fatalf("%s: %d rows, want 1", sql, len(list))
-	}
-	return list[0]
+	return storetest.Value[T](t, w.pool, sql, args...)
 }
 
 // mer is the number of the test's nth order.
@@ -245,20 +220,10 @@ func wantDecisions(t *testing.T, s Summary, want map[order.Decision]int) {
 	}
 }
 
-// eventually waits for something that another goroutine brings about.
-func eventually(t *testing.T, what string, done func() bool) {
+// eventually waits until something holds.
+func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("waited in vain for %s", what)
-		case <-tick.C:
-		}
-	}
+	storetest.Eventually(t, 30*time.Second, what, holds)
 }
 
 // running is a pass under way.

@@ -7,6 +7,7 @@ import (
 	"reconciler/internal/order"
 	"reconciler/internal/postgres/postgrestest"
 	"reconciler/internal/store"
+	"reconciler/internal/store/storetest"
 )
 
 // Found by SOAKSEED=927140912: an answer is committed, its acknowledgement is lost,
@@ -14,11 +15,7 @@ import (
 func TestRecordAgainOfDeletedOrder(t *testing.T) {
 	db := &database{url: postgrestest.NewDatabase(t)}
 	db.application = db.pool(t, "application", 0)
-	s, err := store.Open(t.Context(), db.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
+	s := storetest.Open(t, db.url)
 	exec(t, db.application, `INSERT INTO orders (mid, tid, mer_order_id, order_amount) VALUES ('898340149000005', '88880001', '319400000001', 1)`)
 	page, err := s.Claim(t.Context(), store.Claim{App: appID, Worker: "test", Lease: time.Minute, Limit: 1})
 	if err != nil || len(page.Orders) != 1 {

@@ -13,6 +13,7 @@ import (
 
 	"reconciler/internal/postgres/postgrestest"
 	"reconciler/internal/store"
+	"reconciler/internal/store/storetest"
 )
 
 // historySQL keeps every version of every order, with who wrote it in which
@@ -98,12 +99,7 @@ func (db *database) pool(t *testing.T, who string, wait time.Duration) *pgxpool.
 	q.Set("application_name", who)
 	q.Set("lock_timeout", strconv.FormatInt(wait.Milliseconds(), 10))
 	u.RawQuery = q.Encode()
-	pool, err := pgxpool.New(t.Context(), u.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	return pool
+	return storetest.OpenPool(t, u.String())
 }
 
 func parsed(t *testing.T, address string) *url.URL {

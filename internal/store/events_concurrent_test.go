@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"reconciler/internal/postgres"
-	"reconciler/internal/store"
+	"reconciler/internal/store/storetest"
 )
 
 const insertEvent = `INSERT INTO order_events (order_id, mid, event, payload) VALUES ($1, '898340149000005', 'order.paid', '{}') RETURNING id`
@@ -151,20 +151,11 @@ func scratchCluster(t *testing.T) database {
 		}
 	})
 	url := server.URL("postgres")
-	if err := migrate(t.Context(), url); err != nil {
+	s := storetest.Open(t, url)
+	if _, err := s.MigrateUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s, err := store.Open(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close(context.Background()) })
-	return database{Store: s, url: url, conn: conn}
+	return database{Store: s, url: url, conn: storetest.Connect(t, url)}
 }
 
 // burn spends transaction numbers.

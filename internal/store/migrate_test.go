@@ -67,7 +67,13 @@ func TestMigrateUpByManyAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			if err := migrate(t.Context(), d.url); err != nil {
+			s, err := store.Open(t.Context(), d.url)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer s.Close()
+			if _, err := s.MigrateUp(t.Context()); err != nil {
 				t.Error(err)
 			}
 		})

@@ -16,19 +16,10 @@ import (
 	"reconciler/internal/order"
 	"reconciler/internal/postgres/postgrestest"
 	"reconciler/internal/store"
+	"reconciler/internal/store/storetest"
 )
 
-func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m, migrate)) }
-
-func migrate(ctx context.Context, url string) error {
-	s, err := store.Open(ctx, url)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	_, err = s.MigrateUp(ctx)
-	return err
-}
+func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
 
 const (
 	mid = "898340149000005"
@@ -53,17 +44,7 @@ func open(t testing.TB) database {
 func openWith(t testing.TB, settings ...string) database {
 	t.Helper()
 	url := postgrestest.NewDatabase(t)
-	s, err := store.Open(t.Context(), with(t, url, settings))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close(context.Background()) })
-	return database{Store: s, url: url, conn: conn}
+	return database{Store: storetest.Open(t, with(t, url, settings)), url: url, conn: storetest.Connect(t, url)}
 }
 
 func with(t testing.TB, address string, settings []string) string {
@@ -82,20 +63,12 @@ func with(t testing.TB, address string, settings []string) string {
 
 func (d database) exec(t testing.TB, sql string, args ...any) pgconn.CommandTag {
 	t.Helper()
-	tag, err := d.conn.Exec(t.Context(), sql, args...)
-	if err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-	return tag
+	return storetest.Exec(t, d.conn, sql, args...)
 }
 
 func scan[T any](t *testing.T, d database, sql string, args ...any) T {
 	t.Helper()
-	var v T
-	if err := d.conn.QueryRow(t.Context(), sql, args...).Scan(&v); err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-	return v
+	return storetest.Value[T](t, d.conn, sql, args...)
 }
 
 // insert adds n orders that are due, with the numbers 319400000001 and up.

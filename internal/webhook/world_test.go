@@ -16,27 +16,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
-	"reconciler/internal/postgres/postgrestest"
 	"reconciler/internal/store"
+	"reconciler/internal/store/storetest"
 	"reconciler/internal/webhook"
 )
 
 const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
-func TestMain(m *testing.M) {
-	os.Exit(postgrestest.Main(m, func(ctx context.Context, url string) error {
-		s, err := store.Open(ctx, url)
-		if err != nil {
-			return err
-		}
-		defer s.Close()
-		_, err = s.MigrateUp(ctx)
-		return err
-	}))
-}
+func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
 
 // delivery is a request that the receiver had.
 type delivery struct {
@@ -49,7 +39,7 @@ type delivery struct {
 // world is a database, a receiver that answers as it is told, and the deliverers that are started.
 type world struct {
 	store    *store.Store
-	conn     *pgx.Conn
+	pool     *pgxpool.Pool
 	receiver *httptest.Server
 	log      *lockedBuffer
 
@@ -61,17 +51,8 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	url := postgrestest.NewDatabase(t)
 	w := &world{log: &lockedBuffer{}, answer: func(http.ResponseWriter, int64) {}, counts: make(map[webhook.Result]int)}
-	var err error
-	if w.store, err = store.Open(t.Context(), url); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.store.Close)
-	if w.conn, err = pgx.Connect(t.Context(), url); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { w.conn.Close(context.Background()) })
+	w.store, w.pool = storetest.NewStore(t)
 	w.receiver = httptest.NewServer(http.HandlerFunc(w.receive))
 	t.Cleanup(func() { w.receiver.CloseClientConnections(); w.receiver.Close() })
 	w.exec(t, `SELECT register_order_events('webhook', true)`)
@@ -147,18 +128,12 @@ func (w *world) tell(t *testing.T, orders ...int64) {
 
 func (w *world) exec(t *testing.T, sql string, args ...any) {
 	t.Helper()
-	if _, err := w.conn.Exec(t.Context(), sql, args...); err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
+	storetest.Exec(t, w.pool, sql, args...)
 }
 
 func scan[T any](t *testing.T, w *world, sql string, args ...any) T {
 	t.Helper()
-	var v T
-	if err := w.conn.QueryRow(t.Context(), sql, args...).Scan(&v); err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-	return v
+	return storetest.Value[T](t, w.pool, sql, args...)
 }
 
 // start runs a deliverer. The function that it returns stops it and waits for its end.
