@@ -6,7 +6,7 @@ LINT    := go tool -modfile=tools/go.mod golangci-lint
 SCRIPTS := .ci/run $(wildcard scripts/*) $(wildcard packaging/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test soak cover lint bench fuzz packages up down
+.PHONY: help build demo test quick soak cover lint bench fuzz packages up down
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ test: ## run all tests, on a Postgres server of their own
 	go test -race -shuffle=on -count=1 ./...
 	cd tools && go test -count=1 ./...
 	cd bench && go test -count=1 ./...
+
+quick: ## run the tests that start no program, browser or soak, in some seconds
+	@scripts/ensure-postgres
+	go test -short ./...
 
 soak: ## settle orders under crashes, races and clock jumps for SOAKTIME, 3m; SOAKSEED=N begins with that round
 	@scripts/ensure-postgres

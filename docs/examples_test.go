@@ -101,6 +101,9 @@ func (w *world) insertExample(t *testing.T) {
 // shell runs a line with the program on the path. The settings are those of the world, which may be nil.
 func (w *world) shell(t *testing.T, line string) (output string, exitCode int) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("starts the built program")
+	}
 	dir, err := programDir()
 	if err != nil {
 		t.Fatal(err)

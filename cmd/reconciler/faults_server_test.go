@@ -30,6 +30,7 @@ type cluster struct {
 // newCluster has the schema in its database postgres, and keeps what it has committed.
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
+	needsProgram(t)
 	server, err := postgres.Start(t.Context(), postgres.Options{Durable: true})
 	if err != nil {
 		t.Fatal(err)

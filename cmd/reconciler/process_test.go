@@ -34,6 +34,7 @@ type process struct {
 // start runs the program with these settings and no others. A process that still runs at the test's end is killed.
 func start(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
+	needsProgram(t)
 	path, err := program()
 	if err != nil {
 		t.Fatal(err)

@@ -38,6 +38,7 @@ type world struct {
 // newWorld has a short plan, so that nothing is waited for longer than needed.
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	needsProgram(t) // before the database is made for nothing
 	w := &world{gateway: newGateway(t), url: postgrestest.NewDatabase(t)}
 	w.conn = storetest.Connect(t, w.url)
 	w.env = []string{

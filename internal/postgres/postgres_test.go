@@ -185,6 +185,9 @@ func readSettings(t *testing.T, url string) settings {
 
 func start(t testing.TB, opts Options) *Server {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("starts a server of its own")
+	}
 	server, err := Start(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)

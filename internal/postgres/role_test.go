@@ -113,6 +113,9 @@ func startParent(t *testing.T, attr *syscall.SysProcAttr) *actor {
 // role prepares this binary, copied to where every user may run it, in a folder that every user may enter.
 func role(t *testing.T, name string, env ...string) *exec.Cmd {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("starts a process of its own")
+	}
 	dir := openFolder(t)
 	self, err := os.Executable()
 	if err != nil {

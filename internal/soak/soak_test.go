@@ -14,9 +14,8 @@ import (
 func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
 
 const (
-	// soakTime is how long an ordinary go test begins new rounds, each of which takes
-	// some 10 s; soakTimeShort is with -short: one round.
-	soakTime, soakTimeShort = 12 * time.Second, time.Second
+	// soakTime is how long an ordinary go test begins new rounds, each of which takes some 10 s.
+	soakTime = 12 * time.Second
 	// chaosTime is how long one round is interfered with, before its dust settles.
 	chaosTime = 2500 * time.Millisecond
 )
@@ -24,6 +23,9 @@ const (
 // TestSoak runs rounds until its time is over. SOAKTIME and SOAKSEED set the
 // time and the first round's seed.
 func TestSoak(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes longer than all other tests")
+	}
 	duration, seed := settings(t)
 	t.Logf("SOAKSEED=%d", seed)
 	db := newDatabase(t)
@@ -43,9 +45,6 @@ func TestSoak(t *testing.T) {
 func settings(t *testing.T) (duration time.Duration, seed uint64) {
 	t.Helper()
 	duration, seed = soakTime, rand.Uint64N(1_000_000_000)
-	if testing.Short() {
-		duration = soakTimeShort
-	}
 	var err error
 	if text := os.Getenv("SOAKTIME"); text != "" {
 		if duration, err = time.ParseDuration(text); err != nil {

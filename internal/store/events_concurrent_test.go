@@ -141,6 +141,9 @@ func TestConsumersAmongConcurrentWriters(t *testing.T) {
 // scratchCluster is a migrated database in a cluster of its own, for its transaction numbers.
 func scratchCluster(t *testing.T) database {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("starts a server of its own")
+	}
 	server, err := postgres.Start(t.Context(), postgres.Options{})
 	if err != nil {
 		t.Fatal(err)

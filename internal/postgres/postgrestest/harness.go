@@ -63,7 +63,7 @@ func (h *harness) adminURL() (string, error) {
 
 // makeTemplate is done on behalf of all tests, so it does not end with the test that came first.
 func (h *harness) makeTemplate(migrate func(context.Context, string) error) (template, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	admin, err := h.adminURL()
 	if err != nil {

@@ -14,8 +14,11 @@ package postgrestest
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -32,6 +35,7 @@ var shared *harness //nolint:gochecknoglobals // see above
 // Main runs the package's tests, stops what they started and then looks for goroutines left behind. It returns the
 // exit code. The migrate function brings the template's schema up to date; nil leaves it empty.
 func Main(m *testing.M, migrate func(ctx context.Context, url string) error) int {
+	SetParallel(6)
 	shared = newHarness(os.Getenv(urlVariable), migrate)
 	code := m.Run()
 	err := shared.close()
@@ -43,6 +47,17 @@ func Main(m *testing.M, migrate func(ctx context.Context, url string) error) int
 		return max(code, 1)
 	}
 	return code
+}
+
+// SetParallel lets so many tests run side by side, even if there are fewer processors: tests with a
+// database wait more than they compute. The flag -parallel and an earlier call have precedence.
+func SetParallel(n int) {
+	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen {
+		_ = flag.Set("test.parallel", strconv.Itoa(max(n, runtime.GOMAXPROCS(0)))) // testing registers it
+	}
 }
 
 // NewDatabase clones the migrated template into a database of the test's own and returns its URL.

@@ -100,6 +100,9 @@ func TestWithDatabase(t *testing.T) {
 // scratchServer is a server on which no other test makes databases.
 func scratchServer(t *testing.T) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("starts a server of its own")
+	}
 	h := newHarness("", nil)
 	t.Cleanup(func() {
 		if err := h.close(); err != nil {
