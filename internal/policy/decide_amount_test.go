@@ -14,6 +14,7 @@ import (
 
 func TestTotalAmount(t *testing.T) {
 	t.Parallel()
+	// The expectations are lines of outcomeLine (main_test.go): decision, reason, status, next question, event.
 	const (
 		missing  = "review amount_missing UNKNOWN never order.review"
 		mismatch = "review amount_mismatch UNKNOWN never order.review"
@@ -153,8 +154,8 @@ func TestBooked(t *testing.T) {
 		{"refunded in part", anOrder(), answer(`status="TRADE_REFUND"`, `refundAmount=1`), with(func(s *order.Booking) { s.RefundAmount = new(int64(1)) }), nil},
 		{"only the total", anOrder(), `{"errCode":"SUCCESS","status":"TRADE_SUCCESS","mid":"` + testMID + `","merOrderId":"` + testMer + `","totalAmount":"1000"}`, order.Booking{TotalAmount: new(int64(1000))}, nil},
 
-		{"number lacked: merchant's", anOrder(numbered("", testTarget)), answer(), with(func(s *order.Booking) { s.MerOrderID, s.TargetOrderID = new(testMer), nil }), nil},
-		{"number lacked: none", anOrder(numbered(testMer, testTarget)), answer(), with(func(s *order.Booking) { s.TargetOrderID = nil }), nil},
+		{"number lacked: merchant's", anOrder(withNumbers("", testTarget)), answer(), with(func(s *order.Booking) { s.MerOrderID, s.TargetOrderID = new(testMer), nil }), nil},
+		{"number lacked: none", anOrder(withNumbers(testMer, testTarget)), answer(), with(func(s *order.Booking) { s.TargetOrderID = nil }), nil},
 		{"number lacked: not answered", anOrder(), answer("-targetOrderId"), with(func(s *order.Booking) { s.TargetOrderID = nil }), nil},
 		{"number lacked: not readable", anOrder(), answer("targetOrderId={}"), with(func(s *order.Booking) { s.TargetOrderID = nil }), []string{"targetOrderId"}},
 		{"number lacked: written for a closed order too", anOrder(), answer(closed), references(), nil},
@@ -197,7 +198,7 @@ func TestBooked(t *testing.T) {
 			t.Parallel()
 			out := testRules().Decide(tt.order, newAsker(t)(tt.order, http.StatusOK, tt.body), now)
 			if out.Decision != order.Settled || out.NextQueryAt != nil || out.ReviewReason != "" {
-				t.Fatalf("got %s, want settled", told(out))
+				t.Fatalf("got %s, want settled", outcomeLine(out))
 			}
 			if diff := cmp.Diff(tt.want, out.Booking); diff != "" {
 				t.Errorf("booked (-want +got):\n%s", diff)

@@ -14,6 +14,7 @@ import (
 
 func TestEveryCode(t *testing.T) {
 	t.Parallel()
+	// The expectations are lines of outcomeLine (main_test.go): decision, reason, status, next question, event.
 	var tests []decided
 	for codes, want := range map[string]string{
 		"NO_ORDER":         "deferred no_order UNKNOWN +15s -",
@@ -27,7 +28,7 @@ func TestEveryCode(t *testing.T) {
 			"0000 success Success no_order INVALID_MERCHANT_CONFIG TRADE_SUCCESS 9202": "deferred unknown_code UNKNOWN +15s -",
 	} {
 		for code := range strings.FieldsSeq(codes) {
-			for _, body := range []string{coded(code), fmt.Sprintf(`{"errCode":%q,"errInfo":"no"}`, code), answer(`errCode="` + code + `"`)} {
+			for _, body := range []string{codeBody(code), fmt.Sprintf(`{"errCode":%q,"errInfo":"no"}`, code), answer(`errCode="` + code + `"`)} {
 				if code == "NO_ORDER" && strings.Contains(body, "TRADE_SUCCESS") {
 					continue // it contradicts itself: TestNoOrderWithATradeStatusIsNotBelieved
 				}
@@ -36,7 +37,7 @@ func TestEveryCode(t *testing.T) {
 			if strings.HasPrefix(want, "deferred unknown_code") {
 				continue
 			}
-			tests = append(tests, decided{name: code + " 412", order: anOrder(), status: http.StatusPreconditionFailed, body: coded(code), want: want})
+			tests = append(tests, decided{name: code + " 412", order: anOrder(), status: http.StatusPreconditionFailed, body: codeBody(code), want: want})
 		}
 	}
 	checkDecided(t, tests)
@@ -64,9 +65,9 @@ func TestNoAnswer(t *testing.T) {
 	const noAnswer = "no_answer transient UNKNOWN +15s -"
 	checkDecided(t, []decided{
 		{"429", anOrder(), 429, `{}`, noAnswer},
-		{"429 with a code", anOrder(), 429, coded("NO_ORDER"), noAnswer},
-		{"500 with a code", anOrder(), 500, coded("BAD_REQUEST"), noAnswer},
-		{"503 with refused credentials", anOrder(), 503, coded("1000"), noAnswer},
+		{"429 with a code", anOrder(), 429, codeBody("NO_ORDER"), noAnswer},
+		{"500 with a code", anOrder(), 500, codeBody("BAD_REQUEST"), noAnswer},
+		{"503 with refused credentials", anOrder(), 503, codeBody("1000"), noAnswer},
 		{"502 page", anOrder(), 502, "<html>Bad Gateway</html>", noAnswer},
 		{"599", anOrder(), 599, `{}`, noAnswer},
 		{"404 page", anOrder(), 404, "404 page not found", noAnswer},
@@ -83,26 +84,26 @@ func TestNoAnswer(t *testing.T) {
 		{"200 oversize", anOrder(), 200, strings.Repeat(" ", 1<<20) + answer(), noAnswer},
 
 		// The plan's present wait, at most five minutes.
-		{"third wait", anOrder(counted(2)), 503, "", "no_answer transient UNKNOWN +1m0s -"},
-		{"sixth wait", anOrder(counted(5)), 503, "", "no_answer transient UNKNOWN +5m0s -"},
-		{"old order", anOrder(aged(25 * time.Hour)), 503, "", "no_answer transient UNKNOWN +5m0s -"},
-		{"refused, sixth wait", anOrder(counted(5)), 0, coded("1001"), "refused credentials UNKNOWN +5m0s -"},
-		{"merchant refused, sixth wait", anOrder(counted(5)), 0, coded("NO_MERCHANT"), "refused merchant UNKNOWN +5m0s -"},
-		{"the status stays", anOrder(is(order.StatusWaitBuyerPay)), 503, "", "no_answer transient WAIT_BUYER_PAY +15s -"},
-		{"under review", anOrder(reviewed(order.ReviewAmountMismatch)), 503, "", "no_answer transient UNKNOWN never -"},
-		{"refused, under review", anOrder(reviewed(order.ReviewAmountMismatch)), 0, coded("1000"), "refused credentials UNKNOWN never -"},
+		{"third wait", anOrder(withQueryCount(2)), 503, "", "no_answer transient UNKNOWN +1m0s -"},
+		{"sixth wait", anOrder(withQueryCount(5)), 503, "", "no_answer transient UNKNOWN +5m0s -"},
+		{"old order", anOrder(withAge(25 * time.Hour)), 503, "", "no_answer transient UNKNOWN +5m0s -"},
+		{"refused, sixth wait", anOrder(withQueryCount(5)), 0, codeBody("1001"), "refused credentials UNKNOWN +5m0s -"},
+		{"merchant refused, sixth wait", anOrder(withQueryCount(5)), 0, codeBody("NO_MERCHANT"), "refused merchant UNKNOWN +5m0s -"},
+		{"the status stays", anOrder(withStatus(order.StatusWaitBuyerPay)), 503, "", "no_answer transient WAIT_BUYER_PAY +15s -"},
+		{"under review", anOrder(underReview(order.ReviewAmountMismatch)), 503, "", "no_answer transient UNKNOWN never -"},
+		{"refused, under review", anOrder(underReview(order.ReviewAmountMismatch)), 0, codeBody("1000"), "refused credentials UNKNOWN never -"},
 	})
 }
 
 func TestOrderProcessing(t *testing.T) {
 	t.Parallel()
-	busy := coded("ORDER_PROCESSING")
+	busy := codeBody("ORDER_PROCESSING")
 	checkDecided(t, []decided{
 		{"first wait is too short", anOrder(), 0, busy, "deferred order_processing UNKNOWN +1m0s -"},
-		{"third wait is a minute", anOrder(counted(2)), 0, busy, "deferred order_processing UNKNOWN +1m0s -"},
-		{"fourth wait is longer", anOrder(counted(3)), 0, busy, "deferred order_processing UNKNOWN +2m0s -"},
-		{"never sooner, also at expiry", anOrder(expiring(now.Add(time.Second))), 0, busy, "deferred order_processing UNKNOWN +1m0s -"},
-		{"under review", anOrder(reviewed(order.ReviewAmountMismatch)), 0, busy, "deferred order_processing UNKNOWN never -"},
+		{"third wait is a minute", anOrder(withQueryCount(2)), 0, busy, "deferred order_processing UNKNOWN +1m0s -"},
+		{"fourth wait is longer", anOrder(withQueryCount(3)), 0, busy, "deferred order_processing UNKNOWN +2m0s -"},
+		{"never sooner, also at expiry", anOrder(expiringAt(now.Add(time.Second))), 0, busy, "deferred order_processing UNKNOWN +1m0s -"},
+		{"under review", anOrder(underReview(order.ReviewAmountMismatch)), 0, busy, "deferred order_processing UNKNOWN never -"},
 		{"with a trade status that looks final", anOrder(), 0, answer(`errCode="ORDER_PROCESSING"`), "deferred order_processing UNKNOWN +1m0s -"},
 	})
 }
@@ -122,7 +123,7 @@ func TestForeignTrouble(t *testing.T) {
 		r := Reply{Answer: paid.Answer, Trouble: trouble}
 		out := testRules().Decide(o, r, now)
 		if out.Decision != order.NoAnswer || out.NextQueryAt == nil || out.LastError == "" {
-			t.Errorf("%v: %s, last error %q; want no_answer with a due time and the trouble", trouble, told(out), out.LastError)
+			t.Errorf("%v: %s, last error %q; want no_answer with a due time and the trouble", trouble, outcomeLine(out), out.LastError)
 		}
 	}
 }
@@ -135,8 +136,8 @@ func TestBadRequestNoteSaysWhy(t *testing.T) {
 	if !strings.Contains(out.ReviewNote, "参数不合法: tid") {
 		t.Errorf("note %q lacks the gateway's words", out.ReviewNote)
 	}
-	o = anOrder(reviewed(order.ReviewBadRequest))
-	if out := testRules().Decide(o, ask(o, http.StatusOK, coded("BAD_REQUEST")), now); out.Event != "" {
+	o = anOrder(underReview(order.ReviewBadRequest))
+	if out := testRules().Decide(o, ask(o, http.StatusOK, codeBody("BAD_REQUEST")), now); out.Event != "" {
 		t.Errorf("event %s for a review that stands already", out.Event)
 	}
 }

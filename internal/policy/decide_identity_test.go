@@ -10,6 +10,7 @@ import (
 	"reconciler/internal/order"
 )
 
+// The expectations are lines of outcomeLine (main_test.go): decision, reason, status, next question, event.
 const (
 	wrongIdentity = "review identity_mismatch UNKNOWN never order.review"
 	isPaid        = "settled trade_success TRADE_SUCCESS never order.paid"
@@ -17,7 +18,7 @@ const (
 
 func TestIdentity(t *testing.T) {
 	t.Parallel()
-	mer, target, both := anOrder(), anOrder(numbered("", testTarget)), anOrder(numbered(testMer, testTarget))
+	mer, target, both := anOrder(), anOrder(withNumbers("", testTarget)), anOrder(withNumbers(testMer, testTarget))
 	const otherMer, otherTarget = `merOrderId="319400000000"`, `targetOrderId="420000000000"`
 	checkDecided(t, []decided{
 		{"all equal", both, 0, answer(), isPaid},
@@ -105,9 +106,9 @@ func TestIdentityUnderReview(t *testing.T) {
 	t.Parallel()
 	stranger := answer(`mid="` + otherMID + `"`)
 	checkDecided(t, []decided{
-		{"for the same reason", anOrder(reviewed(order.ReviewIdentityMismatch)), 0, stranger, "review identity_mismatch UNKNOWN never -"},
-		{"for another reason", anOrder(reviewed(order.ReviewAmountMismatch)), 0, stranger, wrongIdentity},
-		{"in its late check", anOrder(is(order.StatusNotFound)), 0, stranger, "review identity_mismatch NOT_FOUND never order.review"},
+		{"for the same reason", anOrder(underReview(order.ReviewIdentityMismatch)), 0, stranger, "review identity_mismatch UNKNOWN never -"},
+		{"for another reason", anOrder(underReview(order.ReviewAmountMismatch)), 0, stranger, wrongIdentity},
+		{"in its late check", anOrder(withStatus(order.StatusNotFound)), 0, stranger, "review identity_mismatch NOT_FOUND never order.review"},
 	})
 }
 
@@ -148,7 +149,7 @@ func TestUnprovenIdentity(t *testing.T) {
 		{"another number and no merchant", anOrder(), 0, answer("-mid", `merOrderId="319400000000"`, `status="NEW_ORDER"`), wrongIdentity},
 		{"no merchant, closed", anOrder(), 0, answer("-mid", `status="TRADE_CLOSED"`), wrongIdentity},
 		{"no number, paid", anOrder(), 0, answer("-merOrderId", "-targetOrderId"), wrongIdentity},
-		{"too old", anOrder(aged(200 * time.Hour)), 0, answer("-mid", `status="NEW_ORDER"`), "review query_window_over UNKNOWN never order.review"},
+		{"too old", anOrder(withAge(200 * time.Hour)), 0, answer("-mid", `status="NEW_ORDER"`), "review query_window_over UNKNOWN never order.review"},
 	})
 }
 
@@ -171,15 +172,15 @@ func TestUnusableAnswer(t *testing.T) {
 		o.LastQueriedAt = tt.lastQueried
 		reply := newAsker(t)(o, http.StatusServiceUnavailable, "busy")
 		reply.OthersAnsweredAt = tt.othersAnswer
-		if got := told(testRules().Decide(o, reply, now)); got != tt.want {
+		if got := outcomeLine(testRules().Decide(o, reply, now)); got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
 		}
 	}
-	o := anOrder(aged(200 * time.Hour))
+	o := anOrder(withAge(200 * time.Hour))
 	o.LastQueriedAt = &asked
 	reply := newAsker(t)(o, http.StatusServiceUnavailable, "busy")
 	reply.OthersAnsweredAt = now
-	if got := told(testRules().Decide(o, reply, now)); got != "review query_window_over UNKNOWN never order.review" {
+	if got := outcomeLine(testRules().Decide(o, reply, now)); got != "review query_window_over UNKNOWN never order.review" {
 		t.Errorf("at the give-up age: %s", got)
 	}
 }

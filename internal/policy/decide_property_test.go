@@ -17,7 +17,7 @@ import (
 // genOrder draws an order of any age, state and history that the claim may hand out.
 func genOrder(t *rapid.T) order.Order {
 	minutes := rapid.IntRange(0, 400*60).Draw(t, "age in minutes")
-	o := anOrder(aged(time.Duration(minutes) * time.Minute))
+	o := anOrder(withAge(time.Duration(minutes) * time.Minute))
 	o.ID = rapid.Int64Min(1).Draw(t, "id")
 	o.QueryCount = rapid.IntRange(0, 40).Draw(t, "count")
 	o.Status = rapid.SampledFrom([]order.Status{
@@ -27,7 +27,7 @@ func genOrder(t *rapid.T) order.Order {
 	o.MerOrderID, o.TargetOrderID = held[0], held[1]
 	o.ExpiresAt = o.CreatedAt.Add(time.Duration(rapid.IntRange(1, 24*60).Draw(t, "life in minutes")) * time.Minute)
 	if rapid.Bool().Draw(t, "under review") {
-		reviewed(rapid.SampledFrom([]string{
+		underReview(rapid.SampledFrom([]string{
 			order.ReviewAmountMismatch, order.ReviewAmountMissing, order.ReviewIdentityMismatch, order.ReviewBadRequest, order.ReviewNotFoundUnconfirmed, order.ReviewWindowOver, order.ReviewUnwritable,
 		}).Draw(t, "review"))(&o)
 	}
@@ -87,7 +87,7 @@ func TestPropertySettled(t *testing.T) {
 		a := r.Answer
 		if out.Decision != order.Settled {
 			if out.Booking != (order.Booking{}) || out.Status.Settled() {
-				t.Fatalf("not settled, but %s", told(out))
+				t.Fatalf("not settled, but %s", outcomeLine(out))
 			}
 			return
 		}
@@ -116,7 +116,7 @@ func TestPropertySettled(t *testing.T) {
 		case out.Status.Paid() && (a.Trade.TotalAmount.Err != nil || a.Trade.TotalAmount.Value != o.OrderAmount):
 			t.Fatalf("settled with %d of %d", a.Trade.TotalAmount.Value, o.OrderAmount)
 		case out.NextQueryAt != nil || out.ReviewReason != "" || out.Event == "":
-			t.Fatalf("settled, but %s", told(out))
+			t.Fatalf("settled, but %s", outcomeLine(out))
 		}
 	})
 }
@@ -145,7 +145,7 @@ func TestPropertyTroubleNeverSettles(t *testing.T) {
 		).Draw(t, "trouble")
 		out := jitteredRules().Decide(o, Reply{Answer: paid.Answer, Trouble: trouble, Evidence: genEvidence(t)}, now)
 		if out.Decision == order.Settled || out.Status.Settled() || out.Booking != (order.Booking{}) {
-			t.Fatalf("%v: %s", trouble, told(out))
+			t.Fatalf("%v: %s", trouble, outcomeLine(out))
 		}
 	})
 }
@@ -167,13 +167,13 @@ func TestPropertyNeverSilent(t *testing.T) {
 		unresolved := !out.Status.Settled() && out.Status != order.StatusNotFound
 		switch {
 		case review != "" && out.NextQueryAt != nil:
-			t.Fatalf("under review as %s and due: %s", review, told(out))
+			t.Fatalf("under review as %s and due: %s", review, outcomeLine(out))
 		case unresolved && review == "" && (out.NextQueryAt == nil || !out.NextQueryAt.After(now)):
-			t.Fatalf("unresolved, no review, no time to come: %s", told(out))
+			t.Fatalf("unresolved, no review, no time to come: %s", outcomeLine(out))
 		case out.Decision == "" || out.Reason == "":
-			t.Fatalf("nothing for the ledger: %s", told(out))
+			t.Fatalf("nothing for the ledger: %s", outcomeLine(out))
 		case out.NextQueryAt != nil && out.NextQueryAt.Sub(now) > 27*time.Hour:
-			t.Fatalf("put off beyond a day and its jitter: %s", told(out))
+			t.Fatalf("put off beyond a day and its jitter: %s", outcomeLine(out))
 		}
 	})
 }
@@ -194,13 +194,13 @@ func TestPropertyLife(t *testing.T) {
 			out := jitteredRules().Decide(o, r, at)
 			same := out.Status == o.Status && (out.ReviewReason == "" || out.ReviewReason == o.ReviewReason)
 			if same && out.Event != "" {
-				t.Fatalf("told of nothing new: %s, before %s under %q", told(out), o.Status, o.ReviewReason)
+				t.Fatalf("told of nothing new: %s, before %s under %q", outcomeLine(out), o.Status, o.ReviewReason)
 			}
 			if out.Decision == order.Settled {
 				return
 			}
 			if o.Status != order.StatusNotFound && out.Status == order.StatusNotFound && (out.NextQueryAt == nil || out.Event != order.EventNotFound) {
-				t.Fatalf("no late check: %s", told(out))
+				t.Fatalf("no late check: %s", outcomeLine(out))
 			}
 			if out.Decision == order.NotFound || out.ReviewReason != "" {
 				o.ReviewReason = out.ReviewReason

@@ -13,15 +13,16 @@ import (
 
 func TestTradeStatus(t *testing.T) {
 	t.Parallel()
+	// The expectations are lines of outcomeLine (main_test.go): decision, reason, status, next question, event.
 	checkDecided(t, []decided{
 		{"TRADE_SUCCESS", anOrder(), 0, answer(), isPaid},
 		{"TRADE_REFUND", anOrder(), 0, answer(`status="TRADE_REFUND"`, `refundAmount=1`), "settled trade_refund TRADE_REFUND never order.refunded"},
 		{"TRADE_CLOSED", anOrder(), 0, answer(`status="TRADE_CLOSED"`), "settled trade_closed TRADE_CLOSED never order.closed"},
 		{"NEW_ORDER", anOrder(), 0, answer(`status="NEW_ORDER"`), "deferred unresolved NEW_ORDER +15s -"},
 		{"WAIT_BUYER_PAY", anOrder(), 0, answer(`status="WAIT_BUYER_PAY"`), "deferred unresolved WAIT_BUYER_PAY +15s -"},
-		{"UNKNOWN", anOrder(is(order.StatusNewOrder)), 0, answer(`status="UNKNOWN"`), "deferred unresolved UNKNOWN +15s -"},
+		{"UNKNOWN", anOrder(withStatus(order.StatusNewOrder)), 0, answer(`status="UNKNOWN"`), "deferred unresolved UNKNOWN +15s -"},
 
-		{"empty", anOrder(is(order.StatusNewOrder)), 0, answer(`status=""`), "deferred no_status NEW_ORDER +15s -"},
+		{"empty", anOrder(withStatus(order.StatusNewOrder)), 0, answer(`status=""`), "deferred no_status NEW_ORDER +15s -"},
 		{"missing", anOrder(), 0, answer(`-status`), "deferred no_status UNKNOWN +15s -"},
 		{"null", anOrder(), 0, answer(`status=null`), "deferred no_status UNKNOWN +15s -"},
 		{"number", anOrder(), 0, answer(`status=1`), "deferred unreadable_status UNKNOWN +15s -"},
@@ -30,7 +31,7 @@ func TestTradeStatus(t *testing.T) {
 		{"twice, paid last", anOrder(), 0, answer(`status="TRADE_CLOSED"`, `+status="TRADE_SUCCESS"`), "deferred unreadable_status UNKNOWN +15s -"},
 		{"twice, paid first", anOrder(), 0, answer(`+status="TRADE_CLOSED"`), "deferred unreadable_status UNKNOWN +15s -"},
 		{"twice, one empty", anOrder(), 0, answer(`+status=""`), "deferred unreadable_status UNKNOWN +15s -"},
-		{"not known", anOrder(is(order.StatusWaitBuyerPay)), 0, answer(`status="TRADE_FINISHED"`), "deferred unknown_status WAIT_BUYER_PAY +15s -"},
+		{"not known", anOrder(withStatus(order.StatusWaitBuyerPay)), 0, answer(`status="TRADE_FINISHED"`), "deferred unknown_status WAIT_BUYER_PAY +15s -"},
 		{"lower case", anOrder(), 0, answer(`status="trade_success"`), "deferred unknown_status UNKNOWN +15s -"},
 		{"with a space", anOrder(), 0, answer(`status="TRADE_SUCCESS "`), "deferred unknown_status UNKNOWN +15s -"},
 		{"the envelope's word", anOrder(), 0, answer(`status="SUCCESS"`), "deferred unknown_status UNKNOWN +15s -"},
@@ -47,7 +48,7 @@ func TestUnresolvedBooksNothing(t *testing.T) {
 	t.Parallel()
 	ask := newAsker(t)
 	for _, status := range []string{"NEW_ORDER", "WAIT_BUYER_PAY", "UNKNOWN"} {
-		o := anOrder(numbered(testMer, ""))
+		o := anOrder(withNumbers(testMer, ""))
 		out := testRules().Decide(o, ask(o, http.StatusOK, answer(`status="`+status+`"`)), now)
 		if out.Booking != (order.Booking{}) || out.LastError != "" {
 			t.Errorf("%s: settlement %+v, last error %q, want none", status, out.Booking, out.LastError)
@@ -69,18 +70,18 @@ func TestNotUnderstoodIsSaid(t *testing.T) {
 		{answer(`+status="NEW_ORDER"`), "twice", true},
 		{answer(`errCode="TARGET_FAIL"`), "TARGET_FAIL", true},
 		{answer(`-errCode`), "without a readable code", true},
-		{coded("ORDER_PROCESSING"), "operation", false},
-		{coded("NO_ORDER"), "NO_ORDER", false},
+		{codeBody("ORDER_PROCESSING"), "operation", false},
+		{codeBody("NO_ORDER"), "NO_ORDER", false},
 		{answer(`status="NEW_ORDER"`), "", false},
 		{answer(), "", false},
 	} {
 		o := anOrder()
 		out := testRules().Decide(o, ask(o, http.StatusOK, tt.body), now)
 		if !strings.Contains(out.LastError, tt.says) || (tt.says == "") != (out.LastError == "") {
-			t.Errorf("%s: last error %q, want %q in it", told(out), out.LastError, tt.says)
+			t.Errorf("%s: last error %q, want %q in it", outcomeLine(out), out.LastError, tt.says)
 		}
 		if got := slices.Contains(order.UnexpectedReasons(), out.Reason); got != tt.unexpected {
-			t.Errorf("%s: unexpected = %t, want %t", told(out), got, tt.unexpected)
+			t.Errorf("%s: unexpected = %t, want %t", outcomeLine(out), got, tt.unexpected)
 		}
 	}
 }
@@ -91,35 +92,35 @@ func TestExpiryBringsTheQuestionForward(t *testing.T) {
 	t.Parallel()
 	const far = 20 // the plan's wait is an hour by then
 	wait := answer(`status="WAIT_BUYER_PAY"`)
-	justExpired := anOrder(counted(far), aged(30*time.Minute+time.Nanosecond))
+	justExpired := anOrder(withQueryCount(far), withAge(30*time.Minute+time.Nanosecond))
 	checkDecided(t, []decided{
-		{"WAIT_BUYER_PAY", anOrder(counted(far)), 0, wait, "deferred unresolved WAIT_BUYER_PAY +21m0s -"},
-		{"NEW_ORDER", anOrder(counted(far)), 0, answer(`status="NEW_ORDER"`), "deferred unresolved NEW_ORDER +21m0s -"},
-		{"UNKNOWN", anOrder(counted(far)), 0, answer(`status="UNKNOWN"`), "deferred unresolved UNKNOWN +21m0s -"},
-		{"the plan is sooner", anOrder(counted(6)), 0, wait, "deferred unresolved WAIT_BUYER_PAY +16m0s -"},
-		{"a second before expiry", anOrder(counted(far), expiring(now.Add(time.Second))), 0, wait, "deferred unresolved WAIT_BUYER_PAY +1m1s -"},
+		{"WAIT_BUYER_PAY", anOrder(withQueryCount(far)), 0, wait, "deferred unresolved WAIT_BUYER_PAY +21m0s -"},
+		{"NEW_ORDER", anOrder(withQueryCount(far)), 0, answer(`status="NEW_ORDER"`), "deferred unresolved NEW_ORDER +21m0s -"},
+		{"UNKNOWN", anOrder(withQueryCount(far)), 0, answer(`status="UNKNOWN"`), "deferred unresolved UNKNOWN +21m0s -"},
+		{"the plan is sooner", anOrder(withQueryCount(6)), 0, wait, "deferred unresolved WAIT_BUYER_PAY +16m0s -"},
+		{"a second before expiry", anOrder(withQueryCount(far), expiringAt(now.Add(time.Second))), 0, wait, "deferred unresolved WAIT_BUYER_PAY +1m1s -"},
 		{"expired", justExpired, 0, wait, "deferred unresolved WAIT_BUYER_PAY +1h0m0s -"},
-		{"old, with a late expiry", anOrder(aged(25*time.Hour), expiring(now.Add(time.Hour))), 0, wait, "deferred unresolved WAIT_BUYER_PAY +1h1m0s -"},
+		{"old, with a late expiry", anOrder(withAge(25*time.Hour), expiringAt(now.Add(time.Hour))), 0, wait, "deferred unresolved WAIT_BUYER_PAY +1h1m0s -"},
 
-		{"not known", anOrder(counted(far)), 0, answer(`status="TRADE_FINISHED"`), "deferred unknown_status UNKNOWN +1h0m0s -"},
-		{"no status", anOrder(counted(far)), 0, answer(`-status`), "deferred no_status UNKNOWN +1h0m0s -"},
-		{"NO_ORDER", anOrder(counted(far)), 0, coded("NO_ORDER"), "deferred no_order UNKNOWN +1h0m0s -"},
-		{"unknown code", anOrder(counted(far)), 0, coded("TARGET_FAIL"), "deferred unknown_code UNKNOWN +1h0m0s -"},
-		{"ORDER_PROCESSING", anOrder(counted(far)), 0, coded("ORDER_PROCESSING"), "deferred order_processing UNKNOWN +1h0m0s -"},
-		{"under review", anOrder(counted(far), reviewed(order.ReviewAmountMismatch)), 0, wait, "deferred unresolved WAIT_BUYER_PAY never -"},
+		{"not known", anOrder(withQueryCount(far)), 0, answer(`status="TRADE_FINISHED"`), "deferred unknown_status UNKNOWN +1h0m0s -"},
+		{"no status", anOrder(withQueryCount(far)), 0, answer(`-status`), "deferred no_status UNKNOWN +1h0m0s -"},
+		{"NO_ORDER", anOrder(withQueryCount(far)), 0, codeBody("NO_ORDER"), "deferred no_order UNKNOWN +1h0m0s -"},
+		{"unknown code", anOrder(withQueryCount(far)), 0, codeBody("TARGET_FAIL"), "deferred unknown_code UNKNOWN +1h0m0s -"},
+		{"ORDER_PROCESSING", anOrder(withQueryCount(far)), 0, codeBody("ORDER_PROCESSING"), "deferred order_processing UNKNOWN +1h0m0s -"},
+		{"under review", anOrder(withQueryCount(far), underReview(order.ReviewAmountMismatch)), 0, wait, "deferred unresolved WAIT_BUYER_PAY never -"},
 	})
 }
 
 func TestGiveUp(t *testing.T) {
 	t.Parallel()
-	at, over := anOrder(aged(168*time.Hour)), anOrder(aged(168*time.Hour+time.Nanosecond))
+	at, over := anOrder(withAge(168*time.Hour)), anOrder(withAge(168*time.Hour+time.Nanosecond))
 	wait := answer(`status="WAIT_BUYER_PAY"`)
 	const windowOver = "review query_window_over UNKNOWN never order.review"
 	checkDecided(t, []decided{
 		{"at the age", at, 0, wait, "deferred unresolved WAIT_BUYER_PAY +24h0m0s -"},
 		{"older, the status is kept all the same", over, 0, wait, "review query_window_over WAIT_BUYER_PAY never order.review"},
 		{"older, new order", over, 0, answer(`status="NEW_ORDER"`), "review query_window_over NEW_ORDER never order.review"},
-		{"older, unexpired", anOrder(aged(169*time.Hour), expiring(now.Add(time.Hour))), 0, wait, "review query_window_over WAIT_BUYER_PAY never order.review"},
+		{"older, unexpired", anOrder(withAge(169*time.Hour), expiringAt(now.Add(time.Hour))), 0, wait, "review query_window_over WAIT_BUYER_PAY never order.review"},
 
 		// The present answer counts: the last question may still settle.
 		{"older, paid", over, 0, answer(), isPaid},
@@ -131,18 +132,18 @@ func TestGiveUp(t *testing.T) {
 		{"older, unknown status", over, 0, answer(`status="TRADE_FINISHED"`), windowOver},
 		{"older, no status", over, 0, answer(`-status`), windowOver},
 		{"older, two statuses", over, 0, answer(`+status="NEW_ORDER"`), windowOver},
-		{"older, unknown code", over, 0, coded("TARGET_FAIL"), windowOver},
+		{"older, unknown code", over, 0, codeBody("TARGET_FAIL"), windowOver},
 		{"older, no code", over, 0, answer(`-errCode`), windowOver},
-		{"older, ORDER_PROCESSING", over, 0, coded("ORDER_PROCESSING"), windowOver},
-		{"older, BAD_REQUEST", over, 0, coded("BAD_REQUEST"), "review bad_request UNKNOWN never order.review"},
+		{"older, ORDER_PROCESSING", over, 0, codeBody("ORDER_PROCESSING"), windowOver},
+		{"older, BAD_REQUEST", over, 0, codeBody("BAD_REQUEST"), "review bad_request UNKNOWN never order.review"},
 
 		// No answer and a refusal are none.
-		{"older, no answer", over, 0, coded("TIMEOUT"), "no_answer transient UNKNOWN +5m0s -"},
+		{"older, no answer", over, 0, codeBody("TIMEOUT"), "no_answer transient UNKNOWN +5m0s -"},
 		{"older, HTTP 503", over, http.StatusServiceUnavailable, "<html>", "no_answer transient UNKNOWN +5m0s -"},
-		{"older, our credentials refused", over, http.StatusPreconditionFailed, coded("1000"), "refused credentials UNKNOWN +5m0s -"},
-		{"older, merchant refused", over, 0, coded("NO_MERCHANT"), "refused merchant UNKNOWN +5m0s -"},
+		{"older, our credentials refused", over, http.StatusPreconditionFailed, codeBody("1000"), "refused credentials UNKNOWN +5m0s -"},
+		{"older, merchant refused", over, 0, codeBody("NO_MERCHANT"), "refused merchant UNKNOWN +5m0s -"},
 
-		{"already under review", anOrder(aged(200*time.Hour), reviewed(order.ReviewWindowOver)), 0, wait, "deferred unresolved WAIT_BUYER_PAY never -"},
+		{"already under review", anOrder(withAge(200*time.Hour), underReview(order.ReviewWindowOver)), 0, wait, "deferred unresolved WAIT_BUYER_PAY never -"},
 	})
 }
 

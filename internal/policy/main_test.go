@@ -54,29 +54,29 @@ func anOrder(changes ...change) order.Order {
 		ID: 7, MID: testMID, TID: testTID, InstMID: "MINIDEFAULT", MerOrderID: testMer,
 		OrderAmount: testAmount, Status: order.StatusUnknown, ClaimNo: 1, ClaimedAt: now, NextQueryAt: new(now),
 	}
-	aged(10 * time.Minute)(&o)
+	withAge(10 * time.Minute)(&o)
 	for _, c := range changes {
 		c(&o)
 	}
 	return o
 }
 
-func aged(age time.Duration) change {
+func withAge(age time.Duration) change {
 	return func(o *order.Order) {
 		o.CreatedAt = now.Add(-age)
 		o.ExpiresAt = o.CreatedAt.Add(30 * time.Minute)
 	}
 }
 
-func numbered(mer, target string) change {
+func withNumbers(mer, target string) change {
 	return func(o *order.Order) { o.MerOrderID, o.TargetOrderID = mer, target }
 }
 
-func counted(n int) change         { return func(o *order.Order) { o.QueryCount = n } }
-func is(s order.Status) change     { return func(o *order.Order) { o.Status = s } }
-func due(at *time.Time) change     { return func(o *order.Order) { o.NextQueryAt = at } }
-func expiring(at time.Time) change { return func(o *order.Order) { o.ExpiresAt = at } }
-func reviewed(reason string) change {
+func withQueryCount(n int) change      { return func(o *order.Order) { o.QueryCount = n } }
+func withStatus(s order.Status) change { return func(o *order.Order) { o.Status = s } }
+func dueAt(at *time.Time) change       { return func(o *order.Order) { o.NextQueryAt = at } }
+func expiringAt(at time.Time) change   { return func(o *order.Order) { o.ExpiresAt = at } }
+func underReview(reason string) change {
 	return func(o *order.Order) { o.ReviewReason, o.NextQueryAt = reason, nil }
 }
 
@@ -116,8 +116,8 @@ func answer(changes ...string) string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// coded is the short body of an answer that is only a code.
-func coded(code string) string {
+// codeBody is the short body of an answer that is only a code.
+func codeBody(code string) string {
 	return fmt.Sprintf(`{"errCode":%q,"errMsg":"sorry","mid":%q,"merOrderId":%q}`, code, testMID, testMer)
 }
 
@@ -158,9 +158,20 @@ func newAsker(t testing.TB) asker {
 	}
 }
 
-// told is an outcome in one line: decision, reason, status after, next question
-// from now, event. What must never be is spelled out behind it.
-func told(o order.Outcome) string {
+// outcomeLine is an outcome in one line, as the tables expect it. Five words, in this order:
+//
+//	deferred no_order UNKNOWN +15s -
+//
+//	decision   order.Decision: settled, deferred, not_found, no_answer, refused, review
+//	reason     why; for a review it is also the review's reason
+//	status     the order's status afterwards
+//	next       the next question: +15s is fifteen seconds after now, never is no further question
+//	event      the event that is written with it, such as order.paid; - is none
+//
+// Three things must never be, so no table expects them: AND BOOKED (amounts were taken although nothing
+// is settled), AND REVIEW (a review's reason beside another decision or reason), WITHOUT A NOTE (a
+// review that tells the person nothing).
+func outcomeLine(o order.Outcome) string {
 	next, event := "never", "-"
 	if o.NextQueryAt != nil {
 		next = "+" + o.NextQueryAt.Sub(now).String()
@@ -187,7 +198,7 @@ type decided struct {
 	order  order.Order
 	status int // HTTP; 0 = 200
 	body   string
-	want   string // as told
+	want   string // as outcomeLine has it
 }
 
 func checkDecided(t *testing.T, tests []decided) {
@@ -200,7 +211,7 @@ func checkDecided(t *testing.T, tests []decided) {
 				tt.status = http.StatusOK
 			}
 			out := testRules().Decide(tt.order, ask(tt.order, tt.status, tt.body), now)
-			if got := told(out); got != tt.want {
+			if got := outcomeLine(out); got != tt.want {
 				t.Errorf("got  %s\nwant %s\nbody %s", got, tt.want, tt.body)
 			}
 		})

@@ -66,11 +66,11 @@ func TestWait(t *testing.T) {
 		want  time.Duration
 	}{
 		{"first", anOrder(), 15 * time.Second},
-		{"third", anOrder(counted(2)), time.Minute},
-		{"at the age of the slow lane", anOrder(aged(24 * time.Hour)), 15 * time.Second},
-		{"slow lane", anOrder(aged(24*time.Hour + 1)), 24 * time.Hour},
-		{"slow lane, whatever the count", anOrder(aged(25*time.Hour), counted(30)), 24 * time.Hour},
-		{"created in the future", anOrder(aged(-time.Hour)), 15 * time.Second},
+		{"third", anOrder(withQueryCount(2)), time.Minute},
+		{"at the age of the slow lane", anOrder(withAge(24 * time.Hour)), 15 * time.Second},
+		{"slow lane", anOrder(withAge(24*time.Hour + 1)), 24 * time.Hour},
+		{"slow lane, whatever the count", anOrder(withAge(25*time.Hour), withQueryCount(30)), 24 * time.Hour},
+		{"created in the future", anOrder(withAge(-time.Hour)), 15 * time.Second},
 	} {
 		if got := plan.Wait(tt.order, now); got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
@@ -87,7 +87,7 @@ func TestJitter(t *testing.T) {
 	var quarters [4]int
 	last := time.Duration(0)
 	for id := range int64(orders) {
-		o := anOrder(counted(8))
+		o := anOrder(withQueryCount(8))
 		o.ID = id
 		wait := plan.Wait(o, now)
 		if again := plan.Wait(o, now.Add(time.Second)); again != wait {
@@ -144,10 +144,10 @@ func TestNoAnswerCapWithJitter(t *testing.T) {
 	plan := testPlan()
 	plan.Jitter = 0.9
 	for id := range int64(100) {
-		o := anOrder(counted(5))
+		o := anOrder(withQueryCount(5))
 		o.ID = id
 		if out := (Rules{Plan: plan}).NotAnswered(o, order.ReasonTransient, "x", now); out.NextQueryAt.Sub(now) > 5*time.Minute || !out.NextQueryAt.After(now) {
-			t.Fatalf("order %d: %s", id, told(out))
+			t.Fatalf("order %d: %s", id, outcomeLine(out))
 		}
 	}
 }

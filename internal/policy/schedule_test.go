@@ -21,7 +21,7 @@ func minutesAfter(times []time.Time, from time.Time) []float64 {
 // age, and a person at a week of age.
 func TestScheduleOfADefaultOrder(t *testing.T) {
 	t.Parallel()
-	o := anOrder(aged(0))
+	o := anOrder(withAge(0))
 	s := testRules().Schedule(o, now, now.Add(1000*time.Hour), 1000)
 	want := []float64{0, 0.25, 0.75, 1.75, 3.75, 7.75, 15.75, 31 /* not 31.75: expiry + 1 min */}
 	for at := 31.0 + 32; at < 31+32+1440; at += 60 { // 32 min, then hourly up to the first at more than a day of age
@@ -58,7 +58,7 @@ func TestScheduleFollowsDecide(t *testing.T) {
 	rules.Plan.Jitter = 0.1
 	reply := newAsker(t)(anOrder(), 200, answer(`status="WAIT_BUYER_PAY"`))
 	for id := range int64(50) {
-		o := anOrder(aged(time.Duration(id)*time.Hour), counted(int(id%5)), func(o *order.Order) { o.ID = id })
+		o := anOrder(withAge(time.Duration(id)*time.Hour), withQueryCount(int(id%5)), func(o *order.Order) { o.ID = id })
 		s := rules.Schedule(o, now, now.Add(1000*time.Hour), 1000)
 		for i, at := range s.Questions {
 			if !o.NextQueryAt.Equal(at) {
@@ -81,19 +81,19 @@ func TestScheduleOfOthers(t *testing.T) {
 	t.Parallel()
 	rules, far, past := testRules(), now.Add(1000*time.Hour), now.Add(-time.Hour)
 	tomorrow := now.Add(24 * time.Hour)
-	if s := rules.Schedule(anOrder(is(order.StatusNotFound), due(&tomorrow)), now, far, 10); s.LateCheckAt == nil || len(s.Questions) != 1 {
+	if s := rules.Schedule(anOrder(withStatus(order.StatusNotFound), dueAt(&tomorrow)), now, far, 10); s.LateCheckAt == nil || len(s.Questions) != 1 {
 		t.Errorf("NOT_FOUND: %+v, want its late check", s)
 	}
 	for name, o := range map[string]order.Order{
-		"settled":      anOrder(is(order.StatusTradeSuccess), due(nil)),
-		"closed case":  anOrder(is(order.StatusNotFound), due(nil)),
-		"under review": anOrder(reviewed(order.ReviewPoison)),
+		"settled":      anOrder(withStatus(order.StatusTradeSuccess), dueAt(nil)),
+		"closed case":  anOrder(withStatus(order.StatusNotFound), dueAt(nil)),
+		"under review": anOrder(underReview(order.ReviewPoison)),
 	} {
 		if s := rules.Schedule(o, now, far, 10); len(s.Questions) != 0 {
 			t.Errorf("%s: %+v, want no question", name, s)
 		}
 	}
-	s := rules.Schedule(anOrder(due(&past)), now, far, 3)
+	s := rules.Schedule(anOrder(dueAt(&past)), now, far, 3)
 	if want := []float64{-60, 0.25, 0.75}; !cmp.Equal(want, minutesAfter(s.Questions, now)) {
 		t.Errorf("overdue: %v, want %v: the second follows the present", minutesAfter(s.Questions, now), want)
 	}

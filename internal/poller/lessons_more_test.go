@@ -146,6 +146,7 @@ func TestLesson8Backlog(t *testing.T) {
 func TestLesson9RightStatusWrongOrder(t *testing.T) {
 	t.Parallel()
 	const (
+		// The lines are those of world.state: status, review, due, count, claim, booked.
 		other    = "UNKNOWN identity_mismatch never 0 free -"
 		noAmount = "UNKNOWN amount_missing never 0 free -"
 		wrong    = "UNKNOWN amount_mismatch never 0 free -"

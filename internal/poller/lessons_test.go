@@ -144,6 +144,7 @@ func TestLesson2NotFoundIsNeitherFailedNorPending(t *testing.T) {
 	round()
 	round()
 	for _, n := range []int{live, reopened, unexpired, wrongMID, gone, late} {
+		// The lines are those of world.state: status, review, due, count, claim, booked.
 		w.wantState(t, n, "UNKNOWN - later 2 free -")
 	}
 	round()

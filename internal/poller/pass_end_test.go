@@ -86,6 +86,7 @@ func TestPoison(t *testing.T) {
 	if n := w.sim.Count(mer(0)); n != asked || asked != 0 {
 		t.Errorf("%d round trips about it", n)
 	}
+	// The lines are those of world.state: status, review, due, count, claim, booked.
 	w.wantState(t, 0, "UNKNOWN poison never 0 free -")
 	w.wantLedger(t, 0, "review poison 0")
 	w.wantEvents(t, 0, "order.review")

@@ -32,6 +32,7 @@ func TestNotFoundFromEndToEnd(t *testing.T) {
 		ledger string
 		event  []string
 	}{
+		// The lines are those of world.state: status, review, due, count, claim, booked.
 		{"still not found", codes("NO_ORDER"), "NOT_FOUND - never 2 free -", "not_found still_not_found 1", nil},
 		{"found paid", isPaidStep, "TRADE_SUCCESS - never 2 free 1000", "settled trade_success 1", []string{"order.paid"}},
 		{"found closed", says("TRADE_CLOSED"), "TRADE_CLOSED - never 2 free -", "settled trade_closed 1", []string{"order.closed"}},

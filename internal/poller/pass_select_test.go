@@ -204,6 +204,7 @@ func TestReviewByHand(t *testing.T) {
 	w.exec(t, `UPDATE orders SET review_reason = 'amount_mismatch', review_note = 'before', next_query_at = NULL`)
 	sweep(t, w.poller(t), Run{Selection: &store.Selection{OnlyReview: true}})
 	for i, want := range []string{
+		// The lines are those of world.state: status, review, due, count, claim, booked.
 		"WAIT_BUYER_PAY amount_mismatch never 1 free -", "UNKNOWN amount_mismatch never 0 free -", "UNKNOWN amount_mismatch never 1 free -",
 		"UNKNOWN amount_mismatch never 0 free -", "UNKNOWN amount_missing never 0 free -",
 	} {

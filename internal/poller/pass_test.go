@@ -29,6 +29,7 @@ func TestPassSettlesAllThatIsDue(t *testing.T) {
 		events []string
 	}{
 		{isPaidStep, rowPaid, "settled trade_success 1", []string{"order.paid"}},
+		// The lines are those of world.state: status, review, due, count, claim, booked.
 		{says("TRADE_REFUND"), "TRADE_REFUND - never 0 free 1000", "settled trade_refund 1", []string{"order.refunded"}},
 		{says("TRADE_CLOSED"), "TRADE_CLOSED - never 0 free -", "settled trade_closed 1", []string{"order.closed"}},
 		{says("WAIT_BUYER_PAY"), "WAIT_BUYER_PAY - later 1 free -", "deferred unresolved 1", nil},

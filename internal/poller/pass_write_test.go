@@ -31,6 +31,7 @@ func TestOrderChangesInFlight(t *testing.T) {
 		row, ledger  string
 		events       []string
 	}{
+		// The lines are those of world.state: status, review, due, count, claim, booked.
 		{"both say paid", `status = 'TRADE_SUCCESS'`, isPaidStep, "TRADE_SUCCESS - due 0 free -", "superseded superseded after: trade_success 1", nil},
 		{"paid, refunded since", `status = 'TRADE_SUCCESS'`, says("TRADE_REFUND"), "TRADE_SUCCESS - due 0 free -", "superseded superseded after: trade_refund 1", nil},
 		{"both say closed", `status = 'TRADE_CLOSED'`, says("TRADE_CLOSED"), "TRADE_CLOSED - due 0 free -", "superseded superseded after: trade_closed 1", nil},

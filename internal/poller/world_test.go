@@ -145,8 +145,16 @@ func codes(code string) simulator.Step { return simulator.Step{Code: code} }
 
 var isPaidStep = says(chinaums.StatusTradeSuccess)
 
-// state is an order's row in one line: status, review, when it is due, how much of
-// the plan is spent, whether it is in flight, and what is booked.
+// state is an order's row in one line, as the tables expect it. Six words, in this order:
+//
+//	TRADE_REFUND - never 0 free 1000
+//
+//	status    orders.status
+//	review    orders.review_reason; - is no review
+//	due       never: no further question; later: next_query_at is in the future; due: it is over
+//	count     orders.query_count, how many steps of the plan are spent
+//	claim     free, or "in flight": somebody has claimed it
+//	booked    orders.total_amount in fen; - is nothing booked
 func (w *world) state(t *testing.T, n int) string {
 	t.Helper()
 	return one[string](t, w, `
@@ -169,7 +177,8 @@ func (w *world) wantState(t *testing.T, n int, want string) {
 	}
 }
 
-// ledger lists what became of an order's questions, the oldest first.
+// ledger lists what became of an order's questions, the oldest first, each in three words: decision,
+// reason, round trips. "no_answer transient 3" is a question that three requests could not answer.
 func (w *world) ledger(t *testing.T, n int) []string {
 	t.Helper()
 	return rows[string](t, w, `
