@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"reconciler/internal/chinaums/simulator"
-	"reconciler/internal/store/storetest"
 )
 
 // frontOf puts a line before the world's gateway that can be cut.
@@ -81,7 +80,8 @@ func TestGatewayOutages(t *testing.T) {
 			}
 			if o.probe {
 				before := scan[int](t, w, `SELECT count(*) FROM order_queries`)
-				storetest.Eventually(t, breakerPause+patience, "a probe has failed", opened(before+1))
+				w.shortenPauses(t, breakerPause)
+				eventually(t, "a probe has failed", opened(before+1))
 				after := scan[int](t, w, `SELECT sum(round_trips) FROM order_queries`)
 				t.Logf("%d round trips of probes", after-trips)
 				if after-trips > 3 {
@@ -93,7 +93,7 @@ func TestGatewayOutages(t *testing.T) {
 			}
 			o.end(w, line)
 			ended := time.Now()
-			b.await(t, w, breakerPause+time.Minute)
+			b.awaitUnpaused(t, w, time.Minute)
 			t.Logf("all is settled %v after the outage's end", time.Since(ended).Round(100*time.Millisecond))
 			p.stop(t)
 			q.stop(t)
@@ -121,7 +121,7 @@ func TestGatewayFlapping(t *testing.T) {
 	}
 	b := w.backlog(t, 300, time.Millisecond)
 	p, q := w.start(t, "run"), w.start(t, "run")
-	b.await(t, w, breakerPause+time.Minute)
+	b.awaitUnpaused(t, w, time.Minute)
 	p.stop(t)
 	q.stop(t)
 	b.check(t, w)
@@ -140,7 +140,7 @@ func TestSlowGatewayRecoversWithoutAStampede(t *testing.T) {
 	const rate = 20
 	w := newWorld(t)
 	w.set(fmt.Sprintf("RECONCILER_RATE=%d", rate), "RECONCILER_CONCURRENCY=16")
-	if err := w.SetOutage(simulator.Step{Delay: 8 * time.Second}); err != nil {
+	if err := w.SetOutage(simulator.Step{Delay: 4 * time.Second}); err != nil {
 		t.Fatal(err)
 	}
 	b := w.backlog(t, 240, time.Millisecond)

@@ -62,11 +62,29 @@ func (w *world) backlog(t *testing.T, n int, delay time.Duration) backlog {
 // await waits until every order has come to its end, right or wrong.
 func (b backlog) await(t *testing.T, w *world, limit time.Duration) {
 	t.Helper()
+	storetest.Eventually(t, limit, "every order is settled or under review, and nothing in flight", func() bool { return b.isDone(t, w) })
+}
+
+func (b backlog) isDone(t *testing.T, w *world) bool {
+	t.Helper()
+	return scan[int](t, w, `
+		SELECT count(*) FROM orders
+		WHERE lease_until IS NOT NULL OR status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY') AND review_reason IS NULL`) == 0
+}
+
+// awaitUnpaused is await for a gateway that is or was in trouble: each pause of a breaker ends as soon as it is seen.
+func (b backlog) awaitUnpaused(t *testing.T, w *world, limit time.Duration) {
+	t.Helper()
 	storetest.Eventually(t, limit, "every order is settled or under review, and nothing in flight", func() bool {
-		return scan[int](t, w, `
-			SELECT count(*) FROM orders
-			WHERE lease_until IS NOT NULL OR status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY') AND review_reason IS NULL`) == 0
+		w.shortenPauses(t, breakerPause)
+		return b.isDone(t, w)
 	})
+}
+
+// shortenPauses brings the end of the breakers' pauses nearer, so that no test waits for them.
+func (w *world) shortenPauses(t *testing.T, by time.Duration) {
+	t.Helper()
+	w.exec(t, `UPDATE gateway_controls SET paused_until = paused_until - $1::interval WHERE set_by = 'breaker' AND paused_until > now()`, by)
 }
 
 // check says that nothing was lost and nothing happened twice: every order is as the gateway has it, with one event, one

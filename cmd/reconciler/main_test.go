@@ -4,7 +4,6 @@ package main_test
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"reconciler/internal/postgres/postgrestest"
 	"reconciler/internal/store/storetest"
 )
 
@@ -24,7 +24,6 @@ var program func() (string, error)
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
-	flag.Parse()
 	dir, err := os.MkdirTemp("", "reconciler-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -32,21 +31,16 @@ func testMain(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	program = sync.OnceValues(func() (string, error) { return build(dir) })
-	if err := manyAtOnce(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
+	postgrestest.SetParallel(12) // they wait for processes
 	return storetest.Main(m)
 }
 
-// manyAtOnce lets more tests run side by side than there are processors: they wait far more than they compute.
-func manyAtOnce() error {
-	chosen := false
-	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
-	if chosen {
-		return nil
+// needsProgram skips a test with -short: only tests that start no process run then.
+func needsProgram(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts the built program")
 	}
-	return flag.Set("test.parallel", "12")
 }
 
 func build(dir string) (string, error) {

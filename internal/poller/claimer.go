@@ -95,7 +95,7 @@ func (c *claimer) takePage(ctx context.Context) (taking, error) {
 	ctx, cancel := outliving(ctx, writeTimeout)
 	defer cancel()
 	var t taking
-	err := retryWhileDown(ctx, c.run.databasePatience(), func(ctx context.Context) (err error) {
+	err := retryWhileDown(ctx, c.poller.databasePatience(c.run), func(ctx context.Context) (err error) {
 		t, err = c.claimPage(ctx, free)
 		return err
 	})

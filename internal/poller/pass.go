@@ -94,7 +94,7 @@ func (p *Poller) claimAhead(run Run) int {
 // counts as asked by this run.
 func (p *Poller) beginPass(ctx context.Context, run Run) (apps []*app, since *time.Time, err error) {
 	apps = *p.apps.Load()
-	return apps, since, retryWhileDown(ctx, run.databasePatience(), func(ctx context.Context) error {
+	return apps, since, retryWhileDown(ctx, p.databasePatience(run), func(ctx context.Context) error {
 		if run.Once || run.Selection != nil {
 			now, err := p.Store.Now(ctx)
 			if err != nil {
@@ -116,9 +116,9 @@ func (p *Poller) beginPass(ctx context.Context, run Run) (apps []*app, since *ti
 
 // databasePatience is how long a run waits for a database that cannot be reached. The daemon does not wait: it
 // has its next pass.
-func (r Run) databasePatience() time.Duration {
-	if r.Once {
-		return writeTimeout
+func (p *Poller) databasePatience(run Run) time.Duration {
+	if run.Once {
+		return p.retryFor
 	}
 	return 0
 }

@@ -177,6 +177,7 @@ func TestRowThatRefusesItsWrites(t *testing.T) {
 		}
 		w.exec(t, `UPDATE orders SET lease_until = now() - interval '1 s' WHERE lease_until IS NOT NULL`)
 	}
+	// The lines are those of world.state: status, review, due, count, claim, booked.
 	w.wantState(t, 2, "UNKNOWN unwritable never 0 free -")
 	w.wantEvents(t, 2, "order.review")
 	for _, i := range []int{0, 1, 3, 7} {
@@ -233,7 +234,8 @@ func TestMerchantsThatHangLeaveWorkersToOthers(t *testing.T) {
 		w.add(t, n, isPaidStep)
 		n++
 	}
-	pass := start(t, w.poller(t, workers(16)), Run{})
+	soon := func(o *Options) { o.RequestTimeout = 300 * time.Millisecond } // the stop waits for so long
+	pass := start(t, w.poller(t, workers(16), soon), Run{})
 	eventually(t, "the healthy merchant's orders", func() bool {
 		return one[int](t, w, `SELECT count(*)::int FROM orders WHERE status = 'TRADE_SUCCESS'`) == healthy
 	})

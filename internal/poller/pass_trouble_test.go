@@ -70,6 +70,7 @@ func TestPassThatCannotBegin(t *testing.T) {
 		w := newWorld(t)
 		w.add(t, 0, isPaidStep)
 		p := w.poller(t, into(awayStore{w.Store, method}), at(10))
+		p.retryFor = 300 * time.Millisecond
 		if summary, err := p.RunOnce(t.Context(), Run{Once: true}); !errors.Is(err, errAway) || summary.Asked != 0 {
 			t.Errorf("%s: asked %d, %v", method, summary.Asked, err)
 		}
@@ -85,6 +86,7 @@ func TestEvidenceUnreadable(t *testing.T) {
 	w.exec(t, `UPDATE orders SET created_at = now() - interval '8 days'`)
 	logged := newRecords()
 	sweep(t, w.poller(t, into(awayStore{w.Store, "NotFoundEvidence"}), logging(logged)), Run{})
+	// The lines are those of world.state: status, review, due, count, claim, booked.
 	w.wantState(t, 0, "UNKNOWN - later 1 free -")
 	if !logged.find("ERROR", "ledger", errAway.Error()) {
 		t.Error("no word of it in the log")
@@ -127,7 +129,9 @@ func TestReleaseFails(t *testing.T) {
 	}
 	g, holding, letGo := w.held()
 	logged := newRecords()
-	pass := start(t, w.poller(t, into(awayStore{w.Store, "Release"}), asking(g), logging(logged)), Run{})
+	p := w.poller(t, into(awayStore{w.Store, "Release"}), asking(g), logging(logged))
+	p.retryFor = 300 * time.Millisecond
+	pass := start(t, p, Run{})
 	for range 4 {
 		<-holding
 	}

@@ -166,6 +166,7 @@ type Poller struct {
 	fairness *fairness
 	writing  *writing
 	aside    *aside
+	retryFor time.Duration // statements are tried again for so long while the database is away; less in tests
 }
 
 // New returns a poller, or everything that is wrong with the options.
@@ -185,6 +186,7 @@ func New(o Options) (*Poller, error) {
 		fairness: newFairness(o.Concurrency),
 		writing:  newWriting(o.Logger, o.Observer),
 		aside:    newAside(o.Lease, o.Logger),
+		retryFor: writeTimeout,
 	}
 	return p, p.UseApps(o.Apps)
 }

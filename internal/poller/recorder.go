@@ -207,7 +207,7 @@ func (r *recorder) giveOrdersBack(ctx context.Context, returned []claimed) {
 	for i, c := range returned {
 		orders[i] = c.Order
 	}
-	err := retryWhileDown(ctx, writeTimeout, func(ctx context.Context) error { return r.Store.Release(ctx, orders) })
+	err := retryWhileDown(ctx, r.retryFor, func(ctx context.Context) error { return r.Store.Release(ctx, orders) })
 	if err != nil {
 		r.writing.leaveStray()
 		r.Logger.LogAttrs(ctx, slog.LevelWarn, "claims could not be given back; their leases will end",
