@@ -61,9 +61,9 @@ func with(t testing.TB, address string, settings []string) string {
 	return u.String()
 }
 
-func (d database) exec(t testing.TB, sql string, args ...any) pgconn.CommandTag {
+func (d database) exec(t testing.TB, sql string, args ...any) {
 	t.Helper()
-	return storetest.Exec(t, d.conn, sql, args...)
+	storetest.Exec(t, d.conn, sql, args...)
 }
 
 func scan[T any](t *testing.T, d database, sql string, args ...any) T {
