@@ -45,6 +45,7 @@ type commands struct {
 	Status    statusCommand    `cmd:"" help:"Tell whether all is well: the verdict, what is open, paused, under review, learned."`
 	Why       whyCommand       `cmd:"" help:"Tell one order's story, when it is asked next, and why not now."`
 	Plan      planCommand      `cmd:"" help:"Tell when an order will be asked, or the curve and what falls due."`
+	Doctor    doctorCommand    `cmd:"" help:"Check settings, database, schema, rights, clock and credentials, before and while it runs."`
 	Review    reviewCommand    `cmd:"" help:"Orders that need a person: list them, settle one by hand, ask again."`
 	Audit     auditCommand     `cmd:"" help:"List what people did: who, when, what, why."`
 	Pauses    pausesCommand    `cmd:"" help:"List the pauses in force, and what waits for each."`

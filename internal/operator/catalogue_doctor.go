@@ -1,0 +1,39 @@
+package operator
+
+// The checks of doctor.
+const (
+	msgFindSettings message = "settings" + zh + "设置"
+	msgFindRights   message = "rights" + zh + "权限"
+	msgFindClock    message = "clock" + zh + "时钟"
+	msgFindKeyFile  message = "key file" + zh + "密钥文件"
+	msgFindOrphans  message = "orphans" + zh + "遗漏订单"
+	msgFindVacuum   message = "vacuum" + zh + "清理"
+	msgFindIndexes  message = "indexes" + zh + "索引"
+
+	msgSettingsRead  message = "%d settings, nothing unknown" + zh + "%d 项设置，没有未知项"
+	msgNoDatabase    message = "no database is named, or its URL cannot be read" + zh + "没有指定数据库，或其 URL 无法读取"
+	msgInRecovery    message = "PostgreSQL %s is a standby: nothing can be written" + zh + "PostgreSQL %s 是备库：无法写入"
+	msgServerIs      message = "PostgreSQL %s, %.1f ms away, role %s" + zh + "PostgreSQL %s，延迟 %.1f 毫秒，角色 %s"
+	msgRightsLacking message = "role %s lacks %d of the rights that %s needs" + zh + "角色 %s 缺少 %d 项权限（%s 所需）"
+	msgRightsAll     message = "role %s has every right that %s needs" + zh + "角色 %s 具备 %s 所需的全部权限"
+	msgRowSecurity   message = "row-level security may hide rows of %s from this role" + zh + "行级安全可能对该角色隐藏 %s 的行"
+	msgClockDiffers  message = "differs from the database's by %s" + zh + "与数据库相差 %s"
+	msgClockFix      message = "let NTP set both clocks: the gateway refuses questions whose time is off" + zh + "请用 NTP 校准两端时钟：网关会拒绝时间不准的查询"
+	msgFilesPrivate  message = "nothing to say about the files of secrets" + zh + "密钥文件没有问题"
+	msgFilesFix      message = "chmod 600 the files" + zh + "请对这些文件执行 chmod 600"
+	msgOrphans       message = "at least %d open orders have neither a due time nor a review: %s" + zh + "至少 %d 笔未决订单既无到期时间也无复核原因：%s"
+	msgOrphansFixed  message = "%s became due" + zh + "%s 已重新到期"
+	msgOrphansNone   message = "every open order has a due time or a review" + zh + "每笔未决订单都有到期时间或复核原因"
+	msgVacuumOff     message = "autovacuum is off for %s" + zh + "%s 的自动清理已关闭"
+	msgVacuumOld     message = "%s was not frozen for %s transactions" + zh + "%s 已有 %s 个事务未冻结"
+	msgVacuumDead    message = "%s has %s dead rows beside %s live ones" + zh + "%s 有 %s 个死行，%s 个活行"
+	msgVacuumWell    message = "no table waits for its vacuum" + zh + "没有等待清理的表"
+	msgIndexesStand  message = "the partial indexes and the trigger stand on orders and all its children" + zh + "orders 及其所有子表上的部分索引和触发器齐全"
+	msgIndexesFix    message = "reconciler migrate up; for a child table, create what orders has" + zh + "reconciler migrate up；子表请按 orders 补建"
+	msgAskedGateway  message = "app id %s: answered %s" + zh + "应用 %s：答复 %s"
+)
+
+// AskedGateway tells what an app id was answered.
+func (l Locale) AskedGateway(appID, answer string) string {
+	return l.say(msgAskedGateway, appID, answer)
+}

@@ -1,0 +1,314 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"reconciler/internal/store"
+)
+
+// Examination is what doctor found.
+type Examination struct {
+	Checks []Finding `json:"checks"`
+}
+
+// Finding is one check of doctor. Fix is what to do; "": nothing.
+type Finding struct {
+	Name   string `json:"name"`
+	State  State  `json:"state"` // ok, warn, fail
+	Detail string `json:"detail"`
+	Fix    string `json:"fix"`
+}
+
+// DoctorOptions are what the program knows beside the tables.
+type DoctorOptions struct {
+	SettingsErr  error    // everything that is wrong with the settings
+	SettingsRead int      // how many settings there are
+	Unknown      []string // variables that look like settings and are none
+	FileWarnings []string // about the files of secrets
+	Audience     store.Audience
+	Fix          bool
+	// AskGateway asks each app id one signed question about an order that does not exist, and tells what
+	// came. It is nil unless it was asked for.
+	AskGateway func(context.Context) (string, error)
+}
+
+const (
+	// maxClockDifference is how far the clocks of this machine and the database may be apart.
+	maxClockDifference = 2 * time.Second
+	// maxDeadShare and minDead say when a table needs its vacuum.
+	maxDeadShare = 0.2
+	minDead      = 10_000
+	// maxXIDAge is an age of the oldest transaction number at which autovacuum has failed for long.
+	maxXIDAge = 1_000_000_000
+	// orphansShown and orphansFixed bound what is listed and made due at once.
+	orphansShown = 20
+	orphansFixed = 10_000
+)
+
+// Failed reports whether a check failed.
+func (e Examination) Failed() bool {
+	for _, f := range e.Checks {
+		if f.State == StateFail {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *Examination) add(name string, state State, detail, fix string) {
+	e.Checks = append(e.Checks, Finding{Name: name, State: state, Detail: detail, Fix: fix})
+}
+
+// addProblems adds a check that fails, or warns, where there are problems.
+func (e *Examination) addProblems(name string, bad State, problems []string, well, fix string) {
+	if len(problems) == 0 {
+		e.add(name, StateOK, well, "")
+		return
+	}
+	e.add(name, bad, strings.Join(problems, "; "), fix)
+}
+
+// Doctor checks what a daemon with these settings needs. It has no error: what cannot be checked is a
+// check that failed. A desk without a store checks the settings alone.
+func (d *Desk) Doctor(ctx context.Context, o DoctorOptions) Examination {
+	var e Examination
+	d.examineSettings(&e, o)
+	ready := d.examineDatabase(ctx, &e, o)
+	d.examineGateway(ctx, &e, o, ready)
+	d.examineTables(ctx, &e, o, ready)
+	return e
+}
+
+func (d *Desk) examineSettings(e *Examination, o DoctorOptions) {
+	switch {
+	case o.SettingsErr != nil:
+		e.add("settings", StateFail, o.SettingsErr.Error(), "")
+	case len(o.Unknown) > 0:
+		e.add("settings", StateWarn, strings.Join(o.Unknown, "; "), "reconciler config")
+	default:
+		e.add("settings", StateOK, d.say(msgSettingsRead, o.SettingsRead), "")
+	}
+}
+
+// examineDatabase reports whether the tables can be read.
+func (d *Desk) examineDatabase(ctx context.Context, e *Examination, o DoctorOptions) bool {
+	skip := func(names ...string) bool {
+		for _, name := range names {
+			e.add(name, StateWarn, d.say(msgNotLookedAt), "")
+		}
+		d.examineFiles(e, o)
+		return false
+	}
+	if d.Store == nil {
+		e.add("database", StateFail, d.say(msgNoDatabase), "")
+		return skip("schema", "rights", "clock")
+	}
+	first, cancel := context.WithTimeout(ctx, databasePatience)
+	defer cancel()
+	began := time.Now()
+	server, err := d.Store.Server(first)
+	if err != nil {
+		e.add("database", StateFail, d.say(msgDatabaseFails, err), "")
+		return skip("schema", "rights", "clock")
+	}
+	took := time.Since(began)
+	if server.InRecovery {
+		e.add("database", StateFail, d.say(msgInRecovery, server.Version), "")
+	} else {
+		e.add("database", StateOK, d.say(msgServerIs, server.Version, float64(took.Microseconds())/1000, server.Role), "")
+	}
+	err = d.Store.CheckSchema(ctx)
+	switch {
+	case errors.Is(err, store.ErrOldSchema):
+		e.add("schema", StateFail, d.say(msgSchemaOld), "reconciler migrate up")
+	case err != nil:
+		e.add("schema", StateFail, d.say(msgCannotBeRead, err), "")
+	default:
+		e.add("schema", StateOK, d.say(msgSchemaCurrent), "")
+	}
+	d.examineRights(ctx, e, o, server)
+	difference := server.Now.Sub(began.Add(took / 2)).Abs()
+	state, fix := StateOK, ""
+	if difference > maxClockDifference+took {
+		state, fix = StateWarn, d.say(msgClockFix)
+	}
+	e.add("clock", state, d.say(msgClockDiffers, difference.Round(time.Millisecond)), fix)
+	d.examineFiles(e, o)
+	return err == nil
+}
+
+func (d *Desk) examineRights(ctx context.Context, e *Examination, o DoctorOptions, server store.Server) {
+	missing, err := d.Store.MissingRights(ctx, o.Audience)
+	hidden, hiddenErr := d.Store.RowSecurity(ctx)
+	switch err := errors.Join(err, hiddenErr); {
+	case err != nil:
+		e.add("rights", StateFail, d.say(msgCannotBeRead, err), "")
+	case len(missing) > 0:
+		e.add("rights", StateFail, d.say(msgRightsLacking, server.Role, len(missing), o.Audience), strings.Join(missing, "\n"))
+	case len(hidden) > 0:
+		e.add("rights", StateWarn, d.say(msgRowSecurity, strings.Join(hidden, ", ")), "")
+	default:
+		e.add("rights", StateOK, d.say(msgRightsAll, server.Role, o.Audience), "")
+	}
+}
+
+func (d *Desk) examineFiles(e *Examination, o DoctorOptions) {
+	e.addProblems("key_file", StateWarn, o.FileWarnings, d.say(msgFilesPrivate), d.say(msgFilesFix))
+}
+
+// examineGateway looks at the pauses and the latest answers, and asks where that was wanted.
+func (d *Desk) examineGateway(ctx context.Context, e *Examination, o DoctorOptions, ready bool) {
+	state, parts, fix := StateOK, []string{}, ""
+	if ready {
+		controls, err := d.Store.Controls(ctx)
+		answers, answersErr := d.Store.LatestAnswers(ctx)
+		if err := errors.Join(err, answersErr); err != nil {
+			e.add("gateway", StateFail, d.say(msgCannotBeRead, err), "")
+			return
+		}
+		for _, p := range d.pausesOf(controls, nil, nil) {
+			state, fix = StateWarn, "reconciler pauses"
+			parts = append(parts, p.inWords(d.Locale))
+		}
+		if answers.Questions == 0 {
+			parts = append(parts, d.say(msgGatewaySilent))
+		} else {
+			parts = append(parts, d.say(msgGatewayAnswers, 100*float64(answers.Answered)/float64(answers.Questions), number(answers.Questions), answers.P95))
+			for _, c := range answers.Codes {
+				if c.Code != "" && c.Code != "SUCCESS" {
+					parts = append(parts, fmt.Sprintf("%s %d", c.Code, c.Questions))
+				}
+			}
+		}
+	}
+	if o.AskGateway != nil {
+		told, err := o.AskGateway(ctx)
+		if err != nil {
+			state, told = StateFail, err.Error()
+		}
+		parts = append(parts, told)
+	}
+	if len(parts) == 0 {
+		state, parts = StateWarn, []string{d.say(msgNotLookedAt)}
+	}
+	e.add("gateway", state, strings.Join(parts, "; "), fix)
+}
+
+// examineTables checks what only a database that can be read shows.
+func (d *Desk) examineTables(ctx context.Context, e *Examination, o DoctorOptions, ready bool) {
+	if !ready {
+		for _, name := range []string{"orphans", "vacuum", "indexes", "instances"} {
+			e.add(name, StateWarn, d.say(msgNotLookedAt), "")
+		}
+		return
+	}
+	d.examineOrphans(ctx, e, o)
+	d.examineVacuum(ctx, e)
+	missing, err := d.Store.MissingParts(ctx)
+	if err != nil {
+		e.add("indexes", StateFail, d.say(msgCannotBeRead, err), "")
+	} else {
+		e.addProblems("indexes", StateFail, missing, d.say(msgIndexesStand), d.say(msgIndexesFix))
+	}
+	d.examineInstances(ctx, e)
+}
+
+func (d *Desk) examineOrphans(ctx context.Context, e *Examination, o DoctorOptions) {
+	fixed := 0
+	if o.Fix {
+		if err := d.checkActor(); err != nil {
+			e.add("orphans", StateFail, err.Error(), "")
+			return
+		}
+		var err error
+		fixed, err = d.Store.AdoptOrphans(ctx, orphansFixed, store.Action{Actor: d.Actor, Via: d.Via, Action: "doctor --fix"})
+		if err != nil {
+			e.add("orphans", StateFail, d.say(msgCannotBeRead, err), "")
+			return
+		}
+	}
+	ids, err := d.Store.Orphans(ctx, orphansShown)
+	switch {
+	case err != nil:
+		e.add("orphans", StateFail, d.say(msgCannotBeRead, err), "")
+	case len(ids) > 0:
+		e.add("orphans", StateFail, d.say(msgOrphans, len(ids), strings.Trim(fmt.Sprint(ids), "[]")), "reconciler doctor --fix")
+	case fixed > 0:
+		e.add("orphans", StateOK, d.say(msgOrphansFixed, d.orders(fixed)), "")
+	default:
+		e.add("orphans", StateOK, d.say(msgOrphansNone), "")
+	}
+}
+
+func (d *Desk) examineVacuum(ctx context.Context, e *Examination) {
+	tables, err := d.Store.TableHealths(ctx)
+	if err != nil {
+		e.add("vacuum", StateFail, d.say(msgCannotBeRead, err), "")
+		return
+	}
+	var problems []string
+	for _, t := range tables {
+		switch {
+		case t.Disabled:
+			problems = append(problems, d.say(msgVacuumOff, t.Table))
+		case t.XIDAge > maxXIDAge:
+			problems = append(problems, d.say(msgVacuumOld, t.Table, number(t.XIDAge)))
+		case t.Dead > minDead && float64(t.Dead) > maxDeadShare*float64(t.Live):
+			problems = append(problems, d.say(msgVacuumDead, t.Table, number(t.Dead), number(t.Live)))
+		}
+	}
+	e.addProblems("vacuum", StateWarn, problems, d.say(msgVacuumWell), "VACUUM (ANALYZE)")
+}
+
+func (d *Desk) examineInstances(ctx context.Context, e *Examination) {
+	var s Status
+	now, err := d.Store.Now(ctx)
+	f := figures{now: now}
+	if err == nil {
+		f.instances, err = d.Store.Instances(ctx)
+	}
+	if err != nil {
+		e.add("instances", StateFail, d.say(msgCannotBeRead, err), "")
+		return
+	}
+	d.checkInstances(&s, f)
+	state, detail := StateOK, s.Checks[0].Detail
+	if s.Checks[0].State != StateOK {
+		state = StateWarn // before the first start there is none
+	}
+	for _, c := range s.Checks {
+		if c.Name == "writing" && c.State == StateCritical {
+			state, detail = StateFail, c.Detail
+		}
+	}
+	e.add("instances", state, detail, "")
+}
+
+// Page is the examination as a table.
+func (e Examination) Page(l Locale) Page {
+	var p Page
+	for _, f := range e.Checks {
+		word, tone := l.state(f.State)
+		lines := strings.Split(f.Detail, "\n")
+		p.Rows = append(p.Rows, Row{{Text: word, Tone: tone}, {Text: l.say(findingName(f.Name))}, {Text: lines[0]}})
+		if f.Fix != "" {
+			lines = append(lines, strings.Split(f.Fix, "\n")...)
+		}
+		for _, line := range lines[1:] {
+			p.row("", "", "  "+line)
+		}
+	}
+	return p
+}
+
+func findingName(name string) message {
+	return map[string]message{
+		"settings": msgFindSettings, "database": msgCheckDatabase, "schema": msgCheckSchema, "rights": msgFindRights, "clock": msgFindClock,
+		"key_file": msgFindKeyFile, "gateway": msgCheckGateway, "orphans": msgFindOrphans, "vacuum": msgFindVacuum, "indexes": msgFindIndexes,
+		"instances": msgCheckInstances,
+	}[name]
+}

@@ -1,0 +1,140 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Server is what doctor asks a server about itself.
+type Server struct {
+	Version    string // such as 15.18
+	InRecovery bool   // a standby: nothing can be written
+	Role       string
+	Now        time.Time
+}
+
+// Server reads the facts of the server.
+func (s *Store) Server(ctx context.Context) (Server, error) {
+	var v Server
+	err := s.pool.QueryRow(ctx, `
+		SELECT current_setting('server_version'), pg_is_in_recovery(), current_user::text, clock_timestamp()`).
+		Scan(&v.Version, &v.InRecovery, &v.Role, &v.Now)
+	if err != nil {
+		return Server{}, fmt.Errorf("ask the server about itself: %w", err)
+	}
+	return v, nil
+}
+
+// Orphans lists unresolved orders that have neither a due time nor a review reason, at most limit.
+func (s *Store) Orphans(ctx context.Context, limit int) ([]int64, error) {
+	var ids []int64
+	err := s.look(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `SELECT o.id FROM orders AS o WHERE `+isOrphan+` ORDER BY o.id LIMIT $1`, limit)
+		if err == nil {
+			ids, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for orphans: %w", err)
+	}
+	return ids, nil
+}
+
+// AdoptOrphans makes at most limit orphans due and records the action, in one transaction. It returns
+// their number.
+func (s *Store) AdoptOrphans(ctx context.Context, limit int, a Action) (int, error) {
+	n := 0
+	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'"}
+	err := pgx.BeginTxFunc(ctx, s.pool, begin, func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, `
+			WITH orphan AS MATERIALIZED (
+			    SELECT o.id FROM orders AS o WHERE `+isOrphan+` ORDER BY o.id LIMIT $1 FOR UPDATE SKIP LOCKED
+			), adopted AS (
+			    UPDATE orders AS o SET next_query_at = now() FROM orphan WHERE o.id = orphan.id RETURNING o.id
+			)
+			SELECT count(*), jsonb_build_object('orders', coalesce(jsonb_agg(id ORDER BY id), '[]')) FROM adopted`, limit).Scan(&n, &a.After)
+		if err != nil || n == 0 {
+			return err
+		}
+		_, err = addAction(ctx, tx, a)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("make orphans due: %w", err)
+	}
+	return n, nil
+}
+
+// TableHealth is how well a table is vacuumed.
+type TableHealth struct {
+	Table      string
+	Dead, Live int64
+	LastVacuum *time.Time
+	XIDAge     int64 `db:"xid_age"`
+	Disabled   bool  // autovacuum
+}
+
+// TableHealths reads the statistics of orders, its children, and the ledger.
+func (s *Store) TableHealths(ctx context.Context) ([]TableHealth, error) {
+	var list []TableHealth
+	err := s.look(ctx, func(tx pgx.Tx) (err error) {
+		list, err = collectRows[TableHealth](ctx, tx, orderTables+`
+			SELECT c.oid::regclass::text AS "table", coalesce(s.n_dead_tup, 0) AS dead, coalesce(s.n_live_tup, 0) AS live,
+			       greatest(s.last_vacuum, s.last_autovacuum) AS last_vacuum, age(c.relfrozenxid)::bigint AS xid_age,
+			       current_setting('autovacuum') = 'off' OR coalesce('autovacuum_enabled=false' = ANY (c.reloptions), false) AS disabled
+			FROM (SELECT oid FROM tree UNION SELECT unnest(ARRAY['order_queries'::regclass, 'order_events'::regclass])) AS t
+			JOIN pg_class AS c ON c.oid = t.oid AND c.relkind = 'r'
+			LEFT JOIN pg_stat_user_tables AS s ON s.relid = c.oid
+			ORDER BY 1`)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the statistics: %w", err)
+	}
+	return list, nil
+}
+
+// orderTables is orders with its children and partitions, as tree.
+const orderTables = `
+	WITH RECURSIVE tree AS (
+	    SELECT 'orders'::regclass::oid AS oid
+	    UNION
+	    SELECT i.inhrelid FROM pg_inherits AS i JOIN tree ON i.inhparent = tree.oid
+	)`
+
+// MissingParts lists the partial indexes and the trigger that orders, a child or a partition lacks, or
+// that are not in force, each as "table: name".
+func (s *Store) MissingParts(ctx context.Context) ([]string, error) {
+	var list []string
+	err := s.look(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, orderTables+`,
+			wanted AS (
+			    SELECT name, (
+			        SELECT regexp_replace(pg_get_indexdef(x.indexrelid), '^.* USING ', '') FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid
+			        WHERE x.indrelid = 'orders'::regclass AND i.relname = name AND x.indisvalid
+			    ) AS definition
+			    FROM unnest(ARRAY['orders_due', 'orders_due_by_merchant', 'orders_review', 'orders_orphans']) AS name
+			)
+			SELECT tree.oid::regclass::text || ': ' || wanted.name FROM tree JOIN pg_class AS c ON c.oid = tree.oid AND c.relkind IN ('r', 'p'), wanted
+			WHERE NOT EXISTS (
+			    SELECT FROM pg_index AS x WHERE x.indrelid = tree.oid AND x.indisvalid
+			      AND regexp_replace(pg_get_indexdef(x.indexrelid), '^.* USING ', '') = wanted.definition)
+			UNION ALL
+			SELECT tree.oid::regclass::text || ': zz_orders_stay_due' FROM tree JOIN pg_class AS c ON c.oid = tree.oid AND c.relkind IN ('r', 'p')
+			WHERE NOT EXISTS (
+			    SELECT FROM pg_trigger AS g WHERE g.tgrelid = tree.oid AND g.tgname = 'zz_orders_stay_due' AND g.tgenabled IN ('O', 'A'))
+			ORDER BY 1`)
+		if err == nil {
+			list, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("check the indexes: %w", err)
+	}
+	return list, nil
+}
