@@ -58,6 +58,13 @@ func (w *world) interfere(slots []*slot) {
 		{3, w.correctWrongly},
 		{3, func() { w.correctRightly(1) }},
 		{1, w.lockRows},
+		{2, w.breakDatabase},
+		{2, w.clockSteps},
+		{1, w.refuse},
+		{2, w.allow},
+		{2, w.archive},
+		{1, func() { w.changeMood(pick(w.rand, merchants()...), pick(w.rand, moodHangs, moodRubbish)) }},
+		{2, func() { loseReplies(pick(w.rand, slots...), time.Duration(w.rand.Int64N(int64(500*time.Millisecond)))) }},
 		{5, func() { w.jump(pick(w.rand, time.Second, 2*time.Second, 31*time.Second, 6*time.Minute), lockTimeout) }},
 		{1, func() { w.jump(pick(w.rand, 2*time.Hour, 12*time.Hour, 25*time.Hour), lockTimeout) }},
 		{5, w.leasesEnd},
@@ -84,21 +91,24 @@ func (w *world) interfere(slots []*slot) {
 	}
 }
 
-// insert makes orders of any age and tells the gateway of them.
+// insert makes orders of any age and tells the gateway of them. Some have the explicit nulls of an ORM.
 func (w *world) insert(n int) {
 	for range min(n, ordersMost-len(w.scripts)) {
 		s := newScript(w.rand, len(w.scripts)+1)
-		w.scripts = append(w.scripts, s)
-		w.byNumber[s.number] = s
-		if err := w.sim.AddOrder(s.atGateway()); err != nil {
-			w.t.Fatal(err)
-		}
-		mer, target := s.numbers()
-		age := pick(w.rand, 0, 10*time.Minute, 3*time.Hour, 30*time.Hour)
-		exec(w.t, w.db.application, `INSERT INTO orders (mid, tid, mer_order_id, target_order_id, order_amount, created_at, expires_at, next_query_at, review_reason)
-			VALUES ($1, '88880001', $2, $3, $4, now() - $5::interval, now() - $5::interval + interval '30 min',
-				CASE WHEN $6 THEN NULL ELSE now() END, CASE WHEN $6 THEN '' END)`, s.mid, mer, target, s.amount, age, w.rand.IntN(8) == 0)
+		w.addOrder(s, pick(w.rand, 0, 10*time.Minute, 3*time.Hour, 30*time.Hour), w.rand.IntN(8) == 0)
 	}
+}
+
+func (w *world) addOrder(s *script, age time.Duration, nulls bool) {
+	w.scripts = append(w.scripts, s)
+	w.byNumber[s.number] = s
+	if err := w.sim.AddOrder(s.atGateway()); err != nil {
+		w.t.Fatal(err)
+	}
+	mer, target := s.numbers()
+	exec(w.t, w.db.application, `INSERT INTO orders (mid, tid, mer_order_id, target_order_id, order_amount, created_at, expires_at, next_query_at, review_reason)
+		VALUES ($1, '88880001', $2, $3, $4, now() - $5::interval, now() - $5::interval + interval '30 min',
+			CASE WHEN $6 THEN NULL ELSE now() END, CASE WHEN $6 THEN '' END)`, s.mid, mer, target, s.amount, age, nulls)
 }
 
 func (w *world) someID() int64 { return 1 + w.rand.Int64N(int64(len(w.scripts))) }
@@ -202,6 +212,8 @@ func (w *world) outage() {
 	step := pick(w.rand,
 		simulator.Step{Code: "9200"}, simulator.Step{Fault: simulator.FaultReset}, simulator.Step{Fault: simulator.FaultHTML502},
 		simulator.Step{Code: "1000"}, simulator.Step{Fault: simulator.FaultTruncated, Probability: 0.5},
+		simulator.Step{Fault: simulator.FaultTwice, Probability: 0.5}, simulator.Step{Fault: simulator.FaultRawTab, Probability: 0.5},
+		simulator.Step{Fault: simulator.FaultSwitching}, simulator.Step{Fault: simulator.FaultCloseAfter},
 		simulator.Step{HTTPStatus: 503}, simulator.Step{Delay: 50 * time.Millisecond})
 	step.For = time.Duration(w.rand.Int64N(int64(time.Second)))
 	if err := w.sim.SetOutage(step); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/url"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"reconciler/internal/postgres/postgrestest"
-	"reconciler/internal/store"
 	"reconciler/internal/store/storetest"
 )
 
@@ -67,12 +65,13 @@ func newDatabase(t *testing.T) *database {
 	db.clock = db.pool(t, "clock", 0)
 	db.application, db.orm, db.person = db.pool(t, "application", lockTimeout), db.pool(t, "orm", lockTimeout), db.pool(t, "person", lockTimeout)
 	exec(t, db.clock, historySQL)
+	exec(t, db.clock, shopSQL)
 	db.columns = one[string](t, db.clock, `SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
 		WHERE attrelid = 'orders'::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'id'`)
 	db.role = "soak_" + one[string](t, db.clock, `SELECT current_database()`)
 	exec(t, db.clock, `CREATE ROLE `+db.role+` LOGIN`)
 	t.Cleanup(func() { db.dropRole(t) })
-	exec(t, db.clock, strings.Join(store.Grants(store.ForDaemon, "public", db.role), "\n"))
+	exec(t, db.clock, db.grants())
 	u := parsed(t, db.url)
 	u.User = url.User(db.role)
 	db.daemonURL = u.String()
@@ -113,7 +112,7 @@ func parsed(t *testing.T, address string) *url.URL {
 
 func (db *database) empty(t *testing.T) {
 	t.Helper()
-	exec(t, db.clock, `TRUNCATE orders, order_queries, order_events, gateway_controls, gateway_incidents, gateway_budgets, soak_history RESTART IDENTITY`)
+	exec(t, db.clock, `TRUNCATE orders, order_queries, order_events, gateway_controls, gateway_incidents, gateway_budgets, soak_history, soak_rules, soak_refused RESTART IDENTITY`)
 }
 
 func exec(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) {

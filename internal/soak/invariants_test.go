@@ -91,7 +91,7 @@ func invariants() []invariant {
 		{"a claim takes what is free, one number up, for a while and in a name", `
 			SELECT id, concat_ws(' ', 'claim', (n).claim_no, 'by', (n).claimed_by, 'lease was', (o).lease_until - tx_at, 'is', (n).lease_until - tx_at) FROM soak_history h
 			WHERE (n).claim_no <> (o).claim_no AND who <> 'orm'
-			  AND (who <> 'reconciler' OR (n).claim_no <> (o).claim_no + 1 OR (o).lease_until > tx_at OR (n).claimed_by IS NULL
+			  AND (who <> 'reconciler' OR (n).claim_no <> (o).claim_no + 1 OR ((o).lease_until > tx_at AND (o).lease_until < tx_at + interval '1 hour') OR (n).claimed_by IS NULL
 			       OR coalesce((n).lease_until <= tx_at, true) OR (n).lease_until > tx_at + interval '10 seconds'
 			       OR (o).status NOT IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY', 'NOT_FOUND')
 			       OR to_jsonb(o) - :bookkeeping <> to_jsonb(n) - :bookkeeping)`},
@@ -219,7 +219,7 @@ func (w *world) checkOverlaps() {
 				excused := one[bool](w.t, w.db.clock, `
 					SELECT EXISTS (
 						SELECT 1 FROM soak_history h
-						WHERE number = $1 AND who = 'clock' AND (o).lease_until > (n).lease_until AND (n).lease_until <= $2 AND at <= $2
+						WHERE number = $1 AND who = 'clock' AND ((o).lease_until > (n).lease_until AND (n).lease_until <= $2 OR (n).lease_until > (o).lease_until) AND at <= $2
 						  AND at >= (SELECT min(c.at) FROM soak_history c WHERE c.id = h.id AND c.at BETWEEN $2 - interval '4 seconds' AND $2
 						               AND (c.n).claim_no > (c.o).claim_no AND (c.n).claimed_by IN ($3, $4)))`,
 					number, later.began, earlier.life.name, later.life.name)

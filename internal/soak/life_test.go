@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,20 +42,23 @@ func plan() policy.Plan {
 type life struct {
 	*store.Store
 
-	w       *world
-	name    string // in the ledger
-	client  *chinaums.Client
-	poller  *poller.Poller
-	stopped context.Context // as by SIGTERM
-	stop    context.CancelFunc
-	alive   context.Context // until it crashes
-	crash   context.CancelFunc
-	errors  float64 // chance of trouble at each step
-	deaths  float64 // and of death
-	lost    atomic.Int64
+	w         *world
+	name      string // in the ledger
+	client    *chinaums.Client
+	poller    *poller.Poller
+	stopped   context.Context // as by SIGTERM
+	stop      context.CancelFunc
+	alive     context.Context // until it crashes
+	crash     context.CancelFunc
+	errors    float64 // chance of trouble at each step
+	deaths    float64 // and of death
+	lost      atomic.Int64
+	endedAt   atomic.Int64 // crashed or stopped, in nanoseconds; 0: not yet
+	deafUntil atomic.Int64 // it misses what the database replies; in nanoseconds
 
-	mu   sync.Mutex
-	rand *rand.Rand
+	mu     sync.Mutex
+	rand   *rand.Rand
+	writes writes
 }
 
 // errCrashed is final for the poller, which would try a transient error again.
@@ -65,6 +69,10 @@ var errTrouble = errors.New("the connection is gone")
 
 // newLife starts a process; its poller is not yet running.
 func (w *world) newLife(role string, workers int, errorRate, deathRate float64) *life {
+	return w.newLifeWith(role, workers, errorRate, deathRate, requestTimeout)
+}
+
+func (w *world) newLifeWith(role string, workers int, errorRate, deathRate float64, timeout time.Duration) *life {
 	w.mu.Lock()
 	w.born++
 	l := &life{
@@ -76,19 +84,20 @@ func (w *world) newLife(role string, workers int, errorRate, deathRate float64) 
 	l.stopped, l.stop = context.WithCancel(context.Background())
 	l.alive, l.crash = context.WithCancel(context.Background())
 	context.AfterFunc(l.alive, l.stop)
+	context.AfterFunc(l.alive, func() { l.endedAt.CompareAndSwap(0, time.Now().UnixNano()) })
 	var err error
 	if l.Store, err = store.Open(context.Background(), w.db.daemonURL); err != nil {
 		panic(err)
 	}
 	l.client, err = chinaums.New(chinaums.Options{
-		BaseURL: w.server.URL, Path: simulator.QueryPath, Credentials: credentials(), Timeout: requestTimeout, Concurrency: workers,
+		BaseURL: w.server.URL, Path: simulator.QueryPath, Credentials: credentials(), Timeout: timeout, Concurrency: workers,
 	})
 	if err != nil {
 		panic(err)
 	}
 	l.poller, err = poller.New(poller.Options{
 		Store: l, Apps: []poller.App{{AppID: appID, Gateway: l}}, Logger: slog.New(slog.DiscardHandler), Worker: l.name, Concurrency: workers, Rate: w.rate,
-		RequestTimeout: requestTimeout, Lease: poller.MinLease(requestTimeout), Rules: policy.Rules{Plan: plan()},
+		RequestTimeout: timeout, Lease: poller.MinLease(timeout), Rules: policy.Rules{Plan: plan()},
 	})
 	if err != nil {
 		panic(err)
@@ -113,9 +122,12 @@ func (l *life) pass(run poller.Run) {
 
 func (l *life) end() {
 	l.stop()
+	l.endedAt.CompareAndSwap(0, time.Now().UnixNano())
 	l.client.Close()
 	l.Close()
 }
+
+func (l *life) isFair() bool { return strings.HasPrefix(l.name, "fair") }
 
 func (l *life) crashed() bool { return l.alive.Err() != nil }
 
@@ -159,7 +171,7 @@ func through[T any](ctx context.Context, l *life, step func(context.Context) (T,
 	if l.crashed() {
 		return none, errCrashed
 	}
-	if l.chance(l.errors) {
+	if l.chance(l.errors) || time.Now().UnixNano() < l.deafUntil.Load() {
 		return none, errTrouble
 	}
 	return done, err
@@ -173,7 +185,11 @@ func try(ctx context.Context, l *life, step func(context.Context) error) error {
 
 // Claim and the other methods of the store go through life.
 func (l *life) Claim(ctx context.Context, c store.Claim) (store.Page, error) {
-	return through(ctx, l, func(ctx context.Context) (store.Page, error) { return l.Store.Claim(ctx, c) })
+	page, err := through(ctx, l, func(ctx context.Context) (store.Page, error) { return l.Store.Claim(ctx, c) })
+	if err == nil {
+		l.sawClaim(c, page)
+	}
+	return page, err
 }
 
 func (l *life) Release(ctx context.Context, orders []order.Order) error {
@@ -181,7 +197,9 @@ func (l *life) Release(ctx context.Context, orders []order.Order) error {
 }
 
 func (l *life) Record(ctx context.Context, group []order.Outcome) ([]store.Recorded, error) {
-	return through(ctx, l, func(ctx context.Context) ([]store.Recorded, error) { return l.Store.Record(ctx, group) })
+	recorded, err := through(ctx, l, func(ctx context.Context) ([]store.Recorded, error) { return l.Store.Record(ctx, group) })
+	l.sawWrite(recorded, err)
+	return recorded, err
 }
 
 func (l *life) RecordUnwritable(ctx context.Context, o order.Outcome, cause error) (store.Recorded, error) {
@@ -235,6 +253,7 @@ func (l *life) Query(ctx context.Context, r chinaums.Request) (chinaums.Answer, 
 	if key == "" {
 		key = r.TargetOrderID
 	}
+	l.sawQuestion()
 	done := l.w.asking(l, numberOf(key))
 	answer, err := l.client.Query(ctx, r)
 	done()

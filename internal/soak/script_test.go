@@ -189,8 +189,8 @@ func (s *script) settling(r *rand.Rand) act {
 			a.Mutations = append(a.Mutations, pick(r, any...))
 		}
 	}
-	if r.IntN(10) == 0 {
-		a.Fault = simulator.FaultContentType
+	if r.IntN(5) == 0 {
+		a.Fault = pick(r, simulator.FaultContentType, simulator.FaultTwice, simulator.FaultCloseAfter)
 	}
 	a.Delay = pick(r, 0, 0, 0, time.Duration(r.IntN(60))*time.Millisecond)
 	return a
@@ -270,7 +270,7 @@ func (s *script) trouble(r *rand.Rand) act {
 	default:
 		a.Fault = pick(r, simulator.FaultHang, simulator.FaultReset, simulator.FaultClose, simulator.FaultTruncated, simulator.FaultEmpty,
 			simulator.FaultHTML404, simulator.FaultHTML502, simulator.FaultHTML503, simulator.FaultHTML504, simulator.FaultRedirect,
-			simulator.FaultRateLimit, simulator.FaultOversize)
+			simulator.FaultRateLimit, simulator.FaultOversize, simulator.FaultSwitching, simulator.FaultRawTab)
 	}
 	return a
 }

@@ -2,6 +2,8 @@ package soak_test
 
 import (
 	"fmt"
+	"io"
+	"log"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -11,7 +13,10 @@ import (
 	"reconciler/internal/store/storetest"
 )
 
-func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
+func TestMain(m *testing.M) {
+	log.SetOutput(io.Discard) // net/http prints the answers that nobody asked for
+	os.Exit(storetest.Main(m))
+}
 
 const (
 	// soakTime is how long an ordinary go test begins new rounds, each of which takes some 10 s.
@@ -73,12 +78,18 @@ func runRound(t *testing.T, db *database, seed uint64) tally {
 	w.checkHistory()
 	w.checkTruth(true)
 	w.checkQuestions()
-	return w.tally()
+	w.checkPoison()
+	done := w.tally()
+	if !t.Failed() {
+		w.checkFairness()
+		done.addFairness(w)
+	}
+	return done
 }
 
 // tally counts what rounds did.
 type tally struct {
-	rounds, orders, questions, roundTrips, lives, crashes, interventions, settled, reviews, superseded int
+	rounds, orders, questions, roundTrips, lives, crashes, interventions, settled, reviews, superseded, poison, vain, fair, overtakers int
 }
 
 func (a *tally) add(b tally) {
@@ -92,10 +103,22 @@ func (a *tally) add(b tally) {
 	a.settled += b.settled
 	a.reviews += b.reviews
 	a.superseded += b.superseded
+	a.poison += b.poison
+	a.vain += b.vain
+	a.fair += b.fair
+	a.overtakers = max(a.overtakers, b.overtakers)
+}
+
+func (a *tally) addFairness(w *world) {
+	a.overtakers = w.overtakers
+	if !w.fairVoid {
+		a.fair = 1
+	}
 }
 
 func (a tally) String() string {
 	return fmt.Sprintf("%d rounds, %d orders, %d questions (%d round trips), %d pollers of which %d crashed, %d interventions; "+
-		"%d settlements, %d reviews and %d superseded answers recorded",
-		a.rounds, a.orders, a.questions, a.roundTrips, a.lives, a.crashes, a.interventions, a.settled, a.reviews, a.superseded)
+		"%d settlements, %d reviews and %d superseded answers recorded, %d poison; %d round trips while writes failed; "+
+		"at most %d round trips before a healthy merchant's order, in %d rounds",
+		a.rounds, a.orders, a.questions, a.roundTrips, a.lives, a.crashes, a.interventions, a.settled, a.reviews, a.superseded, a.poison, a.vain, a.overtakers, a.fair)
 }

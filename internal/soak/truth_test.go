@@ -22,6 +22,7 @@ type end struct {
 	Conflict    bool          // the ledger has an answer that contradicts the status
 	Cleared     bool          // and the shop saved the row since
 	Corrected   bool          // what is asked about was wrong for a while
+	Refused     bool          // the shop's trigger refused answers
 }
 
 // shop are those who write to an order beside the reconciler.
@@ -39,7 +40,8 @@ func (w *world) ends() []end {
 		       EXISTS (SELECT 1 FROM soak_history h WHERE h.id = now.id AND h.seq > conflict.seq AND who IN `+shop+`) AS cleared,
 		       EXISTS (SELECT 1 FROM soak_history h WHERE h.id = now.id AND who IN `+shop+` AND (o).id IS NOT NULL AND (n).id IS NOT NULL
 		          AND ((o).mid, (o).order_amount, (o).mer_order_id, (o).target_order_id)
-		              IS DISTINCT FROM ((n).mid, (n).order_amount, (n).mer_order_id, (n).target_order_id)) AS corrected
+		              IS DISTINCT FROM ((n).mid, (n).order_amount, (n).mer_order_id, (n).target_order_id)) AS corrected,
+		       EXISTS (SELECT 1 FROM soak_refused r WHERE r.order_id = now.id) AS refused
 		FROM orders AS now CROSS JOIN LATERAL (
 			SELECT max(h.seq) AS seq FROM soak_history h JOIN order_queries q ON q.order_id = now.id AND q.soak_xid = h.xid
 			WHERE h.id = now.id AND q.reason = 'conflict') AS conflict
@@ -96,6 +98,8 @@ func deserved(s *script, e end) string {
 		ok = e.Status == order.StatusNotFound && !e.Coming && (e.Corrected || says(func(a act) bool { return a.word == noOrder }))
 	case "poison":
 		ok = true // see checkPoison
+	case "unwritable":
+		ok = e.Refused || says(func(a act) bool { return a.review == e.Review })
 	case "query_window_over":
 		ok = true // any answer may come too late on a slow machine; the history shows its age
 	case "not_found_unconfirmed":

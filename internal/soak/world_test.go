@@ -31,13 +31,18 @@ type world struct {
 	scripts       []*script
 	byNumber      map[string]*script
 	interventions int
-	byHand        sync.WaitGroup // run-once and slow transactions under way
-	chaosOver     context.Context
+	byHand        sync.WaitGroup  // run-once and slow transactions under way
+	chaosOver     context.Context // nothing is interfered with any more
+	broken        sync.Mutex      // while a trouble of the database lasts
+	poison        int
+	overtakers    int  // of a healthy merchant's order, at most
+	fairVoid      bool // the machine was too slow to tell
 
 	mu    sync.Mutex
 	born  int
 	lives []*life
 	trips []*trip
+	moods map[string]mood // of merchants
 }
 
 // trip is one round trip.
@@ -55,10 +60,12 @@ func newWorld(t *testing.T, db *database, seed uint64) *world {
 		t.Fatal(err)
 	}
 	r := rand.New(rand.NewPCG(seed, 0))
-	return &world{
-		t: t, db: db, seed: seed, rand: r, sim: sim, server: httptest.NewServer(sim),
+	w := &world{
+		t: t, db: db, seed: seed, rand: r, sim: sim, moods: make(map[string]mood),
 		rate: pick(r, 0, 0, 500.0), byNumber: make(map[string]*script),
 	}
+	w.server = httptest.NewServer(gateway{sim, w.moodOf})
+	return w
 }
 
 func (w *world) close() {
@@ -109,6 +116,7 @@ func (s *slot) present() *life {
 // ends with its lease, and nothing else does.
 func (w *world) settleDust() {
 	w.calm()
+	exec(w.t, w.db.clock, `TRUNCATE soak_rules`)
 	w.untilQuiet("settled", func(s *script) bool { return !s.endless() })
 	for range 3 { // three NO_ORDER answers of an expired order, with others found lately
 		w.jump(3*time.Hour, 0)
@@ -128,6 +136,7 @@ func (w *world) calm() {
 		if err := w.sim.SetMerchant(simulator.Merchant{MID: mid}); err != nil {
 			w.t.Fatal(err)
 		}
+		w.changeMood(mid, moodWell)
 	}
 }
 
@@ -233,7 +242,9 @@ func (w *world) tally() tally {
 		if l.crashed() {
 			a.crashes++
 		}
+		a.vain += l.writes.asked
 	}
+	a.poison = w.poison
 	count := func(where string) int {
 		return one[int](w.t, w.db.clock, `SELECT count(*) FROM order_queries WHERE `+where)
 	}
