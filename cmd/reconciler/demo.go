@@ -15,6 +15,7 @@ import (
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
 	"reconciler/internal/credentials"
+	"reconciler/internal/operator"
 	"reconciler/internal/policy"
 	"reconciler/internal/poller"
 	"reconciler/internal/postgres"
@@ -39,6 +40,8 @@ type demo struct {
 	orders  *store.Store
 	poller  *poller.Poller
 
+	heartbeat *operator.Heartbeat
+
 	clients *gatewayClients
 }
 
@@ -62,7 +65,12 @@ func (c *demoCommand) Run(p *process) error {
 		defer close(daemon)
 		d.poller.Run(ctx, cron.Every(time.Second))
 	}()
-	defer func() { stop(); <-daemon }()
+	beats := make(chan struct{})
+	go func() { // so that the operator's commands see a daemon
+		defer close(beats)
+		d.heartbeat.Run(ctx)
+	}()
+	defer func() { stop(); <-daemon; <-beats }()
 	states, err := d.watchOrders(p)
 	if err != nil {
 		return err
@@ -121,8 +129,11 @@ func (d *demo) startGateway(p *process) error {
 		},
 	}
 	d.clients = r.clients
-	d.poller, err = r.newPoller(d.orders, demoLogger(p))
-	return err
+	if d.poller, err = r.newPoller(d.orders, demoLogger(p)); err != nil {
+		return err
+	}
+	d.heartbeat = r.newHeartbeat(p, d.orders, d.poller, demoLogger(p))
+	return nil
 }
 
 // demoLogger is quiet unless asked: the reviews of the script are no news.
