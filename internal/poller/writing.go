@@ -30,7 +30,7 @@ type writing struct {
 	mu        sync.Mutex
 	since     time.Time // zero: answers can be written
 	cause     error
-	answers   int // not written since the last line in the log
+	answers   int // that wait to be written, or were refused since the last line in the log
 	saidAt    time.Time
 	probedAt  time.Time
 	refusedID int64 // the order whose write was refused last; 0: none since the last success
@@ -47,7 +47,7 @@ func (w *writing) noteFailure(ctx context.Context, cause error, answers int) {
 	w.observer.WriteFailed(reason)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.answers += answers
+	w.answers = answers
 	if reason != "locked" {
 		w.markOutage(ctx, reason, cause)
 	}
