@@ -52,6 +52,7 @@ func (c *runCommand) Run(p *process) error {
 	defer orders.Close()
 	warnAboutRowSecurity(p.ctx, orders, logger)
 	r.options.Observer = metrics
+	metrics.SetApps(r.options.Rate, r.clients.appIDs(), poller.AnswerClasses())
 	warnAboutFiles(p.ctx, logger, r.warnings)
 	asker, err := r.newPoller(orders, logger)
 	if err != nil {

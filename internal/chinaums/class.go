@@ -26,6 +26,13 @@ const (
 	ClassNoCode      Class = "no_code"      // HTTP 200 and a JSON object, but no code that can be read
 )
 
+// Classes lists all classes of trouble.
+func Classes() []Class {
+	return []Class{
+		ClassNoOrder, ClassProcessing, ClassBadRequest, ClassCredentials, ClassMerchant, ClassTransient, ClassUnknownCode, ClassNoCode,
+	}
+}
+
 // String returns the class as one lower-case word, fit for a metric's label.
 func (c Class) String() string { return string(c) }
 

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/google/go-cmp/cmp"
+
 	"reconciler/internal/chinaums"
 )
 
@@ -51,6 +53,22 @@ func TestClassifyKnownCodes(t *testing.T) {
 				t.Errorf("HTTP %d, %s, a status: got %s, want %s", status, code, got, want)
 			}
 		}
+	}
+}
+
+// Each class that an answer can have is in the list, once.
+func TestClassesAreComplete(t *testing.T) {
+	t.Parallel()
+	listed := make(map[chinaums.Class]int)
+	for _, class := range chinaums.Classes() {
+		listed[class]++
+	}
+	want := map[chinaums.Class]int{chinaums.ClassUnknownCode: 1, chinaums.ClassNoCode: 1}
+	for _, class := range codes() {
+		want[class] = 1
+	}
+	if diff := cmp.Diff(want, listed); diff != "" {
+		t.Errorf("classes (-want +got):\n%s", diff)
 	}
 }
 

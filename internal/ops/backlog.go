@@ -45,7 +45,8 @@ type backlogDescs struct {
 	unresolved, unresolvedAmount, unresolvedOldest *prometheus.Desc
 	inReview, inReviewAmount                       *prometheus.Desc
 	overdue, overdueOldest                         *prometheus.Desc
-	paused, held, heldAmount, up, lastPass         *prometheus.Desc
+	paused, held, heldAmount                       *prometheus.Desc
+	instances, up, lastPass                        *prometheus.Desc
 }
 
 func newBacklog() *backlog {
@@ -63,6 +64,7 @@ func newBacklog() *backlog {
 		paused:           desc("paused", "1 for each pause in force. A scope without one has a 0 without a key.", "scope", "key", "set_by"),
 		held:             desc("orders_paused", "Orders that a pause keeps from being asked.", "scope", "key"),
 		heldAmount:       desc("orders_paused_amount_fen", "The amount that their payers were asked for.", "scope", "key"),
+		instances:        desc("instances", "Daemons that were seen within a minute, by the database."),
 		up:               desc("backlog_up", "Whether the backlog could be read; if not, its other figures are absent."),
 		lastPass:         desc("last_pass_finished_timestamp_seconds", "When this instance's last pass ended without failure; 0 = none has yet."),
 	}}
@@ -80,7 +82,7 @@ func (b *backlog) Describe(descs chan<- *prometheus.Desc) {
 	d := b.descs
 	for _, desc := range []*prometheus.Desc{
 		d.unresolved, d.unresolvedAmount, d.unresolvedOldest, d.inReview, d.inReviewAmount,
-		d.overdue, d.overdueOldest, d.paused, d.held, d.heldAmount, d.up, d.lastPass,
+		d.overdue, d.overdueOldest, d.paused, d.held, d.heldAmount, d.instances, d.up, d.lastPass,
 	} {
 		descs <- desc
 	}
@@ -110,6 +112,7 @@ func (b *backlog) Collect(metrics chan<- prometheus.Metric) {
 	}
 	gauge(b.descs.overdue, float64(now.Overdue))
 	gauge(b.descs.overdueOldest, now.OverdueBy.Seconds())
+	gauge(b.descs.instances, float64(now.Instances))
 	for _, scope := range []store.Scope{store.ScopeApp, store.ScopeMerchant} {
 		if !slices.ContainsFunc(now.Pauses, func(c store.Control) bool { return c.Scope == scope }) {
 			gauge(b.descs.paused, 0, string(scope), "", "")

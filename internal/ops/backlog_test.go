@@ -48,14 +48,14 @@ func figures(t *testing.T, m *Metrics, prefixes ...string) map[string]float64 {
 
 func ofBacklog(t *testing.T, m *Metrics) map[string]float64 {
 	t.Helper()
-	return figures(t, m, "reconciler_orders_", "reconciler_paused", "reconciler_backlog_up", "reconciler_last_pass")
+	return figures(t, m, "reconciler_orders_", "reconciler_paused", "reconciler_instances", "reconciler_backlog_up", "reconciler_last_pass")
 }
 
 // nothing is what is told of a database without orders.
 func nothing() map[string]float64 {
 	all := map[string]float64{
 		"reconciler_backlog_up": 1, "reconciler_orders_overdue": 0, "reconciler_orders_overdue_oldest_seconds": 0,
-		"reconciler_last_pass_finished_timestamp_seconds": 0,
+		"reconciler_last_pass_finished_timestamp_seconds": 0, "reconciler_instances": 0,
 		`reconciler_paused{key="",scope="app",set_by=""}`: 0, `reconciler_paused{key="",scope="mid",set_by=""}`: 0,
 	}
 	for _, status := range []string{"UNKNOWN", "NEW_ORDER", "WAIT_BUYER_PAY"} {
@@ -91,7 +91,7 @@ func TestBacklogFigures(t *testing.T) {
 		return store.Backlog{
 			Unresolved: map[order.Status]store.Pile{order.StatusNewOrder: {Orders: 3, Amount: 12900, Oldest: 90 * time.Second}},
 			Review:     map[string]store.Pile{"conflict": {Orders: 2, Amount: 200}, "a \"person's\nown\xff": {Orders: 1, Amount: 1}},
-			Overdue:    4, OverdueBy: 1500 * time.Millisecond,
+			Overdue:    4, OverdueBy: 1500 * time.Millisecond, Instances: 3,
 			Pauses: []store.Control{
 				{Scope: store.ScopeMerchant, Key: "898340149000005", SetBy: store.Breaker},
 				{Scope: store.ScopeMerchant, Key: "898340149000006", SetBy: "李雷\xff"},
@@ -109,6 +109,7 @@ func TestBacklogFigures(t *testing.T) {
 		`reconciler_orders_in_review{reason="a \"person's\nown` + "\uFFFD" + `"}`:            1,
 		`reconciler_orders_in_review_amount_fen{reason="a \"person's\nown` + "\uFFFD" + `"}`: 1,
 		`reconciler_orders_overdue`:                                                          4,
+		`reconciler_instances`:                                                               3,
 		`reconciler_orders_overdue_oldest_seconds`:                                           1.5,
 		`reconciler_paused{key="898340149000005",scope="mid",set_by="breaker"}`:              1,
 		`reconciler_paused{key="898340149000006",scope="mid",set_by="李雷` + "\uFFFD" + `"}`:   1,

@@ -2,6 +2,7 @@ package ops
 
 import (
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -23,6 +24,7 @@ type pipeline struct {
 	settledAge    prometheus.Histogram
 	writeFailures *prometheus.CounterVec
 	breaker       *prometheus.CounterVec
+	budgets       *budgets
 }
 
 // newPipeline makes the counters. Those with a known set of labels begin at 0: Prometheus does not
@@ -44,6 +46,7 @@ func newPipeline() *pipeline {
 			30, 60, 120, 300, 600, 1800, 3600, 14400, 86400, 604800),
 		writeFailures: newCounters("reconciler_write_failures_total", "Writes of answers that failed, by reason.", "reason"),
 		breaker:       newCounters("reconciler_breaker_transitions_total", "Changes of the circuit breakers, by scope and new state.", "scope", "to"),
+		budgets:       newBudgets(),
 	}
 	for _, d := range order.Decisions() {
 		p.questions.WithLabelValues(string(d))
@@ -84,15 +87,32 @@ func newHistogram(name, help string, buckets ...float64) prometheus.Histogram {
 func (p *pipeline) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		p.questions, p.roundTrips, p.seconds, p.answers, p.unexpected, p.recorded, p.reviews,
-		p.settled, p.settledAmount, p.settledAge, p.writeFailures, p.breaker,
+		p.settled, p.settledAmount, p.settledAge, p.writeFailures, p.breaker, p.budgets,
+	}
+}
+
+// SetApps begins the figures of app ids at 0: those of the budget, which is rate round trips a second
+// (0 = no limit), and of the answers by these classes. An app id that comes later begins with its
+// first round trip.
+func (p *pipeline) SetApps(rate float64, appIDs, classes []string) {
+	p.budgets.setRate(rate, appIDs)
+	for _, id := range appIDs {
+		for _, class := range classes {
+			p.answers.WithLabelValues(label(id), class)
+		}
 	}
 }
 
 // RoundTripSent counts a request.
-func (p *pipeline) RoundTripSent(string) { p.roundTrips.Inc() }
+func (p *pipeline) RoundTripSent(appID string) {
+	p.roundTrips.Inc()
+	p.budgets.countTrip(appID, time.Now())
+}
 
 // Answered counts the end of a round trip.
-func (p *pipeline) Answered(appID, class string) { p.answers.WithLabelValues(appID, class).Inc() }
+func (p *pipeline) Answered(appID, class string) {
+	p.answers.WithLabelValues(label(appID), class).Inc()
+}
 
 // Decided counts a question.
 func (p *pipeline) Decided(out order.Outcome) {

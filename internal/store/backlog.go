@@ -19,6 +19,7 @@ type Backlog struct {
 	OverdueBy  time.Duration         // of the one that is longest due; 0 = none
 	Pauses     []Control             // in force
 	Held       []HeldPile            // what each of them keeps from being asked
+	Instances  int                   // daemons that were seen within a minute
 }
 
 // Pile is a number of orders.
@@ -94,7 +95,10 @@ func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 	}
 	b := newBacklog(piles)
 	b.Held = held
-	b.Pauses, err = s.Controls(ctx)
+	if b.Pauses, err = s.Controls(ctx); err != nil {
+		return Backlog{}, err
+	}
+	b.Instances, err = s.countInstances(ctx)
 	return b, err
 }
 

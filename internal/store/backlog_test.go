@@ -48,6 +48,12 @@ func TestBacklogOfNothing(t *testing.T) {
 	if diff := cmp.Diff(want, d.backlog(t)); diff != "" {
 		t.Errorf("backlog (-want +got):\n%s", diff)
 	}
+	d.exec(t, `INSERT INTO instances (worker, version, seen_at) VALUES
+		('gone', 'v', now() - interval '61 seconds'), ('late', 'v', now() - interval '30 seconds'), ('here', 'v', now())`)
+	want.Instances = 2
+	if diff := cmp.Diff(want, d.backlog(t)); diff != "" {
+		t.Errorf("backlog beside two daemons (-want +got):\n%s", diff)
+	}
 }
 
 func TestBacklog(t *testing.T) {

@@ -65,3 +65,12 @@ func (s *Store) Instances(ctx context.Context) ([]Instance, error) {
 	}
 	return list, nil
 }
+
+// countInstances counts the daemons that were seen within a minute.
+func (s *Store) countInstances(ctx context.Context) (n int, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM instances WHERE seen_at > now() - interval '1 minute'`).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count the instances: %w", err)
+	}
+	return n, nil
+}
