@@ -56,7 +56,6 @@ type Outcome struct {
 	ReviewNote   string
 	Booking      Booking
 	Event        string // "": none
-	Locked       bool   // not written yet: another session holds the row
 }
 
 // Resolves reports whether the outcome ends a review as well: the order has a status that needs no

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"reconciler/internal/order"
+	"reconciler/internal/store/arrays"
 )
 
 // settledByQuery is orders.settled_by of orders that were settled by an answer of the gateway.
@@ -23,12 +24,12 @@ func withEvents(group []order.Outcome) []order.Outcome {
 // eventColumns are the columns of order_events, and the claim that they are of.
 func eventColumns() []column {
 	return []column{
-		col("order_id", bigint(), func(o *order.Outcome) int64 { return o.Order.ID }),
-		col("mid", text(), func(o *order.Outcome) string { return o.Order.MID }),
-		col("mer_order_id", filled(text()), func(o *order.Outcome) string { return merOrderID(o) }),
-		col("event", text(), func(o *order.Outcome) string { return o.Event }),
-		col("payload", raw(), func(o *order.Outcome) []byte { return eventPayload(o) }).as("jsonb"),
-		col("claim_no", bigint(), func(o *order.Outcome) int64 { return o.Order.ClaimNo }),
+		col("order_id", arrays.Bigint(), func(o *order.Outcome) int64 { return o.Order.ID }),
+		col("mid", arrays.Text(), func(o *order.Outcome) string { return o.Order.MID }),
+		col("mer_order_id", arrays.EmptyIsNull(arrays.Text()), func(o *order.Outcome) string { return merOrderID(o) }),
+		col("event", arrays.Text(), func(o *order.Outcome) string { return o.Event }),
+		col("payload", arrays.Bytes(), func(o *order.Outcome) []byte { return eventPayload(o) }).As("jsonb"),
+		col("claim_no", arrays.Bigint(), func(o *order.Outcome) int64 { return o.Order.ClaimNo }),
 	}
 }
 

@@ -4,23 +4,24 @@ import (
 	"time"
 
 	"reconciler/internal/order"
+	"reconciler/internal/store/arrays"
 )
 
 // guardColumns are the claim of an outcome and the values that it was decided from. They guard its
 // write: see [guardHolds].
 func guardColumns() []column {
 	return []column{
-		col("id", bigint(), func(o *order.Outcome) int64 { return o.Order.ID }),
-		col("claim_no", bigint(), func(o *order.Outcome) int64 { return o.Order.ClaimNo }),
-		col("settles", boolean(), func(o *order.Outcome) bool { return o.Decision == order.Settled }),
-		col("status_read", text(), func(o *order.Outcome) string { return string(o.Order.Status) }),
-		col("review_read", text(), func(o *order.Outcome) string { return o.Order.ReviewReason }),
-		col("mid_read", text(), func(o *order.Outcome) string { return o.Order.MID }),
-		col("mer_order_id_read", text(), func(o *order.Outcome) string { return o.Order.MerOrderID }),
-		col("target_order_id_read", text(), func(o *order.Outcome) string { return o.Order.TargetOrderID }),
-		col("order_amount_read", bigint(), func(o *order.Outcome) int64 { return o.Order.OrderAmount }),
-		col("created_at_read", timestamptz(), func(o *order.Outcome) time.Time { return o.Order.CreatedAt }),
-		col("expires_at_read", timestamptz(), func(o *order.Outcome) time.Time { return o.Order.ExpiresAt }),
+		col("id", arrays.Bigint(), func(o *order.Outcome) int64 { return o.Order.ID }),
+		col("claim_no", arrays.Bigint(), func(o *order.Outcome) int64 { return o.Order.ClaimNo }),
+		col("settles", arrays.Boolean(), func(o *order.Outcome) bool { return o.Decision == order.Settled }),
+		col("status_read", arrays.Text(), func(o *order.Outcome) string { return string(o.Order.Status) }),
+		col("review_read", arrays.Text(), func(o *order.Outcome) string { return o.Order.ReviewReason }),
+		col("mid_read", arrays.Text(), func(o *order.Outcome) string { return o.Order.MID }),
+		col("mer_order_id_read", arrays.Text(), func(o *order.Outcome) string { return o.Order.MerOrderID }),
+		col("target_order_id_read", arrays.Text(), func(o *order.Outcome) string { return o.Order.TargetOrderID }),
+		col("order_amount_read", arrays.Bigint(), func(o *order.Outcome) int64 { return o.Order.OrderAmount }),
+		col("created_at_read", arrays.Timestamptz(), func(o *order.Outcome) time.Time { return o.Order.CreatedAt }),
+		col("expires_at_read", arrays.Timestamptz(), func(o *order.Outcome) time.Time { return o.Order.ExpiresAt }),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"reconciler/internal/order"
+	"reconciler/internal/store/arrays"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -123,13 +124,13 @@ func (s *Store) recordMatching(ctx context.Context, group []order.Outcome) (matc
 
 // runRecord runs the statement of a write, with the ledger rows of questions.
 func (s *Store) runRecord(ctx context.Context, conn *pgx.Conn, group, questions []order.Outcome) (map[claimKey]bool, error) {
-	p := s.params.Get().(*params)
+	p := s.params.Get().(*arrays.Params)
 	defer s.params.Put(p)
-	p.reset()
-	p.add(outcomeColumns(), group)
-	p.add(questionColumns(), questions)
-	p.add(eventColumns(), withEvents(group))
-	claims, err := p.run(ctx, conn, s.recordSQL)
+	p.Reset()
+	arrays.Add(p, outcomeColumns(), group)
+	arrays.Add(p, questionColumns(), questions)
+	arrays.Add(p, eventColumns(), withEvents(group))
+	claims, err := arrays.Query[claimKey](ctx, conn, p, s.recordSQL)
 	if err != nil {
 		return nil, err
 	}

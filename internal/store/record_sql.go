@@ -3,6 +3,8 @@ package store
 import (
 	"fmt"
 	"strings"
+
+	"reconciler/internal/store/arrays"
 )
 
 // insertEvents precedes the rows, as e, of [eventColumns]. The payload says whether the order had
@@ -18,7 +20,7 @@ func insertEvents(settledBefore string) string {
 func insertQuestions() string {
 	list := make([]string, len(questionColumns()))
 	for i, c := range questionColumns() {
-		list[i] = c.name
+		list[i] = c.Name
 	}
 	return "INSERT INTO order_queries (" + strings.Join(list, ", ") + ")\n    SELECT q.* FROM "
 }
@@ -29,7 +31,7 @@ func insertQuestions() string {
 func recordSQL() string {
 	outcomes, questions := len(outcomeColumns()), len(questionColumns())
 	return `WITH r AS (
-    SELECT * FROM ` + unnest("r", outcomeColumns(), 0) + `
+    SELECT * FROM ` + arrays.Unnest("r", outcomeColumns(), 0) + `
 ),
 free AS (
     SELECT o.id, o.settled_at IS NOT NULL AS settled_before
@@ -37,11 +39,11 @@ free AS (
 ),
 matching AS (` + updateOrdersSQL() + `),
 ledger AS (
-    ` + insertQuestions() + unnest("q", questionColumns(), outcomes) + `
+    ` + insertQuestions() + arrays.Unnest("q", questionColumns(), outcomes) + `
     WHERE CASE WHEN (q.order_id, q.claim_no) IN (SELECT id, claim_no FROM matching) THEN true ELSE false END
 ),
 events AS (
-    ` + insertEvents("SELECT id FROM free WHERE settled_before") + unnest("e", eventColumns(), outcomes+questions) + `
+    ` + insertEvents("SELECT id FROM free WHERE settled_before") + arrays.Unnest("e", eventColumns(), outcomes+questions) + `
     WHERE CASE WHEN (e.order_id, e.claim_no) IN (SELECT id, claim_no FROM matching) THEN true ELSE false END
     RETURNING true
 )
@@ -55,7 +57,7 @@ WHERE coalesce((SELECT pg_notify('order_events', '')::text FROM (SELECT FROM eve
 func updateOrdersSQL() string {
 	var set strings.Builder
 	for _, c := range bookedColumns() {
-		fmt.Fprintf(&set, ",\n    %[1]s = CASE WHEN r.settles THEN r.%[1]s ELSE o.%[1]s END", c.name)
+		fmt.Fprintf(&set, ",\n    %[1]s = CASE WHEN r.settles THEN r.%[1]s ELSE o.%[1]s END", c.Name)
 	}
 	return `
 UPDATE orders AS o

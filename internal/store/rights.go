@@ -135,7 +135,7 @@ func queueColumns() []string {
 func resultColumns() []string {
 	columns := []string{"mer_order_id", "target_order_id", "settled_at", "settled_by"}
 	for _, c := range bookedColumns() {
-		columns = append(columns, c.name)
+		columns = append(columns, c.Name)
 	}
 	slices.Sort(columns)
 	return slices.Compact(columns)

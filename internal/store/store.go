@@ -11,9 +11,13 @@
 // outside of any. An expired lease needs no reaper: the row is simply due again.
 //
 // [Store.Record] writes a group of answers in one transaction. Each write is
-// guarded by the claim number and by the status that was read, so that a late
-// answer, or one that the application overtook, changes nothing. Such an answer
-// still leaves its row in the ledger.
+// guarded by the claim number and by all that was read for the decision, so that a
+// late answer, or one that the application overtook, changes nothing. Such an answer
+// still leaves its row in the ledger. Rows are found by their ids: orders may have
+// partitions and child tables.
+//
+// An instant that lies further ahead than it can, because the clock was set back,
+// counts as now: leases, refills of the budget, pauses of the breaker and its probes.
 //
 // All times come from the database's clock.
 package store
@@ -25,6 +29,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"reconciler/internal/store/arrays"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -40,7 +46,7 @@ type Store struct {
 	pool      *connPool
 	found     foundCache
 	recordSQL string
-	params    sync.Pool // of *params
+	params    sync.Pool // of *arrays.Params
 }
 
 // Open prepares a pool for url (any pgx URL or keyword string; the standard PG* variables fill in what
@@ -68,7 +74,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	}
 	return &Store{
 		pool: &connPool{Pool: pool, target: target}, recordSQL: recordSQL(),
-		params: sync.Pool{New: func() any { return new(params) }},
+		params: sync.Pool{New: func() any { return new(arrays.Params) }},
 	}, nil
 }
 
@@ -115,11 +121,4 @@ func IsTransient(err error) bool {
 		return true
 	}
 	return false
-}
-
-// IsOutOfRoom reports whether the server lacks room, such as on its disk, which can
-// hit single rows.
-func IsOutOfRoom(err error) bool {
-	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && class(pgErr) == "53"
 }

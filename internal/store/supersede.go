@@ -6,10 +6,10 @@ import (
 	"time"
 
 	"reconciler/internal/order"
+	"reconciler/internal/store/arrays"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // current is the row of a stale outcome as it is now.
@@ -106,19 +106,17 @@ func readCurrent(ctx context.Context, tx pgx.Tx, stale []*Recorded) (map[claimKe
 	for i, r := range stale {
 		outcomes[i] = r.Outcome
 	}
-	var p params
-	p.add(guardColumns(), outcomes)
-	binary := []int16{pgtype.BinaryFormatCode}
-	result := tx.Conn().PgConn().ExecParams(ctx, `
+	var p arrays.Params
+	arrays.Add(&p, guardColumns(), outcomes)
+	list, err := arrays.QueryOnce[current](ctx, tx.Conn(), &p, `
 		SELECT o.id, r.claim_no, o.status, coalesce(o.review_reason, ''),
 		       CASE WHEN isfinite(o.next_query_at) THEN o.next_query_at END,
 		       EXISTS (SELECT 1 FROM order_queries q
 		               WHERE q.order_id = o.id AND q.claim_no = r.claim_no AND r.claim_no > 0),
 		       `+guardHolds+`
 		FROM orders AS o
-		JOIN `+unnest("r", guardColumns(), 0)+` ON r.id = o.id
-		FOR UPDATE OF o SKIP LOCKED`, p.values, p.oids, binary, binary)
-	list, err := pgx.CollectRows(pgx.RowsFromResultReader(tx.Conn().TypeMap(), result), pgx.RowToStructByPos[current])
+		JOIN `+arrays.Unnest("r", guardColumns(), 0)+` ON r.id = o.id
+		FOR UPDATE OF o SKIP LOCKED`)
 	if err != nil {
 		return nil, err
 	}
@@ -189,10 +187,10 @@ func insertEvidence(ctx context.Context, tx pgx.Tx, group []order.Outcome) error
 		return nil
 	}
 	batch := &pgconn.Batch{}
-	queue(batch, insertQuestions()+unnest("q", questionColumns(), 0), questionColumns(), group)
+	queue(batch, insertQuestions()+arrays.Unnest("q", questionColumns(), 0), questionColumns(), group)
 	if events := withEvents(group); len(events) > 0 {
 		settled := "SELECT o.id FROM orders AS o WHERE o.id = e.order_id AND o.settled_at IS NOT NULL"
-		queue(batch, insertEvents(settled)+unnest("e", eventColumns(), 0), eventColumns(), events)
+		queue(batch, insertEvents(settled)+arrays.Unnest("e", eventColumns(), 0), eventColumns(), events)
 		batch.ExecParams("NOTIFY order_events", nil, nil, nil, nil)
 	}
 	return tx.Conn().PgConn().ExecBatch(ctx, batch).Close()
@@ -200,7 +198,7 @@ func insertEvidence(ctx context.Context, tx pgx.Tx, group []order.Outcome) error
 
 // queue adds the statement that writes the rows which columns make of a group.
 func queue(batch *pgconn.Batch, sql string, columns []column, group []order.Outcome) {
-	var p params
-	p.add(columns, group)
-	batch.ExecParams(sql, p.values, p.oids, []int16{pgtype.BinaryFormatCode}, nil)
+	var p arrays.Params
+	arrays.Add(&p, columns, group)
+	p.Queue(batch, sql)
 }

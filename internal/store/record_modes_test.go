@@ -75,7 +75,7 @@ func TestRecordTellsNullFromEmpty(t *testing.T) {
 	}
 }
 
-// TestRecordPreparesAgain: what the server has forgotten costs one group its try, and no more.
+// A statement that the server has forgotten costs one group its try, and no more.
 func TestRecordPreparesAgain(t *testing.T) {
 	t.Parallel()
 	d := openWith(t, "default_query_exec_mode", "cache_statement", "pool_max_conns", "1")
