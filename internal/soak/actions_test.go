@@ -29,7 +29,7 @@ func (w *world) chaos() {
 		slots[i] = &slot{w: w}
 		daemons.Go(func() { slots[i].run(ctx) })
 	}
-	for end := time.Now().Add(chaosTime); time.Now().Before(end) && !w.t.Failed(); {
+	for began := time.Now(); !w.chaosIsOver(time.Since(began)) && !w.t.Failed(); {
 		w.interfere(slots)
 		w.interventions++
 		sleep(ctx, time.Duration(w.rand.Int64N(int64(15*time.Millisecond))))
@@ -38,6 +38,11 @@ func (w *world) chaos() {
 	daemons.Wait()
 	w.byHand.Wait()
 	w.correctRightly(len(w.scripts))
+}
+
+// chaosIsOver gives a slow machine more time for the same interference.
+func (w *world) chaosIsOver(lasted time.Duration) bool {
+	return lasted > maxChaosTime || (lasted > chaosTime && w.interventions >= minInterventions)
 }
 
 // interfere does one thing that may happen at any time.

@@ -21,8 +21,10 @@ func TestMain(m *testing.M) {
 const (
 	// soakTime is how long an ordinary go test begins new rounds, each of which takes some 10 s.
 	soakTime = 12 * time.Second
-	// chaosTime is how long one round is interfered with, before its dust settles.
-	chaosTime = 2500 * time.Millisecond
+	// chaosTime is how long one round is interfered with, before its dust settles. Where a machine is
+	// too slow for so many interventions it is longer.
+	chaosTime, maxChaosTime = 2500 * time.Millisecond, 10 * time.Second
+	minInterventions        = 100
 )
 
 // TestSoak runs rounds until its time is over. SOAKTIME and SOAKSEED set the
