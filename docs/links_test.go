@@ -4,6 +4,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -55,6 +56,32 @@ func TestEveryPageIsLinked(t *testing.T) {
 	}
 }
 
+// The tests that a page names as its proof are there.
+func TestNamedTestsExist(t *testing.T) {
+	t.Parallel()
+	var tests strings.Builder
+	for _, pattern := range []string{"cmd/*/*_test.go", "internal/*/*_test.go", "docs/*_test.go"} {
+		paths, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			content, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tests.Write(content)
+		}
+	}
+	for _, d := range allDocuments(t) {
+		for _, name := range regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(d.prose, -1) {
+			if !strings.Contains(tests.String(), "\nfunc "+name[1]+"(") {
+				t.Errorf("%s names %s, which is no test", d.path, name[1])
+			}
+		}
+	}
+}
+
 func TestReadmeIsShort(t *testing.T) {
 	t.Parallel()
 	const maxLines = 150
@@ -92,7 +119,7 @@ func TestSentencesAreShort(t *testing.T) {
 	t.Parallel()
 	const maxWords = 25
 	for _, path := range []string{
-		"README.md", "CONTRIBUTING.md", "docs/decisions.md", "docs/design.md", "docs/operate.md", "docs/scaling.md", "docs/settings.md",
+		"README.md", "CONTRIBUTING.md", "docs/adopt.md", "docs/decisions.md", "docs/design.md", "docs/install.md", "docs/operate.md", "docs/scaling.md", "docs/settings.md",
 	} {
 		for _, sentence := range readDocument(t, path).sentences() {
 			if n := words(sentence); n > maxWords {
