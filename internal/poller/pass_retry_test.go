@@ -71,7 +71,8 @@ func TestEveryFault(t *testing.T) {
 	}
 	for i, fault := range faults {
 		summary := passes[i].wait(t)
-		if fault == simulator.FaultContentType { // a label does not make an answer another
+		switch fault {
+		case simulator.FaultContentType, simulator.FaultTwice, simulator.FaultCloseAfter: // the answer itself is right
 			wantDecisions(t, summary, map[order.Decision]int{order.Settled: 1})
 			continue
 		}
