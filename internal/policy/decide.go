@@ -49,9 +49,10 @@ func (r Rules) Decide(o order.Order, reply Reply, now time.Time) order.Outcome {
 }
 
 // hasOwnTrouble reports whether the trouble is the order's alone: others of its app were answered
-// since its last question.
+// since its last question. A NOT_FOUND order has no plan to spend: nothing but an answer ends its late
+// check.
 func hasOwnTrouble(o order.Order, othersAnsweredAt time.Time) bool {
-	return o.LastQueriedAt != nil && othersAnsweredAt.After(*o.LastQueriedAt)
+	return o.Status != order.StatusNotFound && o.LastQueriedAt != nil && othersAnsweredAt.After(*o.LastQueriedAt)
 }
 
 func (r Rules) decideReply(o order.Order, reply Reply, now time.Time) order.Outcome {

@@ -183,4 +183,11 @@ func TestUnusableAnswer(t *testing.T) {
 	if got := outcomeLine(testRules().Decide(o, reply, now)); got != "review query_window_over UNKNOWN never order.review" {
 		t.Errorf("at the give-up age: %s", got)
 	}
+	lost := anOrder(withAge(200*time.Hour), withStatus(order.StatusNotFound))
+	lost.LastQueriedAt = &asked
+	late := newAsker(t)(lost, http.StatusServiceUnavailable, "busy")
+	late.OthersAnsweredAt = now
+	if got := outcomeLine(testRules().Decide(lost, late, now)); got != "no_answer transient NOT_FOUND +5m0s -" {
+		t.Errorf("NOT_FOUND: %s", got)
+	}
 }
