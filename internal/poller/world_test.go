@@ -59,7 +59,8 @@ func newWorldWith(t *testing.T, timeout time.Duration) *world {
 	return &world{Store: s, pool: pool, sim: sim, client: client}
 }
 
-// poller has the default plan, four workers and no limit of its rate.
+// poller has the default plan, four workers and no limit of its rate. It probes often whether answers
+// can be written again.
 func (w *world) poller(t *testing.T, changes ...func(*Options)) *Poller {
 	t.Helper()
 	o := Options{
@@ -73,6 +74,7 @@ func (w *world) poller(t *testing.T, changes ...func(*Options)) *Poller {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.writing.probeEvery = 100 * time.Millisecond
 	return p
 }
 
