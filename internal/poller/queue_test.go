@@ -16,6 +16,9 @@ import (
 func severalMerchants(workers int) *fairness {
 	f := newFairness(workers)
 	f.severalUntil = time.Now().Add(time.Hour)
+	for _, mid := range []string{"a", "b", "c"} { // they are not new: each had an answer
+		f.noteQuestion(mid, true, false)
+	}
 	return f
 }
 
