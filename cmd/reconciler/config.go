@@ -96,7 +96,6 @@ func (s setting) LogValue() slog.Value {
 
 type configCommand struct {
 	daemonSettings
-	People peopleSettings `embed:"" group:"People:"`
 
 	Output string `name:"output" default:"text" enum:"text,json" help:"Format of the list on stdout: text or json."`
 }
@@ -104,7 +103,7 @@ type configCommand struct {
 // Run lists the settings, and then fails if something is wrong with them.
 func (c *configCommand) Run(p *process) error {
 	err := printSettings(p.stdout, c.Output, p.settings)
-	_, settingsErr := c.resolveDaemon(p, c.People.validate(p.getenv))
+	_, settingsErr := c.resolveDaemon(p)
 	return errors.Join(err, settingsErr)
 }
 

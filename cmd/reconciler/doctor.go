@@ -16,7 +16,6 @@ import (
 
 type doctorCommand struct {
 	daemonSettings
-	People peopleSettings `embed:"" group:"People:"`
 
 	For        string `name:"for" default:"daemon" enum:"daemon,operator,viewer" help:"Whose rights the database role must have: daemon, operator or viewer."`
 	Fix        bool   `name:"fix" help:"Make orders due that have neither a due time nor a review."`

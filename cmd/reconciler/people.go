@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -15,13 +14,6 @@ type peopleSettings struct {
 	TZ    string `name:"tz" env:"RECONCILER_TZ" default:"Asia/Shanghai" help:"Zone of the times that are shown, such as Asia/Shanghai or UTC."`
 	Lang  string `name:"lang" env:"RECONCILER_LANG" placeholder:"LANG" help:"Language of the text output: en or zh. Without: from LC_ALL, LC_MESSAGES or LANG."`
 	Actor string `name:"actor" env:"RECONCILER_ACTOR" placeholder:"NAME" help:"Who acts, for the record. Without: user@host."`
-}
-
-// validate names everything that is wrong.
-func (s peopleSettings) validate(getenv func(string) string) error {
-	_, zoneErr := s.location()
-	_, langErr := s.language(getenv)
-	return errors.Join(zoneErr, langErr)
 }
 
 // location is the zone in which times are shown.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
+	"reconciler/internal/operator"
 	"reconciler/internal/order"
 	"reconciler/internal/poller"
 	"reconciler/internal/store"
@@ -24,12 +25,14 @@ type runOnceCommand struct {
 	service
 
 	MerOrderIDs  []string `name:"mer-order-id" sep:"none" placeholder:"NUMBER" group:"Selection (without any: all due orders):" help:"Only this order. May be given more than once."`
+	From         string   `name:"from" placeholder:"FILE" group:"Selection (without any: all due orders):" help:"Only the orders of a list, one number a line or a CSV with a column mer_order_id (and mid, if need be); - is stdin."`
 	MID          string   `name:"mid" placeholder:"MID" group:"Selection (without any: all due orders):" help:"Only orders of this merchant."`
 	CreatedSince *moment  `name:"created-since" placeholder:"TIME" group:"Selection (without any: all due orders):" help:"Only orders created at or after this time (RFC 3339), or of at most this age (36h)."`
 	CreatedUntil *moment  `name:"created-until" placeholder:"TIME" group:"Selection (without any: all due orders):" help:"Only orders created before this time, or of at least this age."`
 	All          bool     `name:"all" group:"Selection (without any: all due orders):" help:"All unresolved and NOT_FOUND orders."`
 	Review       bool     `name:"review" group:"Selection (without any: all due orders):" help:"Add orders under review. Alone: only orders under review."`
 	Limit        int      `name:"limit" group:"Selection (without any: all due orders):" placeholder:"N" help:"Ask at most this many orders."`
+	DespitePause bool     `name:"despite-pause" help:"Ask orders of paused merchants and app ids too. It is recorded. Where the circuit breaker paused, one question is its probe."`
 	DryRun       bool     `name:"dry-run" help:"Ask and decide, but claim and write nothing. Lists the orders that would change."`
 	Output       string   `name:"output" default:"text" enum:"text,json" help:"Format of the summary on stdout: text or json."`
 }
@@ -45,19 +48,23 @@ func (c *runOnceCommand) Run(p *process) error {
 	if err != nil {
 		return err
 	}
+	named, err := c.namedOrders()
+	if err != nil {
+		return usageError{err}
+	}
 	orders, err := store.Open(p.ctx, c.Database.URL)
 	if err != nil {
 		return usageError{err}
 	}
 	defer orders.Close()
-	err = c.catchUp(p, r, orders)
+	err = c.catchUp(p, r, orders, named)
 	if p.ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil // stopped before there was anything to tell
 	}
 	return err
 }
 
-func (c *runOnceCommand) catchUp(p *process, r resolved, orders *store.Store) error {
+func (c *runOnceCommand) catchUp(p *process, r resolved, orders *store.Store, list []store.NamedOrder) error {
 	if err := checkDatabase(p.ctx, orders); err != nil {
 		if store.IsTransient(err) {
 			return err
@@ -69,16 +76,29 @@ func (c *runOnceCommand) catchUp(p *process, r resolved, orders *store.Store) er
 	if err != nil {
 		return err
 	}
-	return c.pass(p, r, orders, poller.Run{Once: true, Selection: selection, Limit: c.Limit, DryRun: c.DryRun})
+	named := &account{list: list, Account: operator.Account{Review: c.Review, Despite: c.DespitePause}}
+	if len(list) > 0 {
+		if err := named.lookUp(p.ctx, orders, selection); err != nil {
+			return err
+		}
+	}
+	if err := c.recordDespite(p.ctx, orders); err != nil {
+		return err
+	}
+	run := poller.Run{Once: true, Selection: selection, Limit: c.Limit, DryRun: c.DryRun, DespitePause: c.DespitePause}
+	return c.pass(p, r, orders, run, named)
 }
 
 // pass runs, shows the progress and prints the summary, also of a pass that
 // could not be finished.
-func (c *runOnceCommand) pass(p *process, r resolved, orders *store.Store, run poller.Run) error {
+func (c *runOnceCommand) pass(p *process, r resolved, orders *store.Store, run poller.Run, named *account) error {
 	bar := (*progressbar.ProgressBar)(nil)
 	report := report{DryRun: c.DryRun}
 	r.options.Observer = recordedFunc{recorded: func(out order.Outcome) {
 		report.addOutcome(out)
+		if named.Outcomes != nil {
+			named.Outcomes[out.Order.ID] = out
+		}
 		if bar != nil {
 			_ = bar.Add(1)
 		}
@@ -101,13 +121,18 @@ func (c *runOnceCommand) pass(p *process, r resolved, orders *store.Store, run p
 	}
 	summary, runErr := asker.RunOnce(p.ctx, run)
 	report.fillFrom(summary, count)
+	if len(named.list) > 0 {
+		list, err := named.results(p.ctx, orders, r, summary, c.Limit)
+		report.Orders, runErr = list, errors.Join(runErr, err)
+	}
 	if err := errors.Join(report.print(p.stdout, c.Output), runErr); err != nil {
 		return err
 	}
 	if summary.BreakerOpen() {
 		fmt.Fprintln(p.stderr, "reconciler: the gateway fails or refuses our credentials; the run ended early. What is left stays due.")
 	}
-	if summary.Unwritten > 0 || (!summary.Complete() && p.ctx.Err() == nil) {
+	left := p.ctx.Err() != nil && report.Asked < report.Selected
+	if left || summary.Unwritten > 0 || (!summary.Complete() && p.ctx.Err() == nil) || named.lacksOrders() {
 		return errIncomplete
 	}
 	return nil
@@ -125,7 +150,7 @@ func (f recordedFunc) Recorded(out order.Outcome) { f.recorded(out) }
 
 // readSelection returns nil where no flag selects. Then the pass asks all due orders.
 func (c *runOnceCommand) readSelection(ctx context.Context, orders *store.Store) (*store.Selection, error) {
-	narrowed := len(c.MerOrderIDs) > 0 || c.MID != "" || c.CreatedSince != nil || c.CreatedUntil != nil || c.All
+	narrowed := len(c.MerOrderIDs) > 0 || c.From != "" || c.MID != "" || c.CreatedSince != nil || c.CreatedUntil != nil || c.All
 	if !narrowed && !c.Review {
 		return nil, nil
 	}
@@ -134,7 +159,7 @@ func (c *runOnceCommand) readSelection(ctx context.Context, orders *store.Store)
 		return nil, err
 	}
 	return &store.Selection{
-		MerOrderIDs: c.MerOrderIDs, MID: c.MID,
+		MID:          c.MID,
 		CreatedSince: c.CreatedSince.before(now), CreatedUntil: c.CreatedUntil.before(now),
 		Review: c.Review, OnlyReview: c.Review && !narrowed,
 	}, nil
@@ -155,6 +180,8 @@ type report struct {
 	Seconds    float64              `json:"duration_seconds"`
 	DryRun     bool                 `json:"dry_run"`
 	Changes    *[]change            `json:"changes,omitempty"` // of a dry run
+
+	Orders []operator.NamedResult `json:"orders,omitempty"` // that were named
 }
 
 // change is an order whose status or review would change.
@@ -227,6 +254,9 @@ func (r *report) print(w io.Writer, form string) error {
 			fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", c.ID, visibleText(c.MID), visibleText(c.MerOrderID),
 				visibleText(string(c.From)), c.To, c.Decision, visibleText(c.Reason))
 		}
+	}
+	if r.Orders != nil {
+		printOrders(table, r.Orders)
 	}
 	return table.Flush()
 }

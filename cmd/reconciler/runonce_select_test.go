@@ -129,7 +129,11 @@ func TestRunOnceSelection(t *testing.T) {
 				if dry {
 					args = append(args, "--dry-run")
 				}
-				_, s := w.summary(t, 0, args...)
+				code := 0
+				if strings.Contains(test.args, ",") || strings.Contains(test.args, "no-such-order") {
+					code = 1
+				}
+				_, s := w.summary(t, code, args...)
 				want := slices.Sorted(slices.Values(test.want))
 				if diff := cmp.Diff(want, w.asked()); diff != "" {
 					t.Errorf("asked about (-want +got):\n%s", diff)

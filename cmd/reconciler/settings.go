@@ -170,6 +170,7 @@ type service struct {
 	Database databaseSettings `embed:"" group:"Database:"`
 	Gateway  gatewaySettings  `embed:"" group:"Gateway:"`
 	Poll     pollSettings     `embed:"" group:"Polling:"`
+	People   peopleSettings   `embed:"" group:"People:"`
 }
 
 // resolved are settings that hold together.
@@ -183,11 +184,13 @@ type resolved struct {
 func (s service) resolve(p *process, others ...error) (resolved, error) {
 	client, gatewayErr := s.Gateway.options(s.Poll.Concurrency.T)
 	apps, warnings, credentialsErr := s.Gateway.readApps(p.getenv)
+	lang, langErr := s.People.language(p.getenv)
+	_, zoneErr := s.People.location()
 	r := resolved{clients: newGatewayClients(client, apps), warnings: warnings, options: poller.Options{
 		Worker: workerName(), Concurrency: s.Poll.Concurrency.T, Rate: s.Poll.Rate.T,
-		RequestTimeout: s.Gateway.RequestTimeout.T, Lease: s.Poll.Lease.T, Rules: policy.Rules{Plan: s.Poll.plan()},
+		RequestTimeout: s.Gateway.RequestTimeout.T, Lease: s.Poll.Lease.T, Rules: policy.Rules{Plan: s.Poll.plan(), Lang: lang},
 	}}
-	return r, p.check(append([]error{s.Database.validate(p.getenv), credentialsErr, gatewayErr, r.options.Validate()}, others...)...)
+	return r, p.check(append([]error{s.Database.validate(p.getenv), credentialsErr, gatewayErr, r.options.Validate(), langErr, zoneErr}, others...)...)
 }
 
 // workerName tells processes apart in claimed_by and in the ledger. It is never used again: in a

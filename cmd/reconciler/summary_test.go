@@ -21,6 +21,19 @@ type summary struct {
 	Seconds    float64        `json:"duration_seconds"`
 	DryRun     bool           `json:"dry_run"`
 	Changes    []change       `json:"changes"`
+	Orders     []named        `json:"orders"`
+}
+
+// named is what became of a named order.
+type named struct {
+	MID        *string `json:"mid"`
+	MerOrderID string  `json:"mer_order_id"`
+	ID         *int64  `json:"id"`
+	Before     *string `json:"before"`
+	After      *string `json:"after"`
+	Decision   string  `json:"decision"`
+	Reason     string  `json:"reason"`
+	Skipped    string  `json:"skipped"`
 }
 
 type change struct {

@@ -76,6 +76,7 @@ func At(o order.Order) Cursor {
 // picks every order that is unresolved or NOT_FOUND, in flight and under review
 // excepted.
 type Selection struct {
+	IDs          []int64 // nil: whatever id
 	MerOrderIDs  []string
 	MID          string
 	CreatedSince *time.Time // inclusive

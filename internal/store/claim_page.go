@@ -306,6 +306,7 @@ func (c Claim) from() (string, pgx.NamedArgs) {
 	}
 	args["review"] = c.Selection.Review || c.Selection.OnlyReview
 	args["only_review"] = c.Selection.OnlyReview
+	args["ids"] = c.Selection.IDs
 	args["mer_order_ids"] = c.Selection.MerOrderIDs
 	args["mid"] = c.Selection.MID
 	args["created_since"] = c.Selection.CreatedSince

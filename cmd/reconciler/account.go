@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"text/tabwriter"
+
+	"reconciler/internal/operator"
+	"reconciler/internal/order"
+	"reconciler/internal/poller"
+	"reconciler/internal/store"
+)
+
+// namedOrders are the orders that --mer-order-id and --from name.
+func (c *runOnceCommand) namedOrders() ([]store.NamedOrder, error) {
+	var list []store.NamedOrder
+	for _, number := range c.MerOrderIDs {
+		list = append(list, store.NamedOrder{MerOrderID: number})
+	}
+	if c.From == "" {
+		return list, nil
+	}
+	more, err := readList(c.From)
+	return append(list, more...), err
+}
+
+// account keeps what is needed to account for every named order.
+type account struct {
+	operator.Account
+
+	list      []store.NamedOrder
+	selection store.Selection
+}
+
+// lookUp finds the named orders and narrows the selection to them.
+func (a *account) lookUp(ctx context.Context, orders *store.Store, selection *store.Selection) (err error) {
+	a.selection = *selection
+	if a.Named, err = orders.LookUp(ctx, a.list, a.selection); err != nil {
+		return err
+	}
+	selection.IDs = []int64{}
+	for _, n := range a.Named {
+		if n.ID != 0 {
+			selection.IDs = append(selection.IDs, n.ID)
+		}
+	}
+	a.Outcomes = make(map[int64]order.Outcome, len(a.Named))
+	return nil
+}
+
+// lacksOrders reports whether a named order does not exist. One that another flag leaves out does.
+func (a *account) lacksOrders() bool {
+	return slices.ContainsFunc(a.Named, func(n store.NamedState) bool { return !n.Known })
+}
+
+// results accounts for every named order once the run is over, however it ended.
+func (a *account) results(ctx context.Context, orders *store.Store, r resolved, summary poller.Summary, limit int) ([]operator.NamedResult, error) {
+	a.Stopped = ctx.Err() != nil
+	ctx = context.WithoutCancel(ctx)
+	after, err := orders.LookUp(ctx, a.list, a.selection)
+	if err != nil {
+		return nil, err
+	}
+	a.After = make(map[int64]store.NamedState, len(after))
+	for _, n := range after {
+		a.After[n.ID] = n
+	}
+	if a.Pauses, err = orders.Controls(ctx); err != nil {
+		return nil, err
+	}
+	for _, app := range r.clients.listApps() {
+		a.Apps = append(a.Apps, operator.InstanceApp{AppID: app.AppID, MIDs: app.MIDs})
+	}
+	a.Limit = limit > 0 && summary.Asked >= limit
+	return a.Results(), nil
+}
+
+// printOrders prints the account, and a sentence for each kind that was left out.
+func printOrders(table *tabwriter.Writer, list []operator.NamedResult) {
+	fmt.Fprintln(table, "\nMID\tMER_ORDER_ID\tID\tBEFORE\tAFTER\tDECISION\tREASON")
+	counts := make(map[operator.Skipped]int)
+	for _, r := range list {
+		decision, id := string(r.Decision), "-"
+		if r.Skipped != "" {
+			decision = "skipped: " + string(r.Skipped)
+			counts[r.Skipped]++
+		}
+		if r.ID != nil {
+			id = fmt.Sprint(*r.ID)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", textOrDash(r.MID), visibleText(r.MerOrderID), id, textOrDash(r.Before), textOrDash(r.After), decision, visibleText(r.Reason))
+	}
+	fmt.Fprintln(table)
+	for _, left := range []struct {
+		kind operator.Skipped
+		text string
+	}{
+		{operator.SkippedNoSuchOrder, "not in the table, or not within the other flags"},
+		{operator.SkippedSettled, "settled already"},
+		{operator.SkippedUnderReview, "under review: --review asks them too"},
+		{operator.SkippedPaused, "of a paused merchant or app id: --despite-pause asks them too"},
+		{operator.SkippedBreaker, "kept back by the circuit breaker: run again when the gateway answers; --despite-pause sends one as the probe"},
+		{operator.SkippedInFlight, "in flight: another process is asking; run again if they stay open"},
+		{operator.SkippedLimit, "beyond --limit: raise it, or run again"},
+		{operator.SkippedStopped, "not reached before the stop: run again"},
+	} {
+		if n := counts[left.kind]; n > 0 {
+			fmt.Fprintf(table, "%s %s\n", plural(n, "order", "orders"), left.text)
+		}
+	}
+}
+
+func textOrDash[T ~string](text *T) string {
+	if text == nil {
+		return "-"
+	}
+	return visibleText(string(*text))
+}
+
+// recordDespite records that a person asked despite the pauses in force.
+func (c *runOnceCommand) recordDespite(ctx context.Context, orders *store.Store) error {
+	if !c.DespitePause || c.DryRun {
+		return nil
+	}
+	pauses, err := orders.Controls(ctx)
+	if err != nil || len(pauses) == 0 {
+		return err
+	}
+	after, err := json.Marshal(map[string]any{
+		"mer_order_ids": c.MerOrderIDs, "from": c.From, "mid": c.MID, "all": c.All, "review": c.Review, "limit": c.Limit,
+	})
+	if err != nil {
+		return err
+	}
+	before, err := json.Marshal(pauses)
+	if err != nil {
+		return err
+	}
+	_, err = orders.AddAction(ctx, store.Action{Actor: c.People.actorName(), Via: "cli", Action: "run-once --despite-pause", Before: before, After: after})
+	return err
+}
