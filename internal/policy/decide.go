@@ -143,6 +143,9 @@ func isSettlement(t chinaums.Trade) bool {
 type identity struct {
 	proven        bool   // the merchant and at least one number are answered and equal
 	contradiction string // what is answered differently; "": nothing
+	field         string // of the contradiction, with the answer and what the order holds
+	answered      string
+	held          string
 	missing       string // what is not answered; "": nothing
 }
 
@@ -160,8 +163,11 @@ func compareIdentity(o order.Order, t chinaums.Trade) identity {
 		switch {
 		case part.held == "" || !part.answer.Present:
 		case part.answer.Err != nil || part.answer.Value != part.held:
-			return identity{contradiction: fmt.Sprintf("The answer is about %s %s, the order's is %s.",
-				part.name, showField(part.answer), part.held)}
+			answered := showField(part.answer)
+			return identity{
+				contradiction: fmt.Sprintf("The answer is about %s %s, the order's is %s.", part.name, answered, part.held),
+				field:         part.name, answered: answered, held: part.held,
+			}
 		default:
 			matched++
 		}
