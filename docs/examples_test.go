@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"text/template"
 
 	"github.com/jackc/pgx/v5"
 
@@ -248,6 +249,9 @@ func TestCommandsParse(t *testing.T) {
 			}
 		}
 	}
+	for _, line := range alertCommands(t) {
+		lines[line] = "examples/alerts.yml"
+	}
 	for line, path := range lines {
 		line, _, _ = strings.Cut(line, " | ")
 		if strings.Contains(line, "COMMAND") || strings.Contains(line, "$") {
@@ -257,6 +261,31 @@ func TestCommandsParse(t *testing.T) {
 			t.Errorf("%s: %s: exit code %d: %s", path, line, code, output)
 		}
 	}
+}
+
+// alertCommands are the program's commands in the annotations, with made-up labels.
+func alertCommands(t *testing.T) []string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(root, "examples/alerts.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, line := range regexp.MustCompile(`(?m)^ +(?:command: )?(reconciler .*)$`).FindAllStringSubmatch(string(content), -1) {
+		parsed, err := template.New("").Parse("{{ $labels := . }}" + line[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text strings.Builder
+		if err := parsed.Execute(&text, map[string]string{"scope": "app", "key": "KEY", "reason": "poison"}); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, text.String())
+	}
+	if len(list) < 10 {
+		t.Errorf("only %d commands were found in examples/alerts.yml", len(list))
+	}
+	return list
 }
 
 // The commands of the pages for operators run, one after the other, as they stand there.
