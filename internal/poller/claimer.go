@@ -110,8 +110,8 @@ func (c *claimer) claimPage(ctx context.Context, free int) (taking, error) {
 	} else if refreshed {
 		c.queue.wakeWorkers()
 	}
-	if err := c.releaseStray(ctx); err != nil {
-		return taking{}, err
+	if err := c.releaseStray(ctx); store.IsTransient(err) {
+		return taking{}, err // a row that refuses to be given back stops nobody
 	}
 	if c.cursor.isStale() {
 		c.cursor.backToStart()
@@ -137,12 +137,13 @@ func (c *claimer) newClaim(free int) (claim store.Claim, limited bool) {
 	claim = c.cursor.claim
 	claim.Limit = min(free, maxClaim(claim.Rate))
 	claim.ExceptIDs = p.aside.currentIDs()
-	claim.Suspects = !c.queue.hasSuspect()
+	asksSuspect := c.queue.hasSuspect()
+	claim.Suspects = !asksSuspect && (c.run.Once || time.Since(p.startedAt) >= p.suspectsAfter)
 	if p.writing.isFailing() {
 		claim.Limit, claim.Uncounted = 1, true // a probe
 	}
 	claim.PausedMIDs = c.breaker.pausedMerchants()
-	limited = !claim.Suspects
+	limited = asksSuspect
 	if c.run.Selection != nil || c.run.DryRun {
 		return claim, limited // paged through as it comes: only the workers are kept free
 	}

@@ -13,7 +13,8 @@ type health struct {
 	isRunning  bool
 	progressAt time.Time // when a claimer last got an answer from the database
 	nextAt     time.Time // when the next pass is to begin, while none is running
-	failure    error     // of the last pass
+	failure    error     // of the last pass, until the present one gets to the database
+	lastFailed bool      // the last pass did
 	hasWorked  bool      // a pass has ended, or got to the database
 	finishedAt time.Time // of the last pass that did not fail
 	failed     int       // passes since the last line in the log
@@ -30,7 +31,7 @@ func (h *health) passBegins() {
 func (h *health) noteProgress() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.progressAt, h.hasWorked = time.Now(), true
+	h.progressAt, h.hasWorked, h.failure = time.Now(), true, nil
 }
 
 // passEnded returns how many passes have failed since a failure was last logged, this one included,
@@ -38,8 +39,8 @@ func (h *health) noteProgress() {
 func (h *health) passEnded(err error) (failedPasses int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	isNew := h.failure == nil
-	h.isRunning, h.failure, h.hasWorked = false, err, true
+	isNew := !h.lastFailed
+	h.isRunning, h.failure, h.lastFailed, h.hasWorked = false, err, err != nil, true
 	if err == nil {
 		h.finishedAt, h.failed = time.Now(), 0
 		return 0

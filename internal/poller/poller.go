@@ -166,7 +166,12 @@ type Poller struct {
 	fairness *fairness
 	writing  *writing
 	aside    *aside
-	retryFor time.Duration // statements are tried again for so long while the database is away; less in tests
+
+	// A daemon asks no suspect before it has lived for a lease: processes that are ended again and again,
+	// by whatever it is, must not make innocent orders poison.
+	startedAt     time.Time
+	suspectsAfter time.Duration
+	retryFor      time.Duration // statements are tried again for so long while the database is away; less in tests
 }
 
 // New returns a poller, or everything that is wrong with the options.
@@ -186,6 +191,8 @@ func New(o Options) (*Poller, error) {
 		fairness: newFairness(o.Concurrency),
 		writing:  newWriting(o.Logger, o.Observer),
 		aside:    newAside(o.Lease, o.Logger),
+
+		startedAt: time.Now(), suspectsAfter: o.Lease,
 		retryFor: writeTimeout,
 	}
 	return p, p.UseApps(o.Apps)

@@ -90,11 +90,9 @@ func (r *recorder) recordAnswers(ctx context.Context, answers []result) {
 			r.leaveAside(ctx, answers[i], errDropped)
 		default:
 			r.aside.forgetOrder(answers[i].ID)
+			r.writing.noteSuccess(ctx)
 			written = append(written, answers[i])
 		}
-	}
-	if len(written) > 0 {
-		r.writing.noteSuccess(ctx)
 	}
 	r.finishWritten(ctx, written)
 }

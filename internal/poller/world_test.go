@@ -75,6 +75,7 @@ func (w *world) poller(t *testing.T, changes ...func(*Options)) *Poller {
 		t.Fatal(err)
 	}
 	p.writing.probeEvery = 100 * time.Millisecond
+	p.suspectsAfter = 0
 	return p
 }
 
