@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -113,10 +114,13 @@ func TestNotReadyBeforeTheFirstPass(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.set("RECONCILER_LISTEN=127.0.0.1:0", "RECONCILER_PLAN_INITIAL=1h", "RECONCILER_PLAN_MAX=1h")
+	w.set("RECONCILER_LISTEN=127.0.0.1:0", "RECONCILER_PLAN_INITIAL=1h", "RECONCILER_PLAN_MAX=1h", "RECONCILER_RATE=50")
 	w.orders(t, 3, paid())
 	w.orders(t, 2, status(chinaums.StatusWaitBuyerPay))
 	w.orders(t, 1, paid("other-order"))
+	// A pause and a consumer, without which their metrics have no series.
+	w.exec(t, `INSERT INTO gateway_controls (scope, key, set_by) VALUES ('mid', 'another', 'li')`)
+	w.exec(t, `SELECT register_order_events('shop', true)`)
 	p := w.start(t, "run")
 	address := healthAddress(t, p)
 	eventually(t, "every order has been asked about", func() bool {
@@ -128,6 +132,7 @@ func TestMetrics(t *testing.T) {
 		`reconciler_questions_total{decision="settled"} 3`,
 		`reconciler_questions_total{decision="deferred"} 2`,
 		`reconciler_questions_total{decision="review"} 1`,
+		`reconciler_gateway_answers_total{app_id="` + appID + `",class="credentials"} 0`,
 	}
 	eventually(t, "the metrics tell of all questions", func() bool {
 		metrics = get(t, address, "/metrics")
@@ -150,6 +155,26 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("metric %s is not named after its program", match[1])
 		}
 	}
+	for _, name := range exampleMetrics(t) {
+		if !strings.Contains(metrics.body, "\n"+name+" ") && !strings.Contains(metrics.body, "\n"+name+"{") {
+			t.Errorf("the examples read %s, which the daemon does not export", name)
+		}
+	}
+}
+
+// exampleMetrics are those that the alerts and the dashboard read.
+func exampleMetrics(t *testing.T) []string {
+	t.Helper()
+	var names []string
+	for _, path := range []string{"../../examples/alerts.yml", "../../examples/grafana.json"} {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, regexp.MustCompile(`\breconciler_[a-z_]+`).FindAllString(string(content), -1)...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func TestListenSetting(t *testing.T) {
