@@ -2,6 +2,7 @@ package operator_test
 
 import (
 	"errors"
+	"fmt"
 	"go/ast"
 	"go/constant"
 	"go/parser"
@@ -29,6 +30,11 @@ func TestCatalogue(t *testing.T) {
 		}
 		if e, c := verbs(english), verbs(chinese); !slices.Equal(e, c) {
 			t.Errorf("%s: arguments differ: %v, %v", name, e, c)
+		}
+		for _, format := range []string{english, chinese} {
+			if said := fmt.Sprintf(format, sampleArgs(english)...); strings.Contains(said, "%!") {
+				t.Errorf("%s cannot be said: %s", name, said)
+			}
 		}
 		if !regexp.MustCompile(`\p{Han}`).MatchString(chinese) && regexp.MustCompile(`[a-z]{3}`).MatchString(chinese) && chinese == english {
 			t.Errorf("%s is not translated: %q", name, chinese)
@@ -85,18 +91,27 @@ func sortedNames(files map[string]*ast.File) []string {
 	return names
 }
 
+// sampleArgs are arguments of the English format, which has them in their order.
+func sampleArgs(english string) []any {
+	var args []any
+	for _, verb := range verbs(english) {
+		args = append(args, map[byte]any{'d': 1, 's': "text", 'q': "text", 'f': 1.5, 'g': 1.5}[verb[len(verb)-1]])
+	}
+	return args
+}
+
 // verbs lists the arguments of a format, each with its verb.
 func verbs(format string) []string {
 	var list []string
 	next := 1
-	for _, m := range regexp.MustCompile(`%(?:\[(\d)\])?([-+0-9.]*)([a-z%])`).FindAllStringSubmatch(format, -1) {
+	for _, m := range regexp.MustCompile(`%([-+0-9.]*)(?:\[(\d)\])?([a-z%])`).FindAllStringSubmatch(format, -1) {
 		if m[3] == "%" {
 			continue
 		}
-		if m[1] != "" {
-			next = int(m[1][0] - '0')
+		if m[2] != "" {
+			next = int(m[2][0] - '0')
 		}
-		list = append(list, string(rune('0'+next))+m[2]+m[3])
+		list = append(list, string(rune('0'+next))+m[1]+m[3])
 		next++
 	}
 	slices.Sort(list)
