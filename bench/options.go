@@ -120,4 +120,6 @@ func (o *options) fillDefaults(only string, rest []string) error {
 }
 
 // isWanted reports whether a workload was asked for.
-func (o *options) isWanted(name string) bool { return len(o.only) == 0 || slices.Contains(o.only, name) }
+func (o *options) isWanted(name string) bool {
+	return len(o.only) == 0 || slices.Contains(o.only, name)
+}

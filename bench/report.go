@@ -15,14 +15,14 @@ import (
 
 // report collects what was measured.
 type report struct {
-	Started  time.Time `json:"started"`
-	Seconds  float64   `json:"seconds"`
-	Machine  string    `json:"machine"`
-	Postgres string    `json:"postgres"`
-	Sizes    sizes     `json:"sizes"`
-	Figures  []figure  `json:"figures"`
-	Results  []trialResult  `json:"results"`
-	Errors   []string  `json:"errors,omitempty"`
+	Started  time.Time     `json:"started"`
+	Seconds  float64       `json:"seconds"`
+	Machine  string        `json:"machine"`
+	Postgres string        `json:"postgres"`
+	Sizes    sizes         `json:"sizes"`
+	Figures  []figure      `json:"figures"`
+	Results  []trialResult `json:"results"`
+	Errors   []string      `json:"errors,omitempty"`
 }
 
 // figure is one of the numbers that matter, beside its goal if it has one.
@@ -148,12 +148,12 @@ func (r *report) tableRows(workload string) []string {
 }
 
 func perSecond(r trialResult) float64       { return r.Rate }
-func goCPU(r trialResult) float64      { return r.GoCPU }
-func serverCPU(r trialResult) float64  { return r.ServerCPU }
-func gatewayCPU(r trialResult) float64 { return r.GatewayCPU }
-func commitsPerOrder(r trialResult) float64    { return r.Commits }
-func walPerOrder(r trialResult) float64        { return r.WAL }
-func peakMB(r trialResult) float64     { return r.PeakMB }
+func goCPU(r trialResult) float64           { return r.GoCPU }
+func serverCPU(r trialResult) float64       { return r.ServerCPU }
+func gatewayCPU(r trialResult) float64      { return r.GatewayCPU }
+func commitsPerOrder(r trialResult) float64 { return r.Commits }
+func walPerOrder(r trialResult) float64     { return r.WAL }
+func peakMB(r trialResult) float64          { return r.PeakMB }
 
 // roundTrips are not a number in a trial that did not count them.
 func roundTrips(r trialResult) float64 {

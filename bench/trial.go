@@ -134,7 +134,7 @@ func (l *lab) runPeer(ctx context.Context, db *database, t trial, gateway string
 		if url, counter, err = l.countBytes(db); err != nil {
 			return trialResult{}, err
 		}
-		defer counter.closeCounter()
+		defer func() { _ = counter.closeCounter() }()
 	}
 	before, err := db.readMeter(ctx)
 	if err != nil {
