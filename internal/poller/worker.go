@@ -96,8 +96,10 @@ func (w *worker) handleOrder(ctx context.Context, c claimed) result {
 	defer cancel()
 	q := &question{worker: w, claimed: c}
 	out := q.askGateway(ctx)
-	w.breaker.reportQuestion(ctx, c, policy.TroubleOf(out, q.trouble), q.finalReply(out))
-	w.fairness.noteQuestion(c.MID, policy.TroubleOf(out, q.trouble) == policy.NoTrouble, q.timedOut(out))
+	trouble := policy.TroubleOf(out, q.trouble)
+	w.breaker.reportQuestion(ctx, c, trouble, q.finalReply(out))
+	tookTooLong := out.Question.Duration >= w.RequestTimeout
+	w.fairness.noteQuestion(c.MID, trouble == policy.NoTrouble, trouble == policy.GatewayFails && tookTooLong)
 	w.Observer.Decided(out)
 	return result{claimed: c, outcome: out}
 }
@@ -234,11 +236,6 @@ func (q *question) readEvidence(ctx context.Context) *order.Evidence {
 		return nil
 	}
 	return &e
-}
-
-// timedOut reports whether the question got no answer and took longer than a round trip may.
-func (q *question) timedOut(out order.Outcome) bool {
-	return policy.TroubleOf(out, q.trouble) == policy.GatewayFails && out.Question.Duration >= q.RequestTimeout
 }
 
 func (q *question) finalReply(out order.Outcome) finalReply {
