@@ -32,7 +32,7 @@ func TestPostgresRestartedHard(t *testing.T) {
 
 	crash := func() { c.crash(t) }
 	for round := range 2 {
-		w.awaitMoment(t, p)
+		w.awaitMoment(t, p, b)
 		hold := w.hold()
 		hold.await(t, 4)
 		crash()
@@ -87,7 +87,7 @@ func TestFailover(t *testing.T) {
 	})
 	p := w.start(t, "run")
 	address := healthAddress(t, p)
-	w.awaitMoment(t, p)
+	w.awaitMoment(t, p, b)
 	hold := w.hold()
 	hold.await(t, 4)
 	c.crash(t)
@@ -158,7 +158,7 @@ func TestDiskFull(t *testing.T) {
 	b := w.backlog(t, 300, 20*time.Millisecond)
 	p := w.start(t, "run")
 	address := healthAddress(t, p)
-	w.awaitMoment(t, p)
+	w.awaitMoment(t, p, b)
 	hold := w.hold()
 	hold.await(t, 4)
 	end := w.refuse(t, "UPDATE", "orders", "true", "53100")

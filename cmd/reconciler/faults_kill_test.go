@@ -9,15 +9,15 @@ import (
 )
 
 // awaitMoment waits for a random one in the life of a process at work: so many round trips, or so many rows in the ledger, after it
-// was started.
-func (w *world) awaitMoment(t *testing.T, p *process) {
+// was started, or all of the backlog's orders at their end.
+func (w *world) awaitMoment(t *testing.T, p *process, b backlog) {
 	t.Helper()
 	count := w.Total
 	if rand.IntN(2) == 0 {
 		count = func() int { return scan[int](t, w, `SELECT count(*) FROM order_queries`) }
 	}
 	until := count() + 1 + rand.IntN(60)
-	eventually(t, fmt.Sprintf("the process is at work (%d)", until), func() bool { return count() >= until || !p.running() })
+	eventually(t, fmt.Sprintf("the process is at work (%d)", until), func() bool { return count() >= until || !p.running() || b.isDone(t, w) })
 }
 
 // A daemon is killed at random moments, and each time another one goes on with the same backlog.
@@ -29,7 +29,7 @@ func TestKilledTimeAndAgain(t *testing.T) {
 	b := w.backlog(t, 900, 20*time.Millisecond)
 	for round := range rounds {
 		p := w.start(t, "run")
-		w.awaitMoment(t, p)
+		w.awaitMoment(t, p, b)
 		p.signal(t, syscall.SIGKILL)
 		p.wait(t)
 		t.Logf("round %d: killed after %d round trips, %d claims left behind so far", round+1, w.Total(), w.leases(t))
@@ -51,7 +51,7 @@ func TestRestartedTimeAndAgain(t *testing.T) {
 	b := w.backlog(t, 900, 20*time.Millisecond)
 	for restart := range restarts {
 		p := w.start(t, "run")
-		w.awaitMoment(t, p)
+		w.awaitMoment(t, p, b)
 		p.stop(t)
 		if n := w.leases(t); n != 0 {
 			t.Errorf("restart %d: %d leases are left", restart+1, n)

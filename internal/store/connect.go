@@ -47,10 +47,17 @@ func CheckURL(url string) error {
 func checkForm(url string) (unsafe bool, err error) {
 	for _, scheme := range []string{"postgres://", "postgresql://"} {
 		if rest, found := strings.CutPrefix(url, scheme); found {
-			return strings.Contains(strings.ToLower(rest), "password="), checkAddress(rest)
+			return strings.Contains(strings.ToLower(rest), "password=") || hidesPassword(rest), checkAddress(rest)
 		}
 	}
 	return checkPairs(url)
+}
+
+// hidesPassword reports whether an address without an @ may be a user and a password with a comma,
+// which the driver reads as a list of hosts.
+func hidesPassword(rest string) bool {
+	_, afterColon, _ := strings.Cut(rest, ":")
+	return !strings.Contains(rest, "@") && strings.Contains(afterColon, ",")
 }
 
 // checkAddress checks the part of a URL behind its scheme.
