@@ -155,6 +155,7 @@ func (w *world) reviewByHand() {
 		if !open {
 			return
 		}
-		w.settlePass(poller.Run{Once: true, Selection: &store.Selection{Review: true}})
+		review := poller.Run{Once: true, Selection: &store.Selection{Review: true}}
+		w.settlePass(review, review)
 	}
 }
