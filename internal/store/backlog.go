@@ -63,7 +63,10 @@ FROM (
     GROUP BY o.status, o.review_reason
 ) AS pile`
 
-const isOverdue = `o.next_query_at <= now() AND (o.lease_until IS NULL OR o.lease_until <= now())`
+// isOverdue are orders that are due and not in flight. A lease that ends later than leases do has
+// ended: the clock may have been set back.
+const isOverdue = `o.next_query_at <= now()
+	AND (o.lease_until IS NULL OR o.lease_until <= now() OR o.lease_until > now() + interval '1 day')`
 
 // pileRow is a row of backlogSQL; ages are in seconds.
 type pileRow struct {
@@ -81,14 +84,12 @@ func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 	var piles []pileRow
 	var held []HeldPile
 	begin := pgx.TxOptions{BeginQuery: "BEGIN READ ONLY; SET LOCAL statement_timeout = '" + backlogTimeout + "'"}
-	err := s.pool.retryStale(func() error {
-		return pgx.BeginTxFunc(ctx, s.pool, begin, func(tx pgx.Tx) (err error) {
-			if piles, err = collectRows[pileRow](ctx, tx, backlogSQL); err != nil {
-				return err
-			}
-			held, err = collectRows[HeldPile](ctx, tx, heldSQL)
+	err := s.pool.inTx(ctx, begin, func(tx pgx.Tx) (err error) {
+		if piles, err = collectRows[pileRow](ctx, tx, backlogSQL); err != nil {
 			return err
-		})
+		}
+		held, err = collectRows[HeldPile](ctx, tx, heldSQL)
+		return err
 	})
 	if err != nil {
 		return Backlog{}, fmt.Errorf("read the backlog: %w", err)

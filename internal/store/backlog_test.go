@@ -204,6 +204,18 @@ func TestBacklogCountsOrphans(t *testing.T) {
 	}
 }
 
+// A lease that the clock left far in the future hides no order that is overdue.
+func TestBacklogCountsOverdueBehindALeaseTooFarAhead(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 2)
+	d.exec(t, `UPDATE orders SET next_query_at = now() - interval '1 hour',
+		lease_until = now() + CASE id WHEN 1 THEN interval '2 days' ELSE interval '1 minute' END`)
+	if b := d.backlog(t); b.Overdue != 1 || b.OverdueBy < time.Hour {
+		t.Errorf("%d overdue by %s, want one by an hour", b.Overdue, b.OverdueBy)
+	}
+}
+
 // One row with values beyond all measure must not make the whole unreadable.
 func TestBacklogBearsStrangeRows(t *testing.T) {
 	t.Parallel()

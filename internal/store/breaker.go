@@ -29,7 +29,7 @@ const maxBreakerPause = time.Hour
 // PauseByBreaker opens the breaker of an app or a merchant, and opens an incident or continues the
 // last one. A pause by a person that is in force stays as it is.
 func (s *Store) PauseByBreaker(ctx context.Context, p BreakerPause) error {
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.pool.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			INSERT INTO gateway_controls AS c (scope, key, paused_until, reason, set_by, failed_order_id, failed_mid)
 			VALUES ($1, $2, now() + $3::interval, $4, 'breaker', nullif($5, 0::bigint), nullif($6, ''))
@@ -94,7 +94,7 @@ func closeIncident(ctx context.Context, tx pgx.Tx, scope Scope, key, by string) 
 // returns how long the incident lasted. Another pause, made by a person or meanwhile by the breaker,
 // stays.
 func (s *Store) ResumeByBreaker(ctx context.Context, scope Scope, key string) (resumed bool, after time.Duration, err error) {
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = s.pool.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		var since, now time.Time
 		// A probe is out although the pause is not over, if the clock was set back or a person asked
 		// despite the pause. A pause that was opened meanwhile has no probe.

@@ -74,6 +74,30 @@ func TestIncidentsOfPeople(t *testing.T) {
 	}
 }
 
+// Without an order of the merchant there is no probe. Its pause and its incident end all the same.
+func TestBreakerEndsWithoutOrders(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	ctx := t.Context()
+	const gone, lately, person = "898340149000004", "898340149000006", "898340149000007"
+	d.insert(t, 1) // of mid
+	for _, key := range []string{mid, gone, lately} {
+		must(t, d.PauseByBreaker(ctx, store.BreakerPause{Scope: store.ScopeMerchant, Key: key, Cause: "502", For: time.Second}))
+	}
+	must(t, d.Pause(ctx, store.Control{Scope: store.ScopeMerchant, Key: person, Reason: "maintenance", SetBy: "li"}))
+	d.exec(t, `UPDATE gateway_controls SET paused_until = now() - interval '2 minutes' WHERE set_by = 'breaker' AND key <> $1`, lately)
+	must(t, d.Heartbeat(ctx, store.Instance{Worker: "w", Version: "v", StartedAt: time.Now()}))
+	const want = mid + " open, " + lately + " open, " + person + " open"
+	got := scan[string](t, d, `SELECT string_agg(c.key || ' ' || coalesce(i.closed_by, 'open'), ', ' ORDER BY c.key)
+		FROM gateway_controls AS c JOIN gateway_incidents AS i ON i.scope = c.scope AND i.key = c.key AND i.closed_at IS NULL`)
+	if got != want {
+		t.Errorf("pauses %s\nwant   %s", got, want)
+	}
+	if n := scan[int](t, d, `SELECT count(*) FROM gateway_incidents WHERE closed_by = 'breaker'`); n != 1 {
+		t.Errorf("%d incidents are closed, want 1", n)
+	}
+}
+
 // The breaker never pauses for longer than an hour.
 func TestBreakerPauseIsBounded(t *testing.T) {
 	t.Parallel()

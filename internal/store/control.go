@@ -75,7 +75,7 @@ func (s *Store) controls(ctx context.Context, where string, args ...any) ([]Cont
 // Pause pauses by hand, over whatever pause there is, and opens an incident. A nil until lasts until
 // [Store.Resume].
 func (s *Store) Pause(ctx context.Context, c Control) error {
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return pause(ctx, tx, c) })
+	err := s.pool.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error { return pause(ctx, tx, c) })
 	if err != nil {
 		return fmt.Errorf("pause %s %s: %w", c.Scope, c.Key, err)
 	}
@@ -107,7 +107,7 @@ func (s *Store) Resume(ctx context.Context, scope Scope, key string) (bool, erro
 
 // ResumeAs is [Store.Resume] by a person.
 func (s *Store) ResumeAs(ctx context.Context, scope Scope, key, by string) (resumed bool, err error) {
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = s.pool.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		resumed, err = resume(ctx, tx, scope, key, by)
 		return err
 	})

@@ -72,7 +72,7 @@ func (s *Store) ReleaseDeliveries(ctx context.Context, holder string) error {
 // deliveries.
 func (s *Store) EnlistDeliveries(ctx context.Context, holder string, limit int) (n int, err error) {
 	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'"}
-	err = pgx.BeginTxFunc(ctx, s.pool, begin, func(tx pgx.Tx) error {
+	err = s.pool.inTx(ctx, begin, func(tx pgx.Tx) error {
 		n, err = enlist(ctx, tx, holder, limit)
 		return err
 	})

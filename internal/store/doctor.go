@@ -49,7 +49,7 @@ func (s *Store) Orphans(ctx context.Context, limit int) ([]int64, error) {
 func (s *Store) AdoptOrphans(ctx context.Context, limit int, a Action) (int, error) {
 	n := 0
 	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'"}
-	err := pgx.BeginTxFunc(ctx, s.pool, begin, func(tx pgx.Tx) error {
+	err := s.pool.inTx(ctx, begin, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
 			WITH orphan AS MATERIALIZED (
 			    SELECT o.id FROM orders AS o WHERE `+isOrphan+` ORDER BY o.id LIMIT $1 FOR UPDATE SKIP LOCKED

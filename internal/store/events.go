@@ -118,7 +118,7 @@ func (f EventFilter) where(ctx context.Context, tx pgx.Tx) (string, pgx.NamedArg
 // ResendEvents makes deliveries due again, also of what was delivered or set aside, and records the action. Its After
 // becomes what was sent again. It returns how many there were. [ErrNoEvent] means that nothing was done.
 func (s *Store) ResendEvents(ctx context.Context, f EventFilter, a Action) (n int, err error) {
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = s.pool.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		n, err = resend(ctx, tx, f, a)
 		return err
 	})

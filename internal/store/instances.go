@@ -20,8 +20,9 @@ type Instance struct {
 	Settings   json.RawMessage
 }
 
-// Heartbeat writes the row of an instance, removes rows that nobody has written for a day, and ends
-// the incidents of people's pauses that have run out. SeenAt is ignored: it becomes the database's
+// Heartbeat writes the row of an instance and removes rows that nobody has written for a day. It ends
+// the incidents of people's pauses that have run out, and the breaker's pauses of merchants that have
+// no order left to probe them with. SeenAt is ignored: it becomes the database's
 // present time.
 func (s *Store) Heartbeat(ctx context.Context, i Instance) error {
 	settings := i.Settings
@@ -38,6 +39,7 @@ func (s *Store) Heartbeat(ctx context.Context, i Instance) error {
 		i.Worker, i.Version, i.StartedAt, i.LastPassAt, nullText(safe(i.Trouble)), string(settings))
 	batch.Queue(`DELETE FROM instances WHERE seen_at < now() - interval '1 day'`)
 	batch.Queue(endLapsed)
+	batch.Queue(endWithoutOrders)
 	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("write the heartbeat: %w", err)
 	}
@@ -50,6 +52,20 @@ const endLapsed = `
 	FROM gateway_controls AS c
 	WHERE i.closed_at IS NULL AND i.opened_by <> 'breaker' AND c.scope = i.scope AND c.key = i.key
 	  AND c.set_by <> 'breaker' AND c.paused_until <= now()`
+
+// endWithoutOrders ends the breaker's pauses, and their incidents, of merchants that have had no order
+// to probe them with since the pause ran out a minute ago: the application has settled them itself.
+// The next order is asked as usual.
+const endWithoutOrders = `
+	WITH ended AS (
+	    DELETE FROM gateway_controls AS c
+	    WHERE c.scope = 'mid' AND c.set_by = 'breaker' AND c.paused_until <= now() - interval '1 minute'
+	      AND NOT EXISTS (SELECT FROM orders AS o WHERE ` + isQueued + ` AND o.mid = c.key)
+	    RETURNING c.key
+	)
+	UPDATE gateway_incidents AS i SET closed_at = now(), closed_by = i.opened_by
+	FROM ended
+	WHERE i.scope = 'mid' AND i.key = ended.key AND i.closed_at IS NULL`
 
 // Instances lists the daemons that were seen within a day, the latest seen first.
 func (s *Store) Instances(ctx context.Context) ([]Instance, error) {

@@ -92,7 +92,7 @@ func (s *Store) ResumeByPerson(ctx context.Context, scope Scope, key string, a A
 // exist yet cannot be locked.
 func (s *Store) changePause(ctx context.Context, scope Scope, key string, do func(pgx.Tx) error) error {
 	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '10s'"}
-	return pgx.BeginTxFunc(ctx, s.pool, begin, func(tx pgx.Tx) error {
+	return s.pool.inTx(ctx, begin, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('reconciler pause ' || $1 || ' ' || $2, 0))`, string(scope), key)
 		if err != nil {
 			return err

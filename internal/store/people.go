@@ -15,7 +15,7 @@ const lookTimeout = "5s"
 // look reads several things as of one moment. Each statement ends after five seconds on the server.
 func (s *Store) look(ctx context.Context, do func(pgx.Tx) error) error {
 	begin := pgx.TxOptions{BeginQuery: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '" + lookTimeout + "'"}
-	return pgx.BeginTxFunc(ctx, s.pool, begin, do)
+	return s.pool.inTx(ctx, begin, do)
 }
 
 // collect reads all rows of a statement, by the names of its columns.

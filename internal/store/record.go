@@ -103,7 +103,7 @@ func (s *Store) recordTogether(ctx context.Context, group []order.Outcome) ([]Re
 	}
 	// A process that is stopped in the middle must not keep the rows to itself.
 	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'"}
-	err = pgx.BeginTxFunc(ctx, s.pool, begin, func(tx pgx.Tx) error { return s.supersede(ctx, tx, stale) })
+	err = s.pool.inTx(ctx, begin, func(tx pgx.Tx) error { return s.supersede(ctx, tx, stale) })
 	return written, err
 }
 

@@ -160,6 +160,25 @@ func TestRecordTwoClaimsOfAnOrderInOneGroup(t *testing.T) {
 	}
 }
 
+// A stale copy of the row that an ORM saves whole lowers the claim number, so that two questions
+// have the same one. The ledger keeps both.
+func TestRecordOfTwoQuestionsWithOneClaimNumber(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 1)
+	first := deferred(d.claimOne(t))
+	d.record(t, first)
+	d.exec(t, `UPDATE orders SET claim_no = 0, next_query_at = now()`)
+	second := settled(d.claimOne(t))
+	second.Question.At = first.Question.At.Add(time.Second)
+	d.exec(t, `UPDATE orders SET status = 'TRADE_SUCCESS'`)
+	d.record(t, second)
+	d.record(t, second) // the reply was lost: it is written again
+	if got := scan[string](t, d, `SELECT string_agg(claim_no || ' ' || decision, ', ' ORDER BY id) FROM order_queries`); got != "1 deferred, 1 superseded" {
+		t.Errorf("ledger %q", got)
+	}
+}
+
 func TestRecordReviews(t *testing.T) {
 	t.Parallel()
 	d := open(t)

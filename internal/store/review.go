@@ -163,7 +163,7 @@ func (s *Store) Retry(ctx context.Context, shown Detail, c Correction, a Action)
 // Of two people at once the second waits for the first, and then meets the changed row.
 func (s *Store) change(ctx context.Context, shown Detail, a Action, w *Trace, do func(pgx.Tx) error) error {
 	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '10s'"}
-	return pgx.BeginTxFunc(ctx, s.pool, begin, func(tx pgx.Tx) error {
+	return s.pool.inTx(ctx, begin, func(tx pgx.Tx) error {
 		now, err := lockShown(ctx, tx, shown, w)
 		if err != nil {
 			return err

@@ -124,6 +124,11 @@ func (p *connPool) SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchRes
 // Ping reports whether the server answers.
 func (p *connPool) Ping(ctx context.Context) error { return p.explain(p.Pool.Ping(ctx)) }
 
+// inTx runs a transaction, all of it again where one of its plans was stale: do must not mind.
+func (p *connPool) inTx(ctx context.Context, options pgx.TxOptions, do func(pgx.Tx) error) error {
+	return p.retryStale(func() error { return pgx.BeginTxFunc(ctx, p, options, do) })
+}
+
 // retryStale tries again at once while a plan is stale. Each connection has plans of its own, and the
 // driver forgets one that has failed.
 func (p *connPool) retryStale(do func() error) error {

@@ -70,6 +70,12 @@ func TestStalePlansAreTriedAgain(t *testing.T) {
 			t.Errorf("States: %v", err)
 		}
 		d.record(t, settled(orders[0]))
+		late := settled(orders[1])
+		d.exec(t, `UPDATE orders SET status = 'TRADE_CLOSED' WHERE id = $1`, late.Order.ID)
+		d.record(t, late)
+		if _, err := d.FindOrders(t.Context(), store.OrderName{ID: late.Order.ID}, nil); err != nil {
+			t.Errorf("FindOrders: %v", err)
+		}
 		d.exec(t, `ALTER TABLE orders ALTER COLUMN mer_order_id TYPE `+typ+`, ALTER COLUMN tid TYPE `+typ)
 	}
 }

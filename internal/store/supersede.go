@@ -107,15 +107,17 @@ func readCurrent(ctx context.Context, tx pgx.Tx, stale []*Recorded) (map[claimKe
 		outcomes[i] = r.Outcome
 	}
 	var p arrays.Params
-	arrays.Add(&p, guardColumns(), outcomes)
+	// A claim number alone does not name a question: an ORM that saves a stale copy of the row lowers it.
+	columns := append(guardColumns(), col("asked_at", arrays.Timestamptz(), func(o *order.Outcome) time.Time { return o.Question.At }))
+	arrays.Add(&p, columns, outcomes)
 	list, err := arrays.QueryOnce[current](ctx, tx.Conn(), &p, `
 		SELECT o.id, r.claim_no, o.status, coalesce(o.review_reason, ''),
 		       CASE WHEN isfinite(o.next_query_at) THEN o.next_query_at END,
 		       EXISTS (SELECT 1 FROM order_queries q
-		               WHERE q.order_id = o.id AND q.claim_no = r.claim_no AND r.claim_no > 0),
+		               WHERE q.order_id = o.id AND q.claim_no = r.claim_no AND r.claim_no > 0 AND q.queried_at = r.asked_at),
 		       `+guardHolds+`
 		FROM orders AS o
-		JOIN `+arrays.Unnest("r", guardColumns(), 0)+` ON r.id = o.id
+		JOIN `+arrays.Unnest("r", columns, 0)+` ON r.id = o.id
 		FOR UPDATE OF o SKIP LOCKED`)
 	if err != nil {
 		return nil, err
@@ -134,7 +136,8 @@ func (r *Recorded) whyUnseen(ctx context.Context, tx pgx.Tx) (gone bool, err err
 	c := claimOf(&r.Outcome)
 	err = tx.QueryRow(ctx, `
 		SELECT EXISTS (SELECT 1 FROM orders WHERE id = $1),
-		       EXISTS (SELECT 1 FROM order_queries WHERE order_id = $1 AND claim_no = $2)`, c.ID, c.ClaimNo).Scan(&locked, &recorded)
+		       EXISTS (SELECT 1 FROM order_queries WHERE order_id = $1 AND claim_no = $2 AND queried_at = $3)`,
+		c.ID, c.ClaimNo, r.Outcome.Question.At).Scan(&locked, &recorded)
 	if locked {
 		r.State = Locked
 	}

@@ -237,7 +237,7 @@ func ownTables() []string {
 
 // adoptVersions copies the shared table, which stays: an older program reads it.
 func (s *Store) adoptVersions(ctx context.Context) error {
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	return s.pool.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		// One at a time; the number is ours by chance.
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(7238411952034776)`); err != nil {
 			return err
