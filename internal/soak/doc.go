@@ -20,8 +20,9 @@
 //     hold rows locked; the clock is set back, so that instants lie far ahead.
 //   - database: rights are revoked and given back, a table is renamed, the server is
 //     read-only, connections end, and replies of commits are lost.
-//   - shop: orders move to a table that inherits, and a trigger raises or drops the
-//     writes of some. A merchant hangs or answers rubbish.
+//   - shop: orders is partitioned in every second round, else orders move to a table
+//     that inherits. A trigger raises or drops the writes of some. A merchant hangs or
+//     answers rubbish.
 //
 // # What is proved
 //

@@ -47,10 +47,10 @@ func (w *world) saveStaleCopy() {
 		WHERE id = $1`, id, pick(w.rand, versions...))
 }
 
-// saveUnknown writes UNKNOWN over an order, most of all over one that is settled.
+// saveUnknown writes UNKNOWN over a settled order, most of all over one that the reconciler settled.
 func (w *world) saveUnknown() {
 	w.hand(w.db.orm, `UPDATE orders SET status = 'UNKNOWN', next_query_at = $1
-		WHERE id = (SELECT id FROM orders WHERE status LIKE 'TRADE%' ORDER BY id % $2, id LIMIT 1)`,
+		WHERE id = (SELECT id FROM orders WHERE status LIKE 'TRADE%' ORDER BY settled_at IS NULL, id % $2, id LIMIT 1)`,
 		pick(w.rand, nil, &[]time.Time{time.Now()}[0]), 1+w.rand.IntN(50))
 }
 

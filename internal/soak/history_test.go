@@ -33,7 +33,7 @@ CREATE TABLE soak_history (
 );
 CREATE INDEX ON soak_history (id, seq);
 CREATE INDEX ON soak_history (number, seq);
-ALTER TABLE order_queries ADD COLUMN soak_xid xid8 DEFAULT pg_current_xact_id();
+ALTER TABLE order_queries ADD COLUMN soak_xid xid8 DEFAULT pg_current_xact_id(), ADD COLUMN soak_at timestamptz DEFAULT clock_timestamp();
 ALTER TABLE order_events ADD COLUMN soak_xid xid8 DEFAULT pg_current_xact_id();
 CREATE FUNCTION soak_keep() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
@@ -48,6 +48,17 @@ END $$;
 CREATE TRIGGER soak_keep AFTER INSERT OR UPDATE OR DELETE ON orders FOR EACH ROW EXECUTE FUNCTION soak_keep();
 `
 
+// partitionedSQL makes orders a partitioned table before anybody uses it.
+const partitionedSQL = `
+ALTER TABLE orders RENAME TO orders_plain;
+CREATE TABLE orders (LIKE orders_plain INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING IDENTITY, PRIMARY KEY (id)) PARTITION BY HASH (id);
+CREATE TABLE orders_even PARTITION OF orders FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE orders_odd PARTITION OF orders FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+CREATE UNIQUE INDEX ON orders_even (mid, mer_order_id);
+CREATE UNIQUE INDEX ON orders_odd (mid, mer_order_id);
+DROP TABLE orders_plain;
+`
+
 // database is used by one world after the other. Each pool is another party, by
 // its application_name in the history.
 type database struct {
@@ -55,17 +66,25 @@ type database struct {
 	daemonURL string // of a role that has the daemon's rights and no others
 	role      string
 
+	partitioned bool // orders is, and has no table that inherits
+
 	application, orm, person, clock *pgxpool.Pool
 	columns                         string // of orders, without its id
 }
 
-func newDatabase(t *testing.T) *database {
+func newDatabase(t *testing.T, partitioned bool) *database {
 	t.Helper()
-	db := &database{url: postgrestest.NewDatabase(t)}
+	db := &database{url: postgrestest.NewDatabase(t), partitioned: partitioned}
 	db.clock = db.pool(t, "clock", 0)
 	db.application, db.orm, db.person = db.pool(t, "application", lockTimeout), db.pool(t, "orm", lockTimeout), db.pool(t, "person", lockTimeout)
+	if partitioned {
+		exec(t, db.clock, partitionedSQL+stayDueSQL("orders"))
+	}
 	exec(t, db.clock, historySQL)
 	exec(t, db.clock, shopSQL)
+	if !partitioned {
+		exec(t, db.clock, archiveSQL+stayDueSQL("orders_archive"))
+	}
 	db.columns = one[string](t, db.clock, `SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
 		WHERE attrelid = 'orders'::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'id'`)
 	db.role = "soak_" + one[string](t, db.clock, `SELECT current_database()`)

@@ -10,15 +10,24 @@ import (
 	"reconciler/internal/chinaums/simulator"
 )
 
-// shopSQL is what a shop has beside the reconciler: an archive that inherits from orders, and a trigger
-// that raises for some orders and drops the writes of others. soak_rules says which.
-const shopSQL = `
-CREATE TABLE orders_archive () INHERITS (orders);
-CREATE TRIGGER soak_keep AFTER INSERT OR UPDATE OR DELETE ON orders_archive FOR EACH ROW EXECUTE FUNCTION soak_keep();
-CREATE TRIGGER zz_orders_stay_due BEFORE INSERT OR UPDATE ON orders_archive FOR EACH ROW
+// stayDueSQL gives a table the trigger that the migrations give orders.
+func stayDueSQL(table string) string {
+	return `CREATE TRIGGER zz_orders_stay_due BEFORE INSERT OR UPDATE ON ` + table + ` FOR EACH ROW
     WHEN (NEW.review_reason = '' OR (NEW.next_query_at IS NULL AND NEW.review_reason IS NULL
           AND NEW.status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY')))
-    EXECUTE FUNCTION orders_stay_due();
+    EXECUTE FUNCTION orders_stay_due();`
+}
+
+// archiveSQL is a table that inherits from orders.
+const archiveSQL = `
+CREATE TABLE orders_archive () INHERITS (orders);
+CREATE TRIGGER soak_keep AFTER INSERT OR UPDATE OR DELETE ON orders_archive FOR EACH ROW EXECUTE FUNCTION soak_keep();
+CREATE TRIGGER soak_shop BEFORE UPDATE ON orders_archive FOR EACH ROW EXECUTE FUNCTION soak_shop();
+`
+
+// shopSQL is what a shop has beside the reconciler: a trigger that raises for some orders and drops the
+// writes of others. soak_rules says which.
+const shopSQL = `
 CREATE TABLE soak_rules (order_id bigint PRIMARY KEY, rule text NOT NULL);
 CREATE TABLE soak_refused (order_id bigint);
 CREATE FUNCTION soak_shop() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
@@ -38,7 +47,6 @@ BEGIN
     RETURN NEW;
 END $$;
 CREATE TRIGGER soak_shop BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION soak_shop();
-CREATE TRIGGER soak_shop BEFORE UPDATE ON orders_archive FOR EACH ROW EXECUTE FUNCTION soak_shop();
 `
 
 // refuse lets the shop's trigger refuse what is written to an order, until allow.
@@ -55,6 +63,9 @@ func (w *world) allow() {
 
 // archive moves an order into the child table, settled or not.
 func (w *world) archive() {
+	if w.db.partitioned {
+		return
+	}
 	w.hand(w.db.application, `WITH gone AS (DELETE FROM ONLY orders WHERE id = $1 RETURNING *) INSERT INTO orders_archive SELECT * FROM gone`, w.someID())
 }
 

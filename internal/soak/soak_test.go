@@ -35,11 +35,15 @@ func TestSoak(t *testing.T) {
 	}
 	duration, seed := settings(t)
 	t.Logf("SOAKSEED=%d", seed)
-	db := newDatabase(t)
+	databases := make(map[bool]*database) // with and without partitions, by turns
 	var all tally
 	started := time.Now()
 	for round := 0; round == 0 || time.Since(started) < duration; round++ {
-		one := runRound(t, db, seed)
+		partitioned := seed%2 == 1
+		if databases[partitioned] == nil {
+			databases[partitioned] = newDatabase(t, partitioned)
+		}
+		one := runRound(t, databases[partitioned], seed)
 		all.add(one)
 		if t.Failed() {
 			t.Fatalf("round %d failed: SOAKSEED=%d", round, seed)

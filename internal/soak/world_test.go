@@ -193,7 +193,10 @@ func (w *world) jump(d, wait time.Duration) {
 		for _, sql := range []string{
 			`UPDATE orders SET created_at = created_at - $1::interval, expires_at = expires_at - $1::interval, next_query_at = next_query_at - $1::interval,
 				last_queried_at = last_queried_at - $1::interval, lease_until = lease_until - $1::interval`,
-			`UPDATE order_queries SET queried_at = queried_at - $1::interval, next_query_at = next_query_at - $1::interval`,
+			// A row that may be written again, because its writer missed the reply, is known by its time.
+			`UPDATE order_queries SET queried_at = queried_at - $1::interval, next_query_at = next_query_at - $1::interval
+				WHERE soak_at < clock_timestamp() - interval '15 seconds' OR $1::interval > interval '100 hours'`,
+			`UPDATE gateway_budgets SET refilled_at = refilled_at - $1::interval`,
 			`UPDATE gateway_controls SET paused_until = paused_until - $1::interval, probe_until = probe_until - $1::interval`,
 		} {
 			if _, err := tx.Exec(context.Background(), sql, d); err != nil {
