@@ -6,10 +6,10 @@ LINT    := go tool -modfile=tools/go.mod golangci-lint
 SCRIPTS := .ci/run $(wildcard scripts/*) $(wildcard packaging/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test quick soak cover lint bench fuzz packages up down
+.PHONY: help build demo test test-postgres quick soak cover lint bench fuzz packages up down
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## make bin/reconciler, static
 	CGO_ENABLED=0 go build -trimpath -buildvcs=$(STAMP) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/reconciler ./cmd/reconciler
@@ -31,6 +31,9 @@ test: ## run all tests, on a Postgres server of their own
 quick: ## run the tests that start no program, browser or soak, in some seconds
 	@scripts/ensure-postgres
 	go test -short ./...
+
+test-postgres: ## run the tests on Postgres VERSION, 14 to 18, from the npm registry; PACKAGES=./internal/store narrows it
+	bin=$$(scripts/postgres-release $(VERSION)) && RECONCILER_PG_BIN=$$bin go test -shuffle=on -count=1 $(or $(PACKAGES),./...)
 
 soak: ## settle orders under crashes, races and clock jumps for SOAKTIME, 3m; SOAKSEED=N begins with that round
 	@scripts/ensure-postgres
