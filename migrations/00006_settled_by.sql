@@ -1,6 +1,6 @@
 -- +goose Up
 
--- The function names no table, so it does not depend on the search_path of whoever writes.
+-- The function names no table, so it does not depend on the search_path of the writer.
 -- +goose StatementBegin
 CREATE FUNCTION orders_stay_due() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

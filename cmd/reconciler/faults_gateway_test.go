@@ -135,7 +135,7 @@ func TestGatewayFlapping(t *testing.T) {
 	wantRate(t, w.Requests(), rate)
 }
 
-// A gateway that takes its time and then is quick again: what was claimed meanwhile does not come as a stampede.
+// A gateway that takes its time and then is quick again: the orders claimed meanwhile do not come as a stampede.
 func TestSlowGatewayRecoversWithoutAStampede(t *testing.T) {
 	t.Parallel()
 	const rate = 20

@@ -122,7 +122,7 @@ func (c *cluster) serverOn(t *testing.T, data, port string) *process {
 		"-c", "listen_addresses=", "-c", "max_connections=200", "-c", "dynamic_shared_memory_type=mmap"))
 }
 
-// crash is an immediate shutdown: what was not yet committed is lost, and the next start has to recover.
+// crash is an immediate shutdown: open transactions are lost, and the next start has to recover.
 func (c *cluster) crash(t *testing.T) {
 	t.Helper()
 	if err := syscall.Kill(c.PID(), syscall.SIGQUIT); err != nil {

@@ -20,7 +20,7 @@ type pauseTarget struct {
 type pauseCommand struct {
 	pauseTarget
 
-	Reason  string `name:"reason" required:"" help:"Why, for the record and for whoever reads the pauses."`
+	Reason  string `name:"reason" required:"" help:"Why, for the record and for the readers of the pauses."`
 	Until   string `name:"until" placeholder:"TIME" help:"End of the pause: 2026-01-31 09:00 or a date in --tz, RFC 3339, or an age such as 2h. Without: until resume."`
 	Replace bool   `name:"replace" help:"Replace another person's pause."`
 	Unknown bool   `name:"unknown" help:"Pause a merchant that no order has, or an app id that nobody uses."`
@@ -75,7 +75,7 @@ func appIDsAtHand(p *process) []string {
 	return ids
 }
 
-// Run ends a pause, whoever made it.
+// Run ends anybody's pause.
 func (c *resumeCommand) Run(p *process) error {
 	return c.withActor(p, func(ctx context.Context, d *operator.Desk) error {
 		scope, key := c.scope()

@@ -42,7 +42,7 @@ func TestPauseGuards(t *testing.T) {
 	}
 }
 
-// A pause by hand in the place of the breaker's ends its incident.
+// A pause by hand that replaces the breaker's ends its incident.
 func TestPauseOnTopOfTheBreaker(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -56,7 +56,7 @@ type pruneReport struct {
 	DryRun           bool     `json:"dry_run"`
 }
 
-// Run deletes in small batches, beside the daemon. What was deleted is recorded also when it is stopped.
+// Run deletes in small batches, beside the daemon. The action records the deleted rows, also after a stop.
 func (c *pruneCommand) Run(p *process) error {
 	age := time.Duration(c.OlderThan)
 	if age < minPruneAge && !c.Force {

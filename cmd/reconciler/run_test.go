@@ -105,7 +105,7 @@ func TestRunTellsWhoListens(t *testing.T) {
 	if heard.Channel != "order_events" {
 		t.Errorf("heard of %q", heard.Channel)
 	}
-	// Whoever hears finds the event and the order as it tells: they are one transaction.
+	// A listener finds the event, and the order as the event tells: they are one transaction.
 	if got := scan[string](t, w, `SELECT e.event || ' ' || o.status || ' ' || (e.payload->>'to') FROM order_events e JOIN orders o ON o.id = e.order_id`); got != "order.paid TRADE_SUCCESS TRADE_SUCCESS" {
 		t.Errorf("after the notification: %s", got)
 	}

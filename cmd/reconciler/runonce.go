@@ -129,7 +129,7 @@ func (c *runOnceCommand) pass(p *process, r resolved, orders *store.Store, run p
 		return err
 	}
 	if summary.BreakerOpen() {
-		fmt.Fprintln(p.stderr, "reconciler: the gateway fails or refuses our credentials; the run ended early. What is left stays due.")
+		fmt.Fprintln(p.stderr, "reconciler: the gateway fails or refuses our credentials; the run ended early. The other orders stay due.")
 	}
 	left := p.ctx.Err() != nil && report.Asked < report.Selected
 	if left || summary.Unwritten > 0 || (!summary.Complete() && p.ctx.Err() == nil) || named.lacksOrders() {

@@ -17,7 +17,7 @@ import (
 )
 
 // everyDecision makes one order for each decision that a gateway alone can bring about; their ids are from 1, in the order
-// of the lines. What is superseded needs an application as well.
+// of the lines. A superseded answer needs an application as well.
 func everyDecision(t *testing.T, w *world) {
 	t.Helper()
 	w.orders(t, 1, paid())

@@ -53,7 +53,7 @@ type gatewaySettings struct {
 	RequestTimeout duration `name:"request-timeout" env:"RECONCILER_REQUEST_TIMEOUT" default:"10s" help:"Maximum duration of one round trip."`
 }
 
-// options are those of the clients, but for their credentials; every problem is named.
+// options are those of the clients, without their credentials; every problem is named.
 func (s gatewaySettings) options(concurrency int) (chinaums.Options, error) {
 	options := chinaums.Options{
 		BaseURL: s.URL, Path: s.QueryPath, Timeout: s.RequestTimeout.T, Concurrency: concurrency, Auth: chinaums.Auth(s.Auth),
@@ -90,7 +90,7 @@ func (s gatewaySettings) readApps(getenv func(string) string) (apps []credential
 	}
 	pair := chinaums.Credentials{AppID: s.AppID, AppKey: key}
 	var idErr error
-	probe := pair // what is missing has its own words
+	probe := pair // a missing value has its own words
 	if s.AppID == "" {
 		idErr = errors.New("no app id: set CHINAUMS_APP_ID (or --app-id), or CHINAUMS_CREDENTIALS_FILE for several")
 		probe.AppID = "missing"

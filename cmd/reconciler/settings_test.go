@@ -13,7 +13,7 @@ import (
 	"reconciler/internal/chinaums/simulator"
 )
 
-// What is wrong is named by the name of its setting, all of it in one run, wherever it came from.
+// Every problem is named by its setting, all in one run, wherever the value came from.
 func TestEveryProblemIsNamedAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -83,6 +83,6 @@ func serveGateway(ctx context.Context, address string, gateway *simulator.Simula
 
 func (s *gatewayServer) closeAll() {
 	s.gateway.Close()
-	_ = s.server.Close() // whoever is still being answered is cut off
+	_ = s.server.Close() // answers under way are cut off
 	<-s.ended
 }

@@ -90,7 +90,7 @@ type orderPlan struct {
 	LateCheckAt *time.Time `json:"late_check_at"`
 }
 
-// The daemon asks as the plan says: each wait of the ledger is the wait that was foretold.
+// The daemon asks as the plan says: each wait of the ledger is the wait that the plan told.
 func TestPlanForetellsTheDaemon(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -111,9 +111,9 @@ func TestPlanForetellsTheDaemon(t *testing.T) {
 		asked := column[time.Time](t, w, `SELECT queried_at FROM order_queries q JOIN orders o ON o.id = q.order_id WHERE mer_order_id = $1 ORDER BY q.id`, number)
 		took := column[int64](t, w, `SELECT duration_ms FROM order_queries q JOIN orders o ON o.id = q.order_id WHERE mer_order_id = $1 ORDER BY q.id`, number)
 		next := column[time.Time](t, w, `SELECT q.next_query_at FROM order_queries q JOIN orders o ON o.id = q.order_id WHERE mer_order_id = $1 ORDER BY q.id`, number)
-		foretold := plans[number].Questions
+		planned := plans[number].Questions
 		for i := range asked {
-			wait := foretold[i+1].At.Sub(foretold[i].At)
+			wait := planned[i+1].At.Sub(planned[i].At)
 			decided := next[i].Add(-wait)
 			if decided.Before(asked[i].Add(-time.Millisecond)) || decided.After(asked[i].Add(time.Duration(took[i]+5)*time.Millisecond)) {
 				t.Errorf("order %s, question %d: next at %s, which is not %s after its answer (asked %s, took %d ms)", number, i+1, next[i], wait, asked[i], took[i])

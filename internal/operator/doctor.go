@@ -72,7 +72,7 @@ func (e *Examination) addProblems(name string, bad State, problems []string, wel
 	e.add(name, bad, strings.Join(problems, "; "), fix)
 }
 
-// Doctor checks what a daemon with these settings needs. It has no error: what cannot be checked is a
+// Doctor checks what a daemon with these settings needs. It has no error: a failed reading is a
 // check that failed. A desk without a store checks the settings alone.
 func (d *Desk) Doctor(ctx context.Context, o DoctorOptions) Examination {
 	var e Examination

@@ -111,7 +111,7 @@ func (d *Desk) countHeld(ctx context.Context, change *PauseChange) error {
 	return err
 }
 
-// Resume ends a pause, whoever made it.
+// Resume ends anybody's pause.
 func (d *Desk) Resume(ctx context.Context, scope store.Scope, key, reason string) (PauseChange, error) {
 	if err := d.checkActor(); err != nil {
 		return PauseChange{}, err

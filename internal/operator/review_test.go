@@ -91,7 +91,7 @@ func rand8(t *testing.T, w *world) string {
 	return scan[string](t, w, `SELECT lpad((random() * 99999999)::bigint::text, 8, '0')`)
 }
 
-// What was shown guards the write.
+// The state that was shown guards the write.
 func TestResolveOfAnOrderThatChanged(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]string{

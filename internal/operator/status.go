@@ -103,7 +103,7 @@ type figures struct {
 	unreadErr    error
 }
 
-// Status looks at everything and gives a verdict. It has no error: what cannot be read is a check that
+// Status looks at everything and gives a verdict. It has no error: an unreadable part is a check that
 // says so.
 func (d *Desk) Status(ctx context.Context) Status {
 	first, cancel := context.WithTimeout(ctx, databasePatience)

@@ -120,7 +120,7 @@ func (d *Desk) told(e store.EventRow) string {
 		ReviewReason  string `json:"review_reason"`
 		SettledBefore bool   `json:"settled_before"`
 	}
-	_ = json.Unmarshal(e.Payload, &payload) // what cannot be read is not shown
+	_ = json.Unmarshal(e.Payload, &payload) // an unreadable payload is not shown
 	text := d.say(msgStoryEvent, e.Event)
 	if payload.ReviewReason != "" {
 		text += " " + payload.ReviewReason

@@ -107,7 +107,7 @@ func (w *world) runUntil(t *testing.T, what string, done func() bool) {
 	<-ended
 }
 
-// now is what the next scrape would tell: what is remembered of the last is dropped.
+// now is what the next scrape would tell: the memory of the last one is dropped.
 func (w *world) now(t *testing.T) map[string]float64 {
 	t.Helper()
 	w.metrics.Watch(w.Store, w.poller.LastPass)

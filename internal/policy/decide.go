@@ -142,11 +142,11 @@ func isSettlement(t chinaums.Trade) bool {
 // identity is the comparison of an answer with the order that was asked about.
 type identity struct {
 	proven        bool   // the merchant and at least one number are answered and equal
-	contradiction string // what is answered differently; "": nothing
+	contradiction string // the value that is answered differently; "": none
 	field         string // of the contradiction, with the answer and what the order holds
 	answered      string
 	held          string
-	missing       string // what is not answered; "": nothing
+	missing       string // the value that is not answered; "": none
 }
 
 // compareIdentity compares merchant and numbers. A number that the row lacks proves and contradicts nothing.

@@ -56,7 +56,7 @@ func TestUnresolvedBooksNothing(t *testing.T) {
 	}
 }
 
-// What is not understood is said: it goes to last_error and the log, and is counted.
+// An answer that is not understood is told: it goes to last_error and the log, and is counted.
 func TestNotUnderstoodIsSaid(t *testing.T) {
 	t.Parallel()
 	ask := newAsker(t)

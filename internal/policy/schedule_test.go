@@ -62,12 +62,12 @@ func TestScheduleFollowsDecide(t *testing.T) {
 		s := rules.Schedule(o, now, now.Add(1000*time.Hour), 1000)
 		for i, at := range s.Questions {
 			if !o.NextQueryAt.Equal(at) {
-				t.Fatalf("order %d, question %d: foretold %s, asked %s", id, i, at, o.NextQueryAt)
+				t.Fatalf("order %d, question %d: planned %s, asked %s", id, i, at, o.NextQueryAt)
 			}
 			out := rules.Decide(o, reply, at)
 			if out.Decision == order.Review {
 				if i != len(s.Questions)-1 || s.ReviewAt == nil || !s.ReviewAt.Equal(at) {
-					t.Fatalf("order %d: review at %s, foretold %v", id, at, s.ReviewAt)
+					t.Fatalf("order %d: review at %s, planned %v", id, at, s.ReviewAt)
 				}
 				break
 			}

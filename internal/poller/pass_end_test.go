@@ -96,7 +96,7 @@ func TestPoison(t *testing.T) {
 	w.wantState(t, 0, rowPaid)
 }
 
-// What is given back, and what is recorded, whatever became of it, is no sign of it.
+// Orders given back, and answers recorded in whatever way, are no sign of it.
 func TestNoPoison(t *testing.T) {
 	t.Parallel()
 	t.Run("given back", func(t *testing.T) {

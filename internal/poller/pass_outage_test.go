@@ -13,7 +13,7 @@ import (
 	"reconciler/internal/store"
 )
 
-// While answers cannot be written, the gateway is not asked but for one probe at a time; afterwards
+// While answers cannot be written, the gateway is asked one probe at a time and no more; afterwards
 // every order is settled and none is poison.
 func TestNothingIsAskedWhileAnswersCannotBeWritten(t *testing.T) {
 	t.Parallel()

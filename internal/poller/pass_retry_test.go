@@ -36,7 +36,7 @@ func TestRetriesWithinAQuestion(t *testing.T) {
 	}
 }
 
-// What cannot pass within a question is not asked again within it.
+// Trouble that cannot pass within a question is not asked again within it.
 func TestNoRetryOfAnswers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -56,7 +56,7 @@ func TestNoRetryOfAnswers(t *testing.T) {
 }
 
 // Each kind of silence and nonsense: three round trips, no_answer, and the row as it
-// was but for its due time and the trouble in words.
+// was, except for its due time and the trouble in words.
 func TestEveryFault(t *testing.T) {
 	t.Parallel()
 	w := newWorldWith(t, 600*time.Millisecond)

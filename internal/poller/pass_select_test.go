@@ -120,7 +120,7 @@ func TestSelections(t *testing.T) {
 				t.Errorf("decisions (-real +dry):\n%s", diff)
 			}
 			for _, n := range tt.want {
-				w.wantState(t, n, rowPaid) // what was under review is no more
+				w.wantState(t, n, rowPaid) // no longer under review
 			}
 		})
 	}

@@ -132,7 +132,7 @@ func TestStoppedBefore(t *testing.T) {
 	w.wantState(t, 0, rowUntouched)
 }
 
-// The database is away when the stop comes: what was received is still written when it
+// The database is away when the stop comes: received answers are still written when it
 // is back within the time that is left.
 func TestStopWhileTheDatabaseIsAway(t *testing.T) {
 	t.Parallel()

@@ -268,7 +268,7 @@ func TestPanicStaysInItsOrder(t *testing.T) {
 	}
 }
 
-// What the gateway says of the envelope and of the payment is kept, whoever decides.
+// What the gateway says of the envelope and of the payment is kept, whichever of them decides.
 func TestLedgerKeepsWhatWasAnswered(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -183,7 +183,7 @@ func TestUnwritableAnswer(t *testing.T) {
 	}
 }
 
-// Strange texts that can be written are, with U+FFFD in the place of what is none.
+// Strange texts that can be written are, with U+FFFD where there is no character.
 func TestStrangeTextsAreWritten(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -263,7 +263,7 @@ func TestConnectionsKilled(t *testing.T) {
 	}
 	w.exec(t, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'reconciler'`)
 	close(letGo)
-	<-pass.ended // a claim of it may fail, what was answered is written
+	<-pass.ended // a claim may fail, but answers are written
 	for i := range 20 {
 		if n := len(w.ledger(t, i)); n != w.sim.Count(mer(i)) {
 			t.Errorf("order %d: asked %d times, %d rows in the ledger", i, w.sim.Count(mer(i)), n)

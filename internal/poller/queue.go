@@ -168,7 +168,7 @@ func (q *queue) removeOrders(orders []claimed, untaken int) {
 	q.announceChange()
 }
 
-// close ends the waiting of the workers. What is left is dealt out, to whichever merchant it belongs.
+// close ends the waiting of the workers. The rest is dealt out, to whichever merchant it belongs.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -314,7 +314,7 @@ func (q *queue) hasSuspect() bool {
 	return q.suspects > 0
 }
 
-// countDown counts down; what is at zero takes no room.
+// countDown counts down; an entry at zero is removed.
 func countDown(counts map[string]int, key string) {
 	counts[key]--
 	if counts[key] <= 0 {

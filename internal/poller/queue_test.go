@@ -30,7 +30,7 @@ func claims(mids ...string) []claimed {
 	return list
 }
 
-// First come, first served, but for a merchant that has as many workers as it may.
+// First come, first served, except for a merchant that has as many workers as it may.
 func TestQueueKeepsWorkersFree(t *testing.T) {
 	t.Parallel()
 	q := newQueue(severalMerchants(3), 6, 0)

@@ -19,7 +19,7 @@ import (
 	"reconciler/internal/store"
 )
 
-// dueStore is a store of which only what a pass asks first is called: what is due. It stands in where
+// dueStore is a store whose first call of a pass is the only one: the due orders. It stands in where
 // time is not real and a connection cannot be.
 type dueStore struct {
 	Store
@@ -133,7 +133,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// A stop ends the wait for the next pass. A claim under way is awaited, for what it
+// A stop ends the wait for the next pass. A claim under way is awaited: what it
 // takes would otherwise be in nobody's hands; but only for its own time.
 func TestRunStops(t *testing.T) {
 	t.Parallel()

@@ -7,7 +7,7 @@ import (
 
 // The whole stop, from the signal on:
 //
-//	0 s        nothing more is claimed; what is claimed and not asked is given back
+//	0 s        nothing more is claimed; claims that were not asked are given back
 //	≤ 10 s     a claim statement under way ends: what it takes would else be in nobody's hands
 //	≤ 18 s     the present round trips end, at most one request timeout; no retry begins
 //	≤ 28 s     every answer is written

@@ -74,7 +74,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 
 // URL names a database of this server in the form that pgx and psql take.
 func (s *Server) URL(database string) string {
-	// The port and sslmode are spelled out so that PGPORT and PGSSLMODE of whoever started us do not matter.
+	// The port and sslmode are spelled out so that PGPORT and PGSSLMODE of the environment do not matter.
 	query := url.Values{"host": {s.dir}, "port": {port}, "user": {"postgres"}, "sslmode": {"disable"}}
 	return (&url.URL{Scheme: "postgres", Path: "/" + database, RawQuery: query.Encode()}).String()
 }

@@ -19,7 +19,7 @@ const (
 )
 
 // checkFairness lets one merchant of three hang and one answer rubbish or refuse, both with backlogs,
-// and rows of theirs be locked. The orders of the third are asked about all the same. It counts round
+// and their rows be locked. The orders of the third are asked about all the same. It counts round
 // trips and no time, so that it holds on a slow machine. Where even the healthy merchant was paused,
 // the machine was too slow to tell.
 func (w *world) checkFairness() {

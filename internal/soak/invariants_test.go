@@ -199,7 +199,7 @@ func (w *world) checkQuestions() {
 }
 
 // checkOverlaps finds two questions about one order at the same time. That may be
-// only where the clock has ended a lease of theirs before its time, as a poller
+// only where the clock has ended their lease before its time, as a poller
 // that stands still would find it: that is what the fencing is for.
 func (w *world) checkOverlaps() {
 	w.t.Helper()
@@ -233,7 +233,7 @@ func (w *world) checkOverlaps() {
 }
 
 // checkLedgerComplete compares the round trips that were made with those that are
-// in the ledger: none there that was not made; and none missing but for a crash.
+// in the ledger: none there that was not made; and none missing without a crash.
 func (w *world) checkLedgerComplete() {
 	w.t.Helper()
 	type count struct {

@@ -18,7 +18,7 @@ import (
 	"reconciler/internal/poller"
 )
 
-// world is one round's: an empty database, a gateway, and whoever acts on them.
+// world is one round's: an empty database, a gateway, and those who act on them.
 type world struct {
 	t      *testing.T
 	db     *database
@@ -180,7 +180,7 @@ func (w *world) settlePass(runs ...poller.Run) {
 	all.Wait()
 }
 
-// jump lets time pass, for everything at once. It waits so long for whoever holds rows, 0: as long as
+// jump lets time pass, for everything at once. It waits so long for sessions that hold rows; 0: as long as
 // it takes; then none passes.
 func (w *world) jump(d, wait time.Duration) {
 	w.t.Helper()

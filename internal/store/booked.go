@@ -46,7 +46,7 @@ func bookedColumns() []column {
 	}
 }
 
-// settleDate is the day as text, for a time would be turned by the session's zone; "" is none.
+// settleDate is the day as text, because the session's zone would shift a time; "" is none.
 func settleDate(o *order.Outcome) string {
 	if o.Booking.SettleDate == nil {
 		return ""

@@ -85,7 +85,7 @@ func TestClaimKeepsMerchantsToTheirMost(t *testing.T) {
 	}
 }
 
-// With merchants left out, no order of theirs is read: each merchant's are found by an index of their own.
+// With merchants left out, none of their orders is read: each merchant's are found by an index of their own.
 func TestClaimByMerchantUsesItsIndex(t *testing.T) {
 	t.Parallel()
 	d := open(t)

@@ -99,7 +99,7 @@ func pause(ctx context.Context, tx pgx.Tx, c Control) error {
 	return openIncident(ctx, tx, Incident{Scope: c.Scope, Key: c.Key, Cause: c.Reason, OpenedBy: c.SetBy})
 }
 
-// Resume ends a pause, whoever made it, and reports whether there was one. The incident is closed by
+// Resume ends anybody's pause and reports whether there was one. The incident is closed by
 // the database user; [Store.ResumeAs] names a person.
 func (s *Store) Resume(ctx context.Context, scope Scope, key string) (bool, error) {
 	return s.ResumeAs(ctx, scope, key, "")

@@ -67,7 +67,7 @@ func (s *Store) PauseByPerson(ctx context.Context, p PauseOrder) (Trace, error) 
 	return t, nil
 }
 
-// ResumeByPerson ends a pause, whoever made it, with its incident, and records the action in one
+// ResumeByPerson ends anybody's pause, with its incident, and records the action in one
 // transaction. It returns the pause that it ended, nil where there was none.
 func (s *Store) ResumeByPerson(ctx context.Context, scope Scope, key string, a Action) (former *Control, t Trace, err error) {
 	err = s.changePause(ctx, scope, key, func(tx pgx.Tx) error {

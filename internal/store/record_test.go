@@ -114,7 +114,7 @@ func TestRecordKeepsTheEvidenceOfWhoCameLate(t *testing.T) {
 	}
 }
 
-// A second late answer of the same kind is one conflict, not two, be it in a group of its own or in the same.
+// A second late answer of the same kind is one conflict, not two, in a group of its own or in the same.
 func TestRecordTellsOfAConflictOnce(t *testing.T) {
 	t.Parallel()
 	for _, together := range []bool{false, true} {
@@ -286,7 +286,7 @@ func TestRecordOfStaleAndFreshClaimsByManyWriters(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				group = nil // but for what another writer holds at the moment
+				group = nil // except what another writer holds at the moment
 				for _, out := range written {
 					if out.State == store.Locked {
 						group = append(group, out.Outcome)

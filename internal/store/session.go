@@ -22,7 +22,7 @@ func sessionParams() map[string]string {
 	}
 }
 
-// setParams puts our settings in the place of others of the same name.
+// setParams replaces others' settings of the same name with ours.
 func setParams(config *pgconn.Config) {
 	ours := sessionParams()
 	maps.DeleteFunc(config.RuntimeParams, func(name, _ string) bool {

@@ -184,7 +184,7 @@ func updateSuperseded(ctx context.Context, tx pgx.Tx, o order.Outcome) error {
 	return err
 }
 
-// insertEvidence writes the ledger and the events, and tells whoever listens.
+// insertEvidence writes the ledger and the events, and tells the listeners.
 func insertEvidence(ctx context.Context, tx pgx.Tx, group []order.Outcome) error {
 	if len(group) == 0 {
 		return nil

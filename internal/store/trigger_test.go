@@ -2,7 +2,7 @@ package store_test
 
 import "testing"
 
-// An unresolved order that nobody would ask about becomes due, whoever wrote it.
+// An unresolved order that nobody would ask about becomes due, whichever program wrote it.
 func TestOrdersStayDue(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ sql, want string }{

@@ -101,7 +101,7 @@ func (h *harness) clone(ctx context.Context) (string, error) {
 	return withDatabase(tmpl.admin, name)
 }
 
-// drop removes a database that was made here, whoever is still connected. Of a private server none is dropped: that
+// drop removes a database that was made here, also under open connections. Of a private server none is dropped: that
 // would take longer than making it did, and its folder goes anyway.
 func (h *harness) drop(ctx context.Context, target string) error {
 	config, err := pgx.ParseConfig(target)
