@@ -53,7 +53,7 @@ lint: ## vet, lint, shellcheck; check that go.mod is tidy (the first run builds 
 	go mod verify
 	go mod tidy -diff
 
-bench: build ## measure beside a plain loop and River, about 9 minutes; ARGS='-quick', '-full', '-only drain,flat'
+bench: build ## measure beside a plain loop and River, about 9 minutes; ARGS='-quick', '-full', '-only drain,flat', '-only before -before FILE'
 	@scripts/ensure-postgres
 	cd bench && go run . -reconciler ../bin/reconciler $(ARGS)
 

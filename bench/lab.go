@@ -14,13 +14,11 @@ import (
 	"reconciler/internal/postgres"
 )
 
-// template is the database that all others are copied from.
-const template = "bench_template"
-
 // lab is what every workload needs.
 type lab struct {
 	sizes   sizes
 	product string // the product's binary
+	before  string // another build of it; "" = none
 	self    string // ours, which is the peers' as well
 	dir     string // for small files
 	server  *postgres.Server
@@ -28,6 +26,8 @@ type lab struct {
 	stderr  io.Writer
 	began   time.Time
 	made    int // databases so far
+
+	template string // the database that all others are copied from
 
 	simulator bool // everywhere
 }
@@ -38,7 +38,10 @@ func newLab(ctx context.Context, o options, stderr io.Writer) (*lab, error) {
 	if err != nil {
 		return nil, fmt.Errorf("our own binary: %w", err)
 	}
-	l := &lab{sizes: o.sizes, product: o.product, self: self, stderr: stderr, began: time.Now(), simulator: o.simulator}
+	l := &lab{
+		sizes: o.sizes, product: o.product, before: o.before, self: self, stderr: stderr, began: time.Now(),
+		template: "bench_template", simulator: o.simulator,
+	}
 	if l.dir, err = os.MkdirTemp("", "reconciler-bench-"); err != nil {
 		return nil, err
 	}
@@ -58,11 +61,19 @@ func (l *lab) openLab(ctx context.Context) (err error) {
 	}
 	// A checkpoint makes whoever comes next write whole pages: none may fall into a run.
 	err = l.execSQL(ctx, "ALTER SYSTEM SET checkpoint_timeout = '1h'", "ALTER SYSTEM SET max_wal_size = '16GB'",
-		"SELECT pg_reload_conf()", "CREATE DATABASE "+template)
+		"SELECT pg_reload_conf()")
 	if err != nil {
 		return err
 	}
-	_, _, err = executeChild(ctx, command{path: l.product, args: []string{"migrate", "up"}, env: []string{"DATABASE_URL=" + l.server.URL(template)}})
+	return l.makeTemplate(ctx)
+}
+
+// makeTemplate makes a database with the product's tables.
+func (l *lab) makeTemplate(ctx context.Context) error {
+	if err := l.execSQL(ctx, "CREATE DATABASE "+l.template); err != nil {
+		return err
+	}
+	_, _, err := executeChild(ctx, command{path: l.product, args: []string{"migrate", "up"}, env: []string{"DATABASE_URL=" + l.server.URL(l.template)}})
 	return err
 }
 
@@ -101,9 +112,9 @@ type database struct {
 
 func (l *lab) newDatabase(ctx context.Context) (*database, error) {
 	l.made++
-	db := &database{lab: l, name: fmt.Sprintf("bench_%d", l.made)}
+	db := &database{lab: l, name: fmt.Sprintf("%s_%d", l.template, l.made)}
 	db.url = l.server.URL(db.name)
-	return db, l.execSQL(ctx, "CREATE DATABASE "+db.name+" TEMPLATE "+template)
+	return db, l.execSQL(ctx, "CREATE DATABASE "+db.name+" TEMPLATE "+l.template)
 }
 
 // dropDatabase also happens when the context has ended.

@@ -17,6 +17,7 @@ type workload struct {
 func listWorkloads() []workload {
 	return []workload{
 		{"drain", (*lab).runDrain},
+		{"before", (*lab).compareBuilds},
 		{"bare", (*lab).bareWrite},
 		{"latency", (*lab).runLatencies},
 		{"flat", (*lab).runFlat},

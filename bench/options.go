@@ -15,6 +15,7 @@ import (
 // options are the command line.
 type options struct {
 	product string // the product's binary
+	before  string // another build of it, to be compared with; "" = none
 	json    string // where the figures are written to as well; "" = nowhere
 	only    []string
 	sizes   sizes
@@ -76,6 +77,7 @@ func parseFigures(args []string, stderr io.Writer) (options, error) {
 	only := flags.String("only", "", "only these `workloads`, separated by commas: "+strings.Join(workloadNames(), ","))
 	flags.BoolVar(&o.simulator, "simulator", false, "the gateway is always the simulator, never the cheap one")
 	flags.StringVar(&o.product, "reconciler", "../bin/reconciler", "the product's `binary`")
+	flags.StringVar(&o.before, "before", "", "the `binary` of another build, for the workload before")
 	flags.StringVar(&o.json, "json", "results.json", "`file` for the figures; empty is none")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -108,13 +110,18 @@ func (o *options) fillDefaults(only string, rest []string) error {
 			return fmt.Errorf("there is no workload %q, only %s", name, strings.Join(workloadNames(), ", "))
 		}
 	}
-	path, err := filepath.Abs(o.product)
-	if err != nil {
-		return err
-	}
-	o.product = path
-	if _, err := os.Stat(path); err != nil {
-		return fmt.Errorf("the product's binary (make build makes it): %w", err)
+	for _, binary := range []*string{&o.product, &o.before} {
+		if *binary == "" {
+			continue
+		}
+		path, err := filepath.Abs(*binary)
+		if err != nil {
+			return err
+		}
+		*binary = path
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("the product's binary (make build makes it): %w", err)
+		}
 	}
 	return nil
 }

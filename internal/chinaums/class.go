@@ -131,7 +131,7 @@ func (r reply) newError(class Class, cause error) *Error {
 func (r reply) clockError(now time.Time) error {
 	theirs := r.answer.Trade.ResponseTime.Value
 	if theirs.IsZero() {
-		theirs = r.date
+		theirs, _ = http.ParseTime(r.date)
 	}
 	if theirs.IsZero() {
 		return errClock

@@ -54,9 +54,7 @@ func New(o Options) (*Client, error) {
 		fresh:    o.newTransport(),
 		appID:    o.Credentials.AppID,
 		scan:     func() *secretScan { return scan },
-		sign: func(timestamp, nonce string, body []byte) string {
-			return Authorization(o.Credentials, timestamp, nonce, body)
-		},
+		sign:     newAuthorizer(o.Credentials),
 	}
 	client.fresh.DisableKeepAlives = true
 	if o.Auth == AuthAccessToken {

@@ -35,7 +35,7 @@ type reply struct {
 	body       []byte // as received, at most maxBody
 	alive      bool   // a JSON object begins in the body, and the gateway does not say that it is overloaded
 	retryAfter *time.Duration
-	date       time.Time // of the HTTP header; zero = none
+	date       string // of the HTTP header
 	progress   *progress
 }
 
@@ -58,9 +58,8 @@ func (c *Client) roundTrip(request *http.Request, newConnection bool) (reply, er
 	defer response.Body.Close()
 	r := reply{
 		answer: Answer{HTTPStatus: response.StatusCode}, progress: progress,
-		retryAfter: parseRetryAfter(response, c.now),
+		retryAfter: parseRetryAfter(response, c.now), date: response.Header.Get("Date"),
 	}
-	r.date, _ = http.ParseTime(response.Header.Get("Date"))
 	if response.StatusCode == http.StatusSwitchingProtocols {
 		return r, errSwitched
 	}

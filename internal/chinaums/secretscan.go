@@ -42,7 +42,7 @@ func newSecretScan(whole ...string) *secretScan {
 // withSecrets returns a scan that looks for more. Secrets of fewer than four bytes are none.
 func (s *secretScan) withSecrets(whole, parts []string) *secretScan {
 	more := *s
-	more.whole, more.parts = slices.Concat(s.whole, whole), slices.Concat(s.parts, parts)
+	more.whole, more.parts = joinLists(s.whole, whole), joinLists(s.parts, parts)
 	for _, secret := range whole {
 		more.lookFor(secret)
 	}
@@ -52,6 +52,17 @@ func (s *secretScan) withSecrets(whole, parts []string) *secretScan {
 		}
 	}
 	return &more
+}
+
+// joinLists joins two lists that nobody changes. Usually one is empty.
+func joinLists(a, b []string) []string {
+	switch {
+	case len(a) == 0:
+		return b
+	case len(b) == 0:
+		return a
+	}
+	return slices.Concat(a, b)
 }
 
 // lookFor adds the grams of a word.
@@ -144,11 +155,13 @@ func sharesPart(text, part string, i int) bool {
 // headerValues lists the values of an Authorization header that nobody else may see. App id and
 // time are public: order numbers begin with a date.
 func headerValues(header, appID, timestamp string) []string {
-	var values []string
-	for i, text := range strings.Split(header, `"`) {
-		if i%2 == 1 && text != appID && text != timestamp {
+	values := make([]string, 0, 4)
+	quoted := false
+	for text := range strings.SplitSeq(header, `"`) {
+		if quoted && text != appID && text != timestamp {
 			values = append(values, text)
 		}
+		quoted = !quoted
 	}
 	return values
 }

@@ -7,8 +7,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"hash"
 	"io"
 	"log/slog"
+	"sync"
 )
 
 // Credentials name the developer account that asks. However they are printed, logged or marshalled,
@@ -49,15 +51,36 @@ func (c Credentials) MarshalJSON() ([]byte, error) {
 // TimestampLayout, China time; the nonce has at most 128 characters; the body is exactly the bytes
 // that are sent. Method, path and headers are not covered.
 func Sign(c Credentials, timestamp, nonce string, body []byte) string {
-	hash := sha256.Sum256(body)
-	mac := hmac.New(sha256.New, []byte(c.AppKey))
-	mac.Write([]byte(c.AppID + timestamp + nonce + hex.EncodeToString(hash[:])))
-	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
+	return signWith(hmac.New(sha256.New, []byte(c.AppKey)), c.AppID, timestamp, nonce, body)
+}
+
+func signWith(mac hash.Hash, appID, timestamp, nonce string, body []byte) string {
+	var sum [sha256.Size]byte
+	digest := sha256.Sum256(body)
+	signed := make([]byte, 0, 256)
+	signed = append(append(append(signed, appID...), timestamp...), nonce...)
+	mac.Write(hex.AppendEncode(signed, digest[:]))
+	return base64.StdEncoding.EncodeToString(mac.Sum(sum[:0]))
 }
 
 // Authorization returns the value of the Authorization header in the documented form, which has no
 // space after its commas.
 func Authorization(c Credentials, timestamp, nonce string, body []byte) string {
-	return fmt.Sprintf(`OPEN-BODY-SIG AppId="%s",Timestamp="%s",Nonce="%s",Signature="%s"`,
-		c.AppID, timestamp, nonce, Sign(c, timestamp, nonce, body))
+	return authorization(c.AppID, timestamp, nonce, Sign(c, timestamp, nonce, body))
+}
+
+func authorization(appID, timestamp, nonce, signature string) string {
+	return `OPEN-BODY-SIG AppId="` + appID + `",Timestamp="` + timestamp + `",Nonce="` + nonce + `",Signature="` + signature + `"`
+}
+
+// newAuthorizer is [Authorization] for many questions. The key is set up once for each question in
+// flight.
+func newAuthorizer(c Credentials) authorizer {
+	macs := sync.Pool{New: func() any { return hmac.New(sha256.New, []byte(c.AppKey)) }}
+	return func(timestamp, nonce string, body []byte) string {
+		mac := macs.Get().(hash.Hash)
+		defer macs.Put(mac)
+		mac.Reset()
+		return authorization(c.AppID, timestamp, nonce, signWith(mac, c.AppID, timestamp, nonce, body))
+	}
 }

@@ -78,7 +78,7 @@ func (r *recorder) recordAnswers(ctx context.Context, answers []result) {
 		r.keepPending(answers)
 		return
 	}
-	var written []result
+	written := answers[:0]
 	for i, rec := range recorded {
 		answers[i].outcome = rec.Outcome
 		switch rec.State {

@@ -149,10 +149,12 @@ func (s *Store) runClaim(ctx context.Context, plan claimPlan) (why claimedRow, o
 	if err != nil || len(list) == 0 {
 		return claimedRow{}, nil, err
 	}
-	for _, row := range list {
-		if row.ID != 0 {
-			orders = append(orders, row.Order)
-		}
+	if list[0].ID == 0 {
+		return list[0], nil, nil
+	}
+	orders = make([]order.Order, len(list))
+	for i := range list {
+		orders[i] = list[i].Order
 	}
 	return list[0], orders, nil
 }

@@ -124,9 +124,8 @@ func (s *Store) recordMatching(ctx context.Context, group []order.Outcome) (matc
 
 // runRecord runs the statement of a write, with the ledger rows of questions.
 func (s *Store) runRecord(ctx context.Context, conn *pgx.Conn, group, questions []order.Outcome) (map[claimKey]bool, error) {
-	p := s.params.Get().(*arrays.Params)
-	defer s.params.Put(p)
-	p.Reset()
+	p := s.takeParams()
+	defer s.keepParams(p)
 	arrays.Add(p, outcomeColumns(), group)
 	arrays.Add(p, questionColumns(), questions)
 	arrays.Add(p, eventColumns(), withEvents(group))
@@ -139,4 +138,29 @@ func (s *Store) runRecord(ctx context.Context, conn *pgx.Conn, group, questions 
 		matching[c] = true
 	}
 	return matching, nil
+}
+
+// maxParams is the most memory that is kept from one write to the next.
+const maxParams = 4 << 20
+
+// takeParams returns empty parameters. The memory of the last write is used again: a drain would
+// otherwise ask for megabytes with each group.
+func (s *Store) takeParams() *arrays.Params {
+	select {
+	case p := <-s.params:
+		p.Reset()
+		return p
+	default:
+		return new(arrays.Params)
+	}
+}
+
+func (s *Store) keepParams(p *arrays.Params) {
+	if p.Size() > maxParams {
+		return
+	}
+	select {
+	case s.params <- p:
+	default:
+	}
 }

@@ -27,7 +27,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"reconciler/internal/store/arrays"
@@ -46,7 +45,7 @@ type Store struct {
 	pool      *connPool
 	found     foundCache
 	recordSQL string
-	params    sync.Pool // of *arrays.Params
+	params    chan *arrays.Params // one, for the next write
 }
 
 // Open prepares a pool for url (any pgx URL or keyword string; the standard PG* variables fill in what
@@ -74,7 +73,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	}
 	return &Store{
 		pool: &connPool{Pool: pool, target: target}, recordSQL: recordSQL(),
-		params: sync.Pool{New: func() any { return new(arrays.Params) }},
+		params: make(chan *arrays.Params, 1),
 	}, nil
 }
 

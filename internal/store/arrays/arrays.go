@@ -67,6 +67,7 @@ type Params struct {
 	buffer []byte
 	values [][]byte
 	oids   []uint32
+	wire   []byte // for the driver's message
 }
 
 // Add appends the arrays of some rows, one for each column.
@@ -109,6 +110,7 @@ func Query[T any](ctx context.Context, conn *pgx.Conn, p *Params, sql string) ([
 	binary := []int16{pgtype.BinaryFormatCode}
 	rows, err := collect[T](conn, conn.PgConn().ExecStatement(ctx, statement, p.values, binary, binary))
 	if err != nil {
+		p.wire = nil // the driver may still have it
 		_ = conn.Deallocate(ctx, sql)
 	}
 	return rows, err
@@ -118,25 +120,41 @@ func Query[T any](ctx context.Context, conn *pgx.Conn, p *Params, sql string) ([
 func QueryOnce[T any](ctx context.Context, conn *pgx.Conn, p *Params, sql string) ([]T, error) {
 	p.presizeBuffer(conn, sql)
 	binary := []int16{pgtype.BinaryFormatCode}
-	return collect[T](conn, conn.PgConn().ExecParams(ctx, sql, p.values, p.oids, binary, binary))
+	rows, err := collect[T](conn, conn.PgConn().ExecParams(ctx, sql, p.values, p.oids, binary, binary))
+	if err != nil {
+		p.wire = nil // the driver may still have it
+	}
+	return rows, err
 }
 
 func collect[T any](conn *pgx.Conn, result *pgconn.ResultReader) ([]T, error) {
 	return pgx.CollectRows(pgx.RowsFromResultReader(conn.TypeMap(), result), pgx.RowToStructByPos[T])
 }
 
-// presizeBuffer makes the driver's buffer long enough for the next message. Otherwise the message is
-// copied several times while the buffer grows.
+// maxDriverBuffer is the longest message whose buffer the driver keeps for itself.
+const maxDriverBuffer = 1024
+
+// presizeBuffer gives the driver a buffer of ours that is long enough for the next message. Otherwise
+// the message is copied several times while the driver's grows. The driver lets go of the buffer once
+// the message is sent.
 func (p *Params) presizeBuffer(conn *pgx.Conn, sql string) {
-	conn.PgConn().Frontend().Send(space{size: len(p.buffer) + 8*len(p.values) + len(sql) + 256})
+	size := len(p.buffer) + 8*len(p.values) + len(sql) + 256
+	if len(p.buffer) <= maxDriverBuffer {
+		return
+	}
+	p.wire = slices.Grow(p.wire[:0], size)
+	conn.PgConn().Frontend().Send(space{buffer: p.wire})
 }
 
-// space is a message without bytes, which makes room in the buffer.
+// space is a message without bytes. It exchanges the buffer for a longer one.
 type space struct {
 	pgproto3.FrontendMessage
 
-	size int
+	buffer []byte
 }
 
-// Encode appends nothing to the buffer and grows it.
-func (s space) Encode(dst []byte) ([]byte, error) { return slices.Grow(dst, s.size), nil }
+// Encode moves what is there to the longer buffer.
+func (s space) Encode(dst []byte) ([]byte, error) { return append(s.buffer, dst...), nil }
+
+// Size is the memory that the parameters keep, in bytes.
+func (p *Params) Size() int { return cap(p.buffer) + cap(p.wire) }

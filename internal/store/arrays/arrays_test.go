@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -88,4 +89,49 @@ func TestRowsArrive(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The driver gets a buffer of ours for a long message. It must not write to it later: another
+// connection may be using it then.
+func TestDriverLetsGoOfTheBuffer(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.NewDatabase(t)
+	one, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer one.Close(context.Background())
+	another, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer another.Close(context.Background())
+	many := make([]row, 1000)
+	sql := "SELECT n, maybe::bigint, word, empty, yes, at FROM " + arrays.Unnest("r", columns(), 0)
+	var p arrays.Params
+	query := func(conn *pgx.Conn, sql string) ([]read, error) {
+		p.Reset()
+		arrays.Add(&p, columns(), many)
+		return arrays.Query[read](t.Context(), conn, &p, sql)
+	}
+	check := func(when string) {
+		t.Helper()
+		if rows, err := query(one, sql); err != nil || len(rows) != len(many) {
+			t.Fatal(when, len(rows), err)
+		}
+		begin := slices.Clone(p.Wire()[:64])
+		for _, conn := range []*pgx.Conn{one, another} {
+			if _, err := conn.Exec(t.Context(), "SELECT 1"); err != nil {
+				t.Fatal(when, err)
+			}
+		}
+		if !slices.Equal(begin, p.Wire()[:64]) {
+			t.Error(when, "the driver wrote to the buffer")
+		}
+	}
+	check("at first")
+	if _, err := query(another, "SELECT 1/(n - n) AS n, maybe::bigint, word, empty, yes, at FROM "+arrays.Unnest("r", columns(), 0)); err == nil {
+		t.Fatal("divided by zero")
+	}
+	check("after an error")
 }
