@@ -51,10 +51,48 @@ func (s deskSettings) withAnySchema(p *process, poll *pollSettings, do func(cont
 	return do(p.ctx, d)
 }
 
+// paged is a result that people can read.
+type paged interface {
+	Page(l operator.Locale) operator.Page
+}
+
+// show opens a desk, asks it and prints what it answers.
+func show[R paged](s deskSettings, p *process, poll *pollSettings, ask func(context.Context, *operator.Desk) (R, error), problems ...error) error {
+	return s.with(p, poll, func(ctx context.Context, d *operator.Desk) error {
+		result, err := ask(ctx, d)
+		if err != nil {
+			return asUsage(err)
+		}
+		return s.print(p, result, result.Page(d.Locale))
+	}, problems...)
+}
+
 // print writes a result as JSON or as its page.
 func (s deskSettings) print(p *process, result any, page operator.Page) error {
 	if s.Output == "json" {
 		return writeJSON(p.stdout, result)
 	}
 	return printPage(p.stdout, page, p.coloured())
+}
+
+// asUsage gives a mistake of the person its exit code.
+func asUsage(err error) error {
+	if errors.Is(err, operator.ErrUsage) {
+		return usageError{err}
+	}
+	return err
+}
+
+// latestFirst bounds a list.
+type latestFirst struct {
+	Limit int `name:"limit" default:"1000" placeholder:"N" help:"At most this many, the latest first."`
+}
+
+func (l latestFirst) check() error { return checkLimit(l.Limit) }
+
+func checkLimit(n int) error {
+	if n < 1 || n > 100_000 {
+		return badSetting{"limit", "must be from 1 to 100000"}
+	}
+	return nil
 }

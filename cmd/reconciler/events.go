@@ -30,17 +30,13 @@ type eventsListCommand struct {
 
 // Run lists events.
 func (c *eventsListCommand) Run(p *process) error {
-	return c.with(p, nil, func(ctx context.Context, d *operator.Desk) error {
+	return show(c.deskSettings, p, nil, func(ctx context.Context, d *operator.Desk) (list operator.Events, err error) {
 		f, err := c.filter(ctx, d)
 		if err != nil {
-			return err
+			return list, err
 		}
 		f.MID, f.Order, f.Limit = c.MID, c.Order, c.Limit
-		list, err := d.Events(ctx, f)
-		if err != nil {
-			return err
-		}
-		return c.print(p, list, list.Page(d.Locale))
+		return d.Events(ctx, f)
 	}, checkLimit(c.Limit))
 }
 
@@ -68,16 +64,12 @@ func (c *eventsResendCommand) Run(p *process) error {
 	if len(c.IDs) == 0 && !c.Failed && c.Since == nil {
 		choice = errors.New("name the events: their ids, --failed or --since")
 	}
-	return c.with(p, nil, func(ctx context.Context, d *operator.Desk) error {
+	return show(c.deskSettings, p, nil, func(ctx context.Context, d *operator.Desk) (resent operator.Resent, err error) {
 		f, err := c.filter(ctx, d)
 		if err != nil {
-			return err
+			return resent, err
 		}
 		f.IDs = c.IDs
-		resent, err := d.Resend(ctx, f, c.Reason)
-		if err != nil {
-			return err
-		}
-		return c.print(p, resent, resent.Page(d.Locale))
+		return d.Resend(ctx, f, c.Reason)
 	}, choice)
 }

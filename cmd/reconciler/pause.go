@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 
 	"reconciler/internal/credentials"
@@ -32,34 +33,23 @@ type resumeCommand struct {
 	Reason string `name:"reason" help:"Why, for the record."`
 }
 
-func (t pauseTarget) scope() (store.Scope, string) {
-	if t.MID != "" {
-		return store.ScopeMerchant, t.MID
-	}
-	return store.ScopeApp, t.AppID
-}
-
-// withActor is with, under the name of --by where it is given.
-func (t pauseTarget) withActor(p *process, do func(context.Context, *operator.Desk) error) error {
-	return t.with(p, nil, func(ctx context.Context, d *operator.Desk) error {
-		if t.By != "" {
-			d.Actor = t.By
+// change shows a change of the target, under the name of --by where it is given.
+func (t pauseTarget) change(p *process, do func(ctx context.Context, d *operator.Desk, scope store.Scope, key string) (operator.PauseChange, error)) error {
+	return show(t.deskSettings, p, nil, func(ctx context.Context, d *operator.Desk) (operator.PauseChange, error) {
+		d.Actor = cmp.Or(t.By, d.Actor)
+		if t.MID != "" {
+			return do(ctx, d, store.ScopeMerchant, t.MID)
 		}
-		return do(ctx, d)
+		return do(ctx, d, store.ScopeApp, t.AppID)
 	})
 }
 
 // Run pauses, for all instances, until the time given or until resume.
 func (c *pauseCommand) Run(p *process) error {
-	return c.withActor(p, func(ctx context.Context, d *operator.Desk) error {
-		scope, key := c.scope()
-		change, err := d.Pause(ctx, operator.PauseRequest{
+	return c.change(p, func(ctx context.Context, d *operator.Desk, scope store.Scope, key string) (operator.PauseChange, error) {
+		return d.Pause(ctx, operator.PauseRequest{
 			Scope: scope, Key: key, Until: c.Until, Reason: c.Reason, Replace: c.Replace, Unknown: c.Unknown, AppIDs: appIDsAtHand(p),
 		})
-		if err != nil {
-			return asUsage(err)
-		}
-		return c.print(p, change, change.Page(d.Locale))
 	})
 }
 
@@ -77,12 +67,7 @@ func appIDsAtHand(p *process) []string {
 
 // Run ends anybody's pause.
 func (c *resumeCommand) Run(p *process) error {
-	return c.withActor(p, func(ctx context.Context, d *operator.Desk) error {
-		scope, key := c.scope()
-		change, err := d.Resume(ctx, scope, key, c.Reason)
-		if err != nil {
-			return asUsage(err)
-		}
-		return c.print(p, change, change.Page(d.Locale))
+	return c.change(p, func(ctx context.Context, d *operator.Desk, scope store.Scope, key string) (operator.PauseChange, error) {
+		return d.Resume(ctx, scope, key, c.Reason)
 	})
 }

@@ -12,11 +12,5 @@ type pausesCommand struct {
 
 // Run lists the pauses in force.
 func (c *pausesCommand) Run(p *process) error {
-	return c.with(p, nil, func(ctx context.Context, d *operator.Desk) error {
-		list, err := d.Pauses(ctx)
-		if err != nil {
-			return err
-		}
-		return c.print(p, list, list.Page(d.Locale))
-	})
+	return show(c.deskSettings, p, nil, func(ctx context.Context, d *operator.Desk) (operator.Pauses, error) { return d.Pauses(ctx) })
 }

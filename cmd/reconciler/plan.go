@@ -32,12 +32,8 @@ func (c *planCommand) Run(p *process) error {
 	if c.Next.T <= 0 || c.Next.T > 168*time.Hour {
 		nextErr = badSetting{"next", fmt.Sprintf("must be more than 0 and at most 168h, not %s", c.Next.T)}
 	}
-	return c.with(p, &c.Poll, func(ctx context.Context, d *operator.Desk) error {
-		plan, err := d.Plan(ctx, c.Next.T)
-		if err != nil {
-			return err
-		}
-		return c.print(p, plan, plan.Page(d.Locale))
+	return show(c.deskSettings, p, &c.Poll, func(ctx context.Context, d *operator.Desk) (operator.Plan, error) {
+		return d.Plan(ctx, c.Next.T)
 	}, nextErr)
 }
 
@@ -46,12 +42,8 @@ func (c *planCommand) planOrder(p *process) error {
 	if err != nil {
 		return usageError{err}
 	}
-	return c.with(p, &c.Poll, func(ctx context.Context, d *operator.Desk) error {
-		plan, err := d.PlanOrder(ctx, name)
-		if err != nil {
-			return asUsage(err)
-		}
-		return c.print(p, plan, plan.Page(d.Locale))
+	return show(c.deskSettings, p, &c.Poll, func(ctx context.Context, d *operator.Desk) (operator.OrderPlan, error) {
+		return d.PlanOrder(ctx, name)
 	})
 }
 

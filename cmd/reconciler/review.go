@@ -30,12 +30,8 @@ type reviewList struct {
 
 // Run lists what needs a person.
 func (c *reviewList) Run(p *process) error {
-	return c.with(p, nil, func(ctx context.Context, d *operator.Desk) error {
-		list, err := d.Reviews(ctx, store.ReviewFilter{Reason: c.Reason, MID: c.MID, Limit: c.Limit})
-		if err != nil {
-			return err
-		}
-		return c.print(p, list, list.Page(d.Locale))
+	return show(c.deskSettings, p, nil, func(ctx context.Context, d *operator.Desk) (operator.Reviews, error) {
+		return d.Reviews(ctx, store.ReviewFilter{Reason: c.Reason, MID: c.MID, Limit: c.Limit})
 	}, checkLimit(c.Limit))
 }
 

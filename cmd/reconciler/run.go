@@ -123,6 +123,7 @@ func (r resolved) newPoller(orders *store.Store, logger *slog.Logger) (*poller.P
 	if err != nil {
 		return nil, usageError{err}
 	}
+	orders.UseLanguage(r.options.Rules.Lang)
 	options := r.options
 	options.Store, options.Apps, options.Logger = orders, list, logger.With(slog.String("component", "poller"))
 	p, err := poller.New(options)

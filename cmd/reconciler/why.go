@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"reconciler/internal/operator"
 	"reconciler/internal/store"
@@ -31,19 +30,5 @@ func (c *whyCommand) Run(p *process) error {
 	if err != nil {
 		return usageError{err}
 	}
-	return c.with(p, &c.Poll, func(ctx context.Context, d *operator.Desk) error {
-		why, err := d.Why(ctx, name)
-		if err != nil {
-			return asUsage(err)
-		}
-		return c.print(p, why, why.Page(d.Locale))
-	})
-}
-
-// asUsage gives a mistake of the person its exit code.
-func asUsage(err error) error {
-	if errors.Is(err, operator.ErrUsage) {
-		return usageError{err}
-	}
-	return err
+	return show(c.deskSettings, p, &c.Poll, func(ctx context.Context, d *operator.Desk) (operator.Why, error) { return d.Why(ctx, name) })
 }

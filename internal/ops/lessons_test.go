@@ -175,9 +175,7 @@ func TestLesson10GreenDashboardOverStuckMoney(t *testing.T) {
 	want(t, "an hour later", w.now(t), map[string]float64{count: 3, amount: 13007, oldest: 4 * 3600, overdue: 3, lag: 3 * 3600})
 
 	// The passes run and are well, only a pause keeps everything back: ready, and the money as visible as before.
-	if err := w.Pause(t.Context(), store.Control{Scope: store.ScopeApp, Key: appID, Reason: "maintenance", SetBy: "an operator"}); err != nil {
-		t.Fatal(err)
-	}
+	storetest.Pause(t, w.Store, store.Control{Scope: store.ScopeApp, Key: appID, Reason: "maintenance", SetBy: "an operator"})
 	w.runUntil(t, "a pass", func() bool { return w.poller.Ready() == nil })
 	w.ready(t, `"ok"`)
 	want(t, "paused", w.now(t), map[string]float64{
@@ -189,9 +187,7 @@ func TestLesson10GreenDashboardOverStuckMoney(t *testing.T) {
 	}
 
 	// Work moves: what remains is what waits for a person.
-	if _, err := w.Resume(t.Context(), store.ScopeApp, appID); err != nil {
-		t.Fatal(err)
-	}
+	storetest.Resume(t, w.Store, store.ScopeApp, appID, "an operator")
 	w.runUntil(t, "the answers", func() bool { now := w.now(t); return now[count] == 1 && now[review] == 1 })
 	want(t, "resumed", w.now(t), map[string]float64{
 		count: 1, amount: 7, oldest: 4 * 3600, overdue: 0, lag: 0, review: 1, held: 7, none: 0,

@@ -11,6 +11,7 @@ import (
 	"reconciler/internal/chinaums/simulator"
 	"reconciler/internal/order"
 	"reconciler/internal/store"
+	"reconciler/internal/store/storetest"
 )
 
 // halfOpen leaves a scope as it is when the breaker's pause is over and nobody has
@@ -104,17 +105,13 @@ func TestPauseByHand(t *testing.T) {
 	w.add(t, 0, isPaidStep)
 	w.addOf(t, otherMID, 1, isPaidStep)
 	hold := func(scope store.Scope, key string) {
-		if err := w.Pause(t.Context(), store.Control{Scope: scope, Key: key, Reason: "maintenance", SetBy: "operator"}); err != nil {
-			t.Fatal(err)
-		}
+		storetest.Pause(t, w.Store, store.Control{Scope: scope, Key: key, Reason: "maintenance", SetBy: "operator"})
 	}
 	hold(store.ScopeApp, credentials().AppID)
 	if s := sweep(t, w.poller(t), Run{}); s.Asked != 0 || !s.BreakerOpen() {
 		t.Errorf("paused: asked %d, told so %t", s.Asked, s.BreakerOpen())
 	}
-	if _, err := w.Resume(t.Context(), store.ScopeApp, credentials().AppID); err != nil {
-		t.Fatal(err)
-	}
+	storetest.Resume(t, w.Store, store.ScopeApp, credentials().AppID, "operator")
 	hold(store.ScopeMerchant, otherMID)
 	if s := sweep(t, w.poller(t), Run{}); s.Asked != 1 || s.BreakerOpen() {
 		t.Errorf("one merchant paused: asked %d, all of the gateway paused %t", s.Asked, s.BreakerOpen())

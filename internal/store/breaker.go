@@ -74,7 +74,7 @@ func continueIncident(ctx context.Context, tx pgx.Tx, p BreakerPause) error {
 func openIncident(ctx context.Context, tx pgx.Tx, i Incident) error {
 	_, err := tx.Exec(ctx, `
 		INSERT INTO gateway_incidents (scope, key, cause, opened_by, questions_lost) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT DO NOTHING`, i.Scope, i.Key, safe(i.Cause), i.OpenedBy, i.QuestionsLost)
+		ON CONFLICT DO NOTHING`, i.Scope, i.Key, safe(i.Cause), safe(i.OpenedBy), i.QuestionsLost)
 	return err
 }
 
@@ -83,7 +83,7 @@ func closeIncident(ctx context.Context, tx pgx.Tx, scope Scope, key, by string) 
 	err = tx.QueryRow(ctx, `
 		UPDATE gateway_incidents SET closed_at = now(), closed_by = $3
 		WHERE scope = $1 AND key = $2 AND closed_at IS NULL
-		RETURNING opened_at`, scope, key, by).Scan(&openedAt)
+		RETURNING opened_at`, scope, key, safe(by)).Scan(&openedAt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}

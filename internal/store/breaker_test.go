@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"reconciler/internal/store"
+	"reconciler/internal/store/storetest"
 )
 
 // incidents are the rows of the history, the first first.
@@ -55,19 +56,19 @@ func TestIncidentsOfPeople(t *testing.T) {
 	ctx := t.Context()
 	trip := store.BreakerPause{Scope: store.ScopeMerchant, Key: mid, Cause: "502", For: time.Minute}
 	must(t, d.PauseByBreaker(ctx, trip))
-	must(t, d.Pause(ctx, store.Control{Scope: store.ScopeMerchant, Key: mid, Reason: "maintenance", SetBy: "li"}))
+	storetest.Pause(t, d.Store, store.Control{Scope: store.ScopeMerchant, Key: mid, Reason: "maintenance", SetBy: "li"})
 	must(t, d.PauseByBreaker(ctx, trip))
 	if got, want := d.incidents(t), "mid 502 breaker li 1, mid maintenance li open 0"; got != want {
 		t.Errorf("incidents %s\nwant      %s", got, want)
 	}
-	if resumed, err := d.ResumeAs(ctx, store.ScopeMerchant, mid, "wang"); err != nil || !resumed {
-		t.Errorf("resumed %t, %v", resumed, err)
+	if !storetest.Resume(t, d.Store, store.ScopeMerchant, mid, "wang") {
+		t.Error("there was no pause to end")
 	}
 	if got, want := d.incidents(t), "mid 502 breaker li 1, mid maintenance li wang 0"; got != want {
 		t.Errorf("incidents %s\nwant      %s", got, want)
 	}
 	// A pause with an end is over by itself. The breaker may follow.
-	must(t, d.Pause(ctx, store.Control{Scope: store.ScopeMerchant, Key: mid, Reason: "again", SetBy: "li", PausedUntil: new(time.Now().Add(-time.Minute))}))
+	storetest.Pause(t, d.Store, store.Control{Scope: store.ScopeMerchant, Key: mid, Reason: "again", SetBy: "li", PausedUntil: new(time.Now().Add(-time.Minute))})
 	must(t, d.PauseByBreaker(ctx, trip))
 	if got := scan[string](t, d, `SELECT string_agg(concat_ws(' ', opened_by, coalesce(closed_by, 'open')), ', ' ORDER BY id) FROM gateway_incidents WHERE id > 2`); got != "li li, breaker open" {
 		t.Errorf("after the end: %s", got)
@@ -84,7 +85,7 @@ func TestBreakerEndsWithoutOrders(t *testing.T) {
 	for _, key := range []string{mid, gone, lately} {
 		must(t, d.PauseByBreaker(ctx, store.BreakerPause{Scope: store.ScopeMerchant, Key: key, Cause: "502", For: time.Second}))
 	}
-	must(t, d.Pause(ctx, store.Control{Scope: store.ScopeMerchant, Key: person, Reason: "maintenance", SetBy: "li"}))
+	storetest.Pause(t, d.Store, store.Control{Scope: store.ScopeMerchant, Key: person, Reason: "maintenance", SetBy: "li"})
 	d.exec(t, `UPDATE gateway_controls SET paused_until = now() - interval '2 minutes' WHERE set_by = 'breaker' AND key <> $1`, lately)
 	must(t, d.Heartbeat(ctx, store.Instance{Worker: "w", Version: "v", StartedAt: time.Now()}))
 	const want = mid + " open, " + lately + " open, " + person + " open"

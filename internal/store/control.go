@@ -1,9 +1,7 @@
 package store
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -70,64 +68,6 @@ func (s *Store) controls(ctx context.Context, where string, args ...any) ([]Cont
 		return nil, fmt.Errorf("read the pauses: %w", err)
 	}
 	return list, nil
-}
-
-// Pause pauses by hand, over whatever pause there is, and opens an incident. A nil until lasts until
-// [Store.Resume].
-func (s *Store) Pause(ctx context.Context, c Control) error {
-	err := s.pool.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error { return pause(ctx, tx, c) })
-	if err != nil {
-		return fmt.Errorf("pause %s %s: %w", c.Scope, c.Key, err)
-	}
-	return nil
-}
-
-func pause(ctx context.Context, tx pgx.Tx, c Control) error {
-	_, err := tx.Exec(ctx, `
-		INSERT INTO gateway_controls (scope, key, paused_until, reason, set_by)
-		VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (scope, key) DO UPDATE
-		SET paused_until = excluded.paused_until, reason = excluded.reason, set_by = excluded.set_by, set_at = now(),
-		    probe_until = NULL, failed_order_id = NULL, failed_mid = NULL`,
-		c.Scope, c.Key, c.PausedUntil, c.Reason, c.SetBy)
-	if err != nil {
-		return err
-	}
-	if _, err := closeIncident(ctx, tx, c.Scope, c.Key, c.SetBy); err != nil {
-		return err
-	}
-	return openIncident(ctx, tx, Incident{Scope: c.Scope, Key: c.Key, Cause: c.Reason, OpenedBy: c.SetBy})
-}
-
-// Resume ends anybody's pause and reports whether there was one. The incident is closed by
-// the database user; [Store.ResumeAs] names a person.
-func (s *Store) Resume(ctx context.Context, scope Scope, key string) (bool, error) {
-	return s.ResumeAs(ctx, scope, key, "")
-}
-
-// ResumeAs is [Store.Resume] by a person.
-func (s *Store) ResumeAs(ctx context.Context, scope Scope, key, by string) (resumed bool, err error) {
-	err = s.pool.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
-		resumed, err = resume(ctx, tx, scope, key, by)
-		return err
-	})
-	if err != nil {
-		return false, fmt.Errorf("resume %s %s: %w", scope, key, err)
-	}
-	return resumed, nil
-}
-
-func resume(ctx context.Context, tx pgx.Tx, scope Scope, key, by string) (bool, error) {
-	var user string
-	err := tx.QueryRow(ctx, `DELETE FROM gateway_controls WHERE scope = $1 AND key = $2 RETURNING session_user::text`, scope, key).Scan(&user)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	_, err = closeIncident(ctx, tx, scope, key, cmp.Or(by, user))
-	return true, err
 }
 
 // tokensNow is the level of the bucket b: it fills at @rate up to @burst. The clock may have been set

@@ -9,6 +9,7 @@ import (
 
 	"reconciler/internal/order"
 	"reconciler/internal/store"
+	"reconciler/internal/store/storetest"
 )
 
 const (
@@ -127,7 +128,7 @@ func TestPauseByHand(t *testing.T) {
 	d := open(t)
 	d.insert(t, 3)
 	ctx := t.Context()
-	must(t, d.Pause(ctx, store.Control{Scope: store.ScopeApp, Key: app, Reason: "maintenance", SetBy: "an operator"}))
+	storetest.Pause(t, d.Store, store.Control{Scope: store.ScopeApp, Key: app, Reason: "maintenance", SetBy: "an operator"})
 	must(t, d.PauseByBreaker(ctx, store.BreakerPause{Scope: store.ScopeApp, Key: app, Cause: "the gateway failed", For: -time.Minute}))
 	d.resume(t, store.ScopeApp, app)
 	must(t, d.ReleaseProbe(ctx, store.ScopeApp, app))
@@ -142,12 +143,12 @@ func TestPauseByHand(t *testing.T) {
 	if got := d.claimAs(t, 2, 0); len(got) != 2 || got[0].AppProbe {
 		t.Errorf("claimed %+v after the pause, want two ordinary orders", got)
 	}
-	must(t, d.Pause(ctx, store.Control{Scope: store.ScopeApp, Key: app, Reason: "again", SetBy: "an operator"}))
-	if was, err := d.Resume(ctx, store.ScopeApp, app); err != nil || !was {
-		t.Errorf("Resume = %v, %v", was, err)
+	storetest.Pause(t, d.Store, store.Control{Scope: store.ScopeApp, Key: app, Reason: "again", SetBy: "an operator"})
+	if !storetest.Resume(t, d.Store, store.ScopeApp, app, "an operator") {
+		t.Error("there was no pause to end")
 	}
-	if was, err := d.Resume(ctx, store.ScopeApp, app); err != nil || was {
-		t.Errorf("second Resume = %v, %v", was, err)
+	if storetest.Resume(t, d.Store, store.ScopeApp, app, "an operator") {
+		t.Error("the pause was ended twice")
 	}
 	if got := d.claimAs(t, 3, 0); len(got) != 1 {
 		t.Errorf("claimed %d orders after resume, want 1", len(got))

@@ -54,9 +54,7 @@ func (s *Store) PauseByPerson(ctx context.Context, p PauseOrder) (Trace, error) 
 		if err := endIncident(ctx, tx, c.Scope, c.Key, c.SetBy); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `
-			INSERT INTO gateway_incidents (scope, key, cause, opened_by) VALUES ($1, $2, $3, $4)
-			ON CONFLICT DO NOTHING`, c.Scope, c.Key, safe(c.Reason), safe(c.SetBy)); err != nil {
+		if err := openIncident(ctx, tx, Incident{Scope: c.Scope, Key: c.Key, Cause: c.Reason, OpenedBy: c.SetBy}); err != nil {
 			return err
 		}
 		return p.Action.about(ctx, tx, c, &t)
@@ -116,14 +114,12 @@ func lockControl(ctx context.Context, tx pgx.Tx, scope Scope, key string, t *Tra
 	return &c, err
 }
 
-// endIncident ends the incident that goes on.
+// endIncident ends the incident that goes on. Those of pauses that are over ended with them.
 func endIncident(ctx context.Context, tx pgx.Tx, scope Scope, key, by string) error {
-	if _, err := tx.Exec(ctx, endLapsed); err != nil { // at their own end
+	if _, err := tx.Exec(ctx, endLapsed); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, `
-		UPDATE gateway_incidents SET closed_at = now(), closed_by = $3
-		WHERE scope = $1 AND key = $2 AND closed_at IS NULL`, scope, key, safe(by))
+	_, err := closeIncident(ctx, tx, scope, key, by)
 	return err
 }
 

@@ -45,6 +45,7 @@ type Store struct {
 	pool      *connPool
 	found     foundCache
 	recordSQL string
+	notes     notes
 	params    chan *arrays.Params // one, for the next write
 }
 

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"reconciler/internal/order"
@@ -53,7 +52,7 @@ func (s *Store) supersede(ctx context.Context, tx pgx.Tx, stale []*Recorded) err
 	if err := s.recordLocked(ctx, tx, matching); err != nil {
 		return err
 	}
-	return writeSuperseded(ctx, tx, late, rows)
+	return s.writeSuperseded(ctx, tx, late, rows)
 }
 
 // recordLocked writes outcomes whose rows the transaction has locked and whose guard holds. Only a
@@ -79,7 +78,7 @@ func (s *Store) recordLocked(ctx context.Context, tx pgx.Tx, group []*Recorded) 
 }
 
 // writeSuperseded writes what is left of late outcomes.
-func writeSuperseded(ctx context.Context, tx pgx.Tx, late []*Recorded, rows map[claimKey]current) error {
+func (s *Store) writeSuperseded(ctx context.Context, tx pgx.Tx, late []*Recorded, rows map[claimKey]current) error {
 	reasons := make(map[int64]string) // reviews that this group has set, by order
 	group := make([]order.Outcome, 0, len(late))
 	for _, r := range late {
@@ -88,7 +87,7 @@ func writeSuperseded(ctx context.Context, tx pgx.Tx, late []*Recorded, rows map[
 		if reason, set := reasons[row.ID]; set {
 			row.ReviewReason = reason // two claims of one order are one conflict
 		}
-		supersededBy(o, row, found)
+		s.supersededBy(o, row, found)
 		if o.ReviewReason != "" {
 			reasons[row.ID] = o.ReviewReason
 		}
@@ -146,7 +145,7 @@ func (r *Recorded) whyUnseen(ctx context.Context, tx pgx.Tx) (gone bool, err err
 
 // supersededBy keeps the evidence and drops the effect. Two settlements of which
 // one says paid and the other not need a person.
-func supersededBy(o *order.Outcome, row current, found bool) {
+func (s *Store) supersededBy(o *order.Outcome, row current, found bool) {
 	settles := o.Decision == order.Settled
 	answered := o.Status
 	o.Reason = "superseded after: " + o.Reason
@@ -160,8 +159,7 @@ func supersededBy(o *order.Outcome, row current, found bool) {
 		return
 	}
 	o.Decision, o.Reason, o.ReviewReason = order.Review, order.ReviewConflict, order.ReviewConflict
-	o.ReviewNote = fmt.Sprintf("The order was settled as %s while the gateway was asked, and the gateway answered %s. "+
-		"Nothing was changed. Compare both with the merchant platform and correct the order by hand.", row.Status, answered)
+	o.ReviewNote = s.notes.conflict(row.Status, answered)
 	if row.ReviewReason != order.ReviewConflict {
 		o.Event = order.EventReview
 	}

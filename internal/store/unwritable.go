@@ -22,7 +22,7 @@ func (s *Store) RecordUnwritable(ctx context.Context, o order.Outcome, cause err
 }
 
 func (s *Store) recordUnwritable(ctx context.Context, o order.Outcome, cause error) (Recorded, error) {
-	o = unwritable(o, cause)
+	o = s.unwritable(o, cause)
 	silent := o
 	silent.Event = ""
 	var refusal error
@@ -60,13 +60,12 @@ func (s *Store) recordReviewAlone(ctx context.Context, o order.Outcome, refusal 
 	return Recorded{}, err
 }
 
-func unwritable(o order.Outcome, cause error) order.Outcome {
+// unwritable is the review of an outcome whose values were refused.
+func (s *Store) unwritable(o order.Outcome, cause error) order.Outcome {
 	o.Booking = order.Booking{}
 	o.Decision, o.Reason, o.ReviewReason = order.Review, order.ReviewUnwritable, order.ReviewUnwritable
 	o.Status, o.NextQueryAt, o.LastError = o.Order.Status, nil, ""
-	o.ReviewNote = fmt.Sprintf("The gateway answered %s, but the answer cannot be written: %s. "+
-		"Nothing was booked. The answer is in the ledger (order_queries); settle the order by hand.",
-		orNone(o.Question.TradeStatus), plain(cause))
+	o.ReviewNote = s.notes.unwritable(o.Question.TradeStatus, plain(cause))
 	o.Event = ""
 	if o.Order.ReviewReason != order.ReviewUnwritable {
 		o.Event = order.EventReview
@@ -81,11 +80,4 @@ func asText(o order.Outcome) order.Outcome {
 		o.Question.Response = text
 	}
 	return o
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return "without a status"
-	}
-	return s
 }

@@ -77,6 +77,25 @@ func Connect(t testing.TB, url string) *pgx.Conn {
 	return conn
 }
 
+// Pause pauses an app or a merchant as a person does, until Resume or the control's own end.
+func Pause(t testing.TB, s *store.Store, c store.Control) {
+	t.Helper()
+	p := store.PauseOrder{Control: c, Action: store.Action{Actor: c.SetBy, Via: "cli", Action: "pause", Reason: c.Reason}}
+	if _, err := s.PauseByPerson(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Resume ends a pause as a person does, and reports whether there was one.
+func Resume(t testing.TB, s *store.Store, scope store.Scope, key, by string) bool {
+	t.Helper()
+	former, _, err := s.ResumeByPerson(t.Context(), scope, key, store.Action{Actor: by, Via: "cli", Action: "resume"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return former != nil
+}
+
 // Querier is a connection, a pool or a transaction.
 type Querier interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
