@@ -21,6 +21,7 @@ func listWorkloads() []workload {
 		{"bare", (*lab).bareWrite},
 		{"latency", (*lab).runLatencies},
 		{"flat", (*lab).runFlat},
+		{"select", (*lab).runSelection},
 		{"long", (*lab).runLongDrain},
 		{"four", (*lab).runFourProcesses},
 		{"idle", (*lab).runIdle},

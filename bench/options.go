@@ -34,22 +34,25 @@ type sizes struct {
 	Counted int `json:"counted_orders"` // of the runs that count round trips, for the slowest peer
 	Bare    int `json:"bare_orders"`
 
-	Steady       time.Duration `json:"steady_ns"` // length of a run at a latency
-	SteadyPeers  bool          `json:"steady_peers"`
-	FlatSettled  []int         `json:"flat_settled"`
-	Long         int           `json:"long_orders"`
-	Four         int           `json:"four_orders"`
-	Idle         time.Duration `json:"idle_ns"`
-	Stops        int           `json:"stops"`
-	FlatDue      int           `json:"flat_due"`
-	ShortBacklog int           `json:"short_backlog"`
+	Steady      time.Duration `json:"steady_ns"` // length of a run at a latency
+	SteadyPeers bool          `json:"steady_peers"`
+	FlatSettled []int         `json:"flat_settled"`
+
+	SelectSettled []int         `json:"select_settled"`
+	Long          int           `json:"long_orders"`
+	Four          int           `json:"four_orders"`
+	Idle          time.Duration `json:"idle_ns"`
+	Stops         int           `json:"stops"`
+	FlatDue       int           `json:"flat_due"`
+	ShortBacklog  int           `json:"short_backlog"`
 }
 
 func defaultSizes() sizes {
 	return sizes{
 		Rounds: 5, Product: 25_000, Loop: 7_000, River: 6_000, RiverTx: 3_500, Counted: 3_000, Bare: 50_000,
 		Steady: 12 * time.Second, FlatSettled: []int{10_000, 1_000_000}, FlatDue: 10_000,
-		Long: 200_000, ShortBacklog: 10_000, Four: 40_000, Idle: 40 * time.Second, Stops: 5,
+		SelectSettled: []int{10_000, 500_000},
+		Long:          200_000, ShortBacklog: 10_000, Four: 40_000, Idle: 40 * time.Second, Stops: 5,
 	}
 }
 
@@ -57,11 +60,13 @@ func quickSizes() sizes {
 	s := defaultSizes()
 	s.Rounds, s.Product, s.Loop, s.River, s.RiverTx, s.Counted, s.Bare = 1, 12_000, 5_000, 4_000, 2_000, 1_000, 20_000
 	s.Steady, s.FlatSettled, s.Long, s.Four, s.Idle, s.Stops, s.FlatDue = 6*time.Second, []int{10_000, 200_000}, 25_000, 10_000, 10*time.Second, 2, 4_000
+	s.SelectSettled = []int{10_000, 100_000}
 	return s
 }
 
 func fullSizes() sizes {
 	s := defaultSizes()
+	s.SelectSettled = []int{10_000, 5_000_000}
 	s.Rounds, s.FlatSettled, s.Long, s.SteadyPeers = 7, []int{10_000, 1_000_000, 5_000_000}, 1_000_000, true
 	return s
 }

@@ -1,7 +1,7 @@
 package store
 
-// isOpen repeats the predicate of the index orders_due word for word: the
-// planner uses a partial index only where it can prove that it covers the query.
+// isOpen are the rows of the index orders_open. It repeats the predicate word for word: the planner
+// uses a partial index only where it can prove that it covers the query.
 const isOpen = `o.status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY', 'NOT_FOUND')`
 
 // isQueued are the rows of the indexes orders_due and orders_due_by_merchant.
