@@ -59,6 +59,7 @@ func TestBothLanguagesSayTheSame(t *testing.T) {
 	t.Parallel()
 	for english, chinese := range map[string]string{
 		"README.md":         "README.zh-CN.md",
+		"docs/adopt.md":     "docs/zh-CN/adopt.md",
 		"docs/decisions.md": "docs/zh-CN/decisions.md",
 		"docs/operate.md":   "docs/zh-CN/operate.md",
 	} {

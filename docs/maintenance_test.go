@@ -154,12 +154,12 @@ func (k *keeper) connect(t *testing.T) {
 
 func (k *keeper) awaitText(t *testing.T, want, sql string) {
 	t.Helper()
-	var got string
+	var got *string // null as long as there is nothing
 	storetest.Eventually(t, 2*time.Minute, fmt.Sprintf("%s gives %q", sql, want), func() bool {
 		if err := k.conn.QueryRow(t.Context(), sql).Scan(&got); err != nil {
 			t.Fatal(err)
 		}
-		return got == want
+		return got != nil && *got == want
 	})
 }
 
@@ -183,7 +183,7 @@ func (k *keeper) addRole(t *testing.T) {
 	k.exec(t, `DO $$ BEGIN CREATE ROLE reconciler_daemon; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$`)
 }
 
-const settledOnce = `SELECT coalesce(string_agg(event || ' ' || mer_order_id, ','), '') FROM order_events`
+const settledOnce = `SELECT string_agg(event || ' ' || mer_order_id, ',') FROM order_events`
 
 // A dump is restored into another database, as docs/backup.md says. An order that was settled after the dump is settled
 // again, its event has a number that was never used, and a consumer reads it.
