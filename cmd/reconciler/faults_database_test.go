@@ -60,7 +60,7 @@ func TestPostgresRestartedHard(t *testing.T) {
 		awaitReady(t, address, http.StatusOK)
 		t.Logf("crash %d: ready again %v after the server's return", round+1, time.Since(back).Round(10*time.Millisecond))
 	}
-	b.await(t, w, time.Minute)
+	b.await(t, w, patience)
 	p.stop(t)
 	b.check(t, w)
 }
@@ -100,7 +100,7 @@ func TestFailover(t *testing.T) {
 	w.exec(t, `SELECT pg_promote()`)
 	awaitReady(t, address, http.StatusOK)
 	t.Logf("ready %v after the promotion began", time.Since(died).Round(10*time.Millisecond))
-	b.await(t, w, time.Minute)
+	b.await(t, w, patience)
 	p.stop(t)
 	b.check(t, w)
 }
@@ -167,7 +167,7 @@ func TestDiskFull(t *testing.T) {
 	awaitReady(t, address, http.StatusServiceUnavailable)
 	end()
 	awaitReady(t, address, http.StatusOK)
-	b.await(t, w, time.Minute)
+	b.await(t, w, patience)
 	p.stop(t)
 	b.check(t, w)
 }
@@ -195,7 +195,7 @@ func TestSomeWritesRefused(t *testing.T) {
 				t.Errorf("%d orders were written all the same", n)
 			}
 			end()
-			b.await(t, w, time.Minute)
+			b.await(t, w, patience)
 			p.stop(t)
 			b.check(t, w)
 		})
@@ -211,11 +211,11 @@ func TestDiskFullForLong(t *testing.T) {
 	end := w.refuse(t, "INSERT", "order_queries", "true", "53100")
 	b := w.backlog(t, 10, time.Millisecond)
 	p := w.start(t, "run")
-	storetest.Eventually(t, time.Minute, "two probes beside the first claims", func() bool {
+	storetest.Eventually(t, patience, "two probes beside the first claims", func() bool {
 		return scan[int](t, w, `SELECT sum(claim_no) FROM orders`) >= 12
 	})
 	end()
-	b.await(t, w, time.Minute)
+	b.await(t, w, patience)
 	p.stop(t)
 	b.check(t, w)
 }
@@ -240,7 +240,7 @@ func TestLockedRowHoldsUpNobody(t *testing.T) {
 	}
 	hold.release()
 	began := time.Now()
-	storetest.Eventually(t, time.Minute, "the neighbours are written", func() bool {
+	storetest.Eventually(t, patience, "the neighbours are written", func() bool {
 		return scan[int](t, w, `SELECT count(*) FROM orders WHERE mer_order_id <> $1 AND review_reason IS NULL
 			AND status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY')`, locked) == 0
 	})
@@ -248,7 +248,7 @@ func TestLockedRowHoldsUpNobody(t *testing.T) {
 	if _, err := application.Exec(t.Context(), `ROLLBACK`); err != nil {
 		t.Fatal(err)
 	}
-	b.await(t, w, time.Minute)
+	b.await(t, w, patience)
 	p.stop(t)
 	b.check(t, w)
 }

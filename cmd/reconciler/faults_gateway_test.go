@@ -93,7 +93,7 @@ func TestGatewayOutages(t *testing.T) {
 			}
 			o.end(w, line)
 			ended := time.Now()
-			b.awaitUnpaused(t, w, time.Minute)
+			b.awaitUnpaused(t, w, patience)
 			t.Logf("all is settled %v after the outage's end", time.Since(ended).Round(100*time.Millisecond))
 			p.stop(t)
 			q.stop(t)
@@ -121,7 +121,7 @@ func TestGatewayFlapping(t *testing.T) {
 	}
 	b := w.backlog(t, 300, time.Millisecond)
 	p, q := w.start(t, "run"), w.start(t, "run")
-	b.awaitUnpaused(t, w, time.Minute)
+	b.awaitUnpaused(t, w, patience)
 	p.stop(t)
 	q.stop(t)
 	b.check(t, w)
@@ -150,7 +150,7 @@ func TestSlowGatewayRecoversWithoutAStampede(t *testing.T) {
 	if err := w.SetOutage(); err != nil {
 		t.Fatal(err)
 	}
-	b.await(t, w, time.Minute)
+	b.await(t, w, patience)
 	p.stop(t)
 	q.stop(t)
 	b.check(t, w)

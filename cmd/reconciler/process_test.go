@@ -16,7 +16,7 @@ import (
 )
 
 // patience bounds every wait of a test. Nothing takes nearly as long unless it is broken.
-const patience = 30 * time.Second
+const patience = 3 * time.Minute
 
 // eventually waits until something holds.
 func eventually(t *testing.T, what string, holds func() bool) {

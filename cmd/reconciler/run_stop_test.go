@@ -108,7 +108,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 func TestKilledProcessIsReplaced(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.set("RECONCILER_REQUEST_TIMEOUT=1s", "RECONCILER_LEASE=9200ms", "RECONCILER_CONCURRENCY=4")
+	w.set("RECONCILER_CONCURRENCY=4")
 	numbers := w.orders(t, 20, paid())
 	hold := w.hold()
 	killed := w.start(t, "run")

@@ -20,7 +20,7 @@ func readInTime(t *testing.T, path string) (content []byte, warning string, err 
 	}()
 	select {
 	case <-done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(3 * time.Minute):
 		t.Fatalf("reading %s hangs", path)
 	}
 	return content, warning, err

@@ -262,7 +262,7 @@ func (r *running) wait(t *testing.T) Summary {
 	t.Helper()
 	select {
 	case <-r.ended:
-	case <-time.After(30 * time.Second):
+	case <-time.After(3 * time.Minute):
 		t.Fatal("the pass does not end")
 	}
 	if r.err != nil {

@@ -173,7 +173,7 @@ func (w *world) await(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(30 * time.Second); !holds(); {
+	for deadline := time.After(3 * time.Minute); !holds(); {
 		select {
 		case <-tick.C:
 		case <-deadline:
