@@ -44,11 +44,12 @@ func (s *Store) HoldDeliveries(ctx context.Context, holder string, lease time.Du
 	if err != nil {
 		return false, fmt.Errorf("register the webhook: %w", err)
 	}
-	// A lease that ends later than leases do is of a clock that was set back.
+	// A lease that ends later than leases do is of a clock that was set back. A statement that had to wait
+	// for the row may meet a lease that began after its own now().
 	tag, err := s.pool.Exec(ctx, `
-		UPDATE event_consumers SET held_by = $2, held_until = now() + $3::interval
+		UPDATE event_consumers SET held_by = $2, held_until = clock_timestamp() + $3::interval
 		WHERE name = $1
-		  AND (held_by = $2 OR held_until IS NULL OR held_until NOT BETWEEN now() AND now() + $3::interval)`,
+		  AND (held_by = $2 OR held_until IS NULL OR held_until NOT BETWEEN clock_timestamp() AND clock_timestamp() + $3::interval)`,
 		WebhookConsumer, holder, lease)
 	if err != nil {
 		return false, fmt.Errorf("hold the webhook: %w", err)
@@ -137,7 +138,7 @@ func (s *Store) DueDeliveries(ctx context.Context, fresh, retried int, busy []in
 		(`+dueDeliveries+`d.attempts = 0 ORDER BY d.next_at, d.event_id LIMIT @fresh)
 		UNION ALL
 		(`+dueDeliveries+`d.attempts > 0 ORDER BY d.next_at, d.event_id LIMIT @retried)`,
-		pgx.StrictNamedArgs{"fresh": fresh, "retried": retried, "busy": busy})
+		pgx.StrictNamedArgs{"fresh": fresh, "retried": retried, "busy": nonNil(busy)})
 	if err != nil {
 		return nil, fmt.Errorf("read the due deliveries: %w", err)
 	}

@@ -85,7 +85,8 @@ func (s *Store) TableHealths(ctx context.Context) ([]TableHealth, error) {
 		list, err = collectRows[TableHealth](ctx, tx, orderTables+`
 			SELECT c.oid::regclass::text AS "table", coalesce(s.n_dead_tup, 0) AS dead, coalesce(s.n_live_tup, 0) AS live,
 			       greatest(s.last_vacuum, s.last_autovacuum) AS last_vacuum, age(c.relfrozenxid)::bigint AS xid_age,
-			       current_setting('autovacuum') = 'off' OR coalesce('autovacuum_enabled=false' = ANY (c.reloptions), false) AS disabled
+			       current_setting('autovacuum') = 'off' OR EXISTS (
+			           SELECT FROM pg_options_to_table(c.reloptions) AS o WHERE o.option_name = 'autovacuum_enabled' AND NOT o.option_value::boolean) AS disabled
 			FROM (SELECT oid FROM tree UNION SELECT unnest(ARRAY['order_queries'::regclass, 'order_events'::regclass])) AS t
 			JOIN pg_class AS c ON c.oid = t.oid AND c.relkind = 'r'
 			LEFT JOIN pg_stat_user_tables AS s ON s.relid = c.oid

@@ -41,6 +41,9 @@ func (s *Store) PauseByPerson(ctx context.Context, p PauseOrder) (Trace, error) 
 		if former != nil && former.SetBy != Breaker && former.SetBy != c.SetBy && !p.Replace {
 			return &PausedError{*former}
 		}
+		if err := endIncident(ctx, tx, c.Scope, c.Key, c.SetBy); err != nil {
+			return err
+		}
 		err = tx.QueryRow(ctx, `
 			INSERT INTO gateway_controls AS c (scope, key, paused_until, reason, set_by)
 			VALUES ($1, $2, $3, $4, $5)
@@ -49,9 +52,6 @@ func (s *Store) PauseByPerson(ctx context.Context, p PauseOrder) (Trace, error) 
 			    probe_until = NULL, failed_order_id = NULL, failed_mid = NULL
 			RETURNING `+tracedControl, c.Scope, c.Key, c.PausedUntil, safe(c.Reason), safe(c.SetBy)).Scan(&t.After)
 		if err != nil {
-			return err
-		}
-		if err := endIncident(ctx, tx, c.Scope, c.Key, c.SetBy); err != nil {
 			return err
 		}
 		if err := openIncident(ctx, tx, Incident{Scope: c.Scope, Key: c.Key, Cause: c.Reason, OpenedBy: c.SetBy}); err != nil {
@@ -92,6 +92,9 @@ func (s *Store) changePause(ctx context.Context, scope Scope, key string, do fun
 	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '10s'"}
 	return s.pool.inTx(ctx, begin, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('reconciler pause ' || $1 || ' ' || $2, 0))`, string(scope), key)
+		if err == nil { // the row before its incident, as the breaker does, also where the pause is over
+			_, err = tx.Exec(ctx, `SELECT FROM gateway_controls WHERE scope = $1 AND key = $2 FOR UPDATE`, scope, key)
+		}
 		if err != nil {
 			return err
 		}
