@@ -84,7 +84,7 @@ func failedQuestions(t *testing.T, w *world, steps []simulator.Step) {
 		}
 	}
 	for _, order := range rows[string](t, w, `
-		SELECT concat_ws(' ', substr(mer_order_id, 5)::int, status, review_reason, next_query_at - now(), total_amount, pay_time, settle_date)
+		SELECT concat_ws(' ', substr(mer_order_id, 5)::int, status, review_reason, next_query_at - now(), last_queried_at - now(), lease_until - now(), total_amount, pay_time, settle_date)
 		FROM orders
 		WHERE NOT (status = 'UNKNOWN' AND review_reason IS NULL AND lease_until IS NULL AND next_query_at BETWEEN last_queried_at AND last_queried_at + interval '5 min'
 			AND num_nonnulls(total_amount, buyer_pay_amount, refund_amount, pay_time, settle_date, seq_id, target_status) = 0)`) {

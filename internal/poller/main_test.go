@@ -35,7 +35,7 @@ func oneApp(g Gateway) []App { return []App{{AppID: credentials().AppID, Gateway
 // testPlan is the default plan without jitter, so that each wait is a round number.
 func testPlan() policy.Plan {
 	return policy.Plan{
-		Initial: 15 * time.Second, Multiplier: 2, Max: time.Hour,
+		Initial: time.Minute, Multiplier: 2, Max: time.Hour,
 		SlowAfter: 24 * time.Hour, GiveUpAfter: 168 * time.Hour, NotFoundAfter: 2 * time.Hour,
 	}
 }

@@ -235,7 +235,7 @@ func wantDecisions(t *testing.T, s Summary, want map[order.Decision]int) {
 // eventually waits until something holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	storetest.Eventually(t, 30*time.Second, what, holds)
+	storetest.Eventually(t, 3*time.Minute, what, holds)
 }
 
 // running is a pass under way.
