@@ -44,12 +44,13 @@ cover: ## say how much of each package the tests reach
 	go test -count=1 -coverpkg=./... -coverprofile=coverage.out ./...
 	go tool cover -func=coverage.out | tail -n 1
 
-lint: ## vet, lint, shellcheck; check that go.mod is tidy (the first run builds the linter, about two minutes)
+lint: ## vet, lint, shellcheck, actionlint; check that go.mod is tidy (the first run builds the linter, about two minutes)
 	go vet ./...
 	$(LINT) config verify
 	$(LINT) run ./...
 	cd bench && go vet ./... && go tool -modfile=../tools/go.mod golangci-lint run ./...
 	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); else echo 'shellcheck is not installed: scripts not checked'; fi
+	go tool -modfile=tools/actionlint.mod actionlint
 	go mod verify
 	go mod tidy -diff
 
