@@ -19,6 +19,7 @@ import (
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
+	"reconciler/internal/console"
 	"reconciler/internal/credentials"
 	"reconciler/internal/postgres/postgrestest"
 	"reconciler/internal/store/storetest"
@@ -204,7 +205,7 @@ func TestApplicationHearsOfItsOrder(t *testing.T) {
 	}
 }
 
-// The credentials file of the pages can be read as one, beside its key files.
+// The credentials file of the pages can be read as one, beside its key files, and the users file as well.
 func TestYAMLIsRead(t *testing.T) {
 	t.Parallel()
 	found := 0
@@ -219,6 +220,17 @@ func TestYAMLIsRead(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		if strings.HasPrefix(b.text, "users:") {
+			hash, err := console.HashPassword("any password")
+			if err != nil {
+				t.Fatal(err)
+			}
+			write("users.yaml", strings.ReplaceAll(b.text, "$2a$12$…", hash))
+			if _, _, err := console.ReadUsers(filepath.Join(dir, "users.yaml")); err != nil {
+				t.Errorf("docs/settings.md:%d: %v", b.line, err)
+			}
+			continue
+		}
 		write("credentials.yaml", b.text)
 		for _, name := range regexp.MustCompile(`app_key_file: (\S+)`).FindAllStringSubmatch(b.text, -1) {
 			write(name[1], "key-of-"+name[1])
@@ -227,8 +239,8 @@ func TestYAMLIsRead(t *testing.T) {
 			t.Errorf("docs/settings.md:%d: %v", b.line, err)
 		}
 	}
-	if found == 0 {
-		t.Error("docs/settings.md shows no credentials file")
+	if found != 2 {
+		t.Error("docs/settings.md does not show a credentials file and a users file")
 	}
 }
 

@@ -55,6 +55,7 @@ type commands struct {
 	Resume    resumeCommand    `cmd:"" help:"End a pause, set by hand or by the circuit breaker."`
 	Migrate   migrateCommand   `cmd:"" help:"Change the database's schema; the only command that does."`
 	Grants    grantsCommand    `cmd:"" help:"Print the SQL that gives a role the rights that it needs."`
+	Console   consoleCommand   `cmd:"" help:"Serve the web pages: status, orders, reviews, gateway, events, audit."`
 	Prune     pruneCommand     `cmd:"" help:"Delete old questions and events of finished orders."`
 	Query     queryCommand     `cmd:"" help:"Ask the gateway about one order; needs no database."`
 	Config    configCommand    `cmd:"" help:"List the settings in force, and where each comes from."`

@@ -13,6 +13,9 @@ import (
 // ErrUsage marks a mistake of the person, such as an order number that cannot be one.
 var ErrUsage = errors.New("bad usage")
 
+// ErrNoOrder means that no order has the name.
+var ErrNoOrder = errors.New("no such order")
+
 // minNumberLength is the length of the shortest order number.
 const minNumberLength = 6
 
@@ -40,11 +43,11 @@ func (d *Desk) findOrder(ctx context.Context, name store.OrderName) (store.Detai
 	case len(list) == 1:
 		return list[0], nil
 	case len(list) == 0 && name.ID != 0:
-		return store.Detail{}, fmt.Errorf("no such order: id %d", name.ID)
+		return store.Detail{}, fmt.Errorf("%w: id %d", ErrNoOrder, name.ID)
 	case len(list) == 0 && name.MID != "":
-		return store.Detail{}, fmt.Errorf("no such order: %s of merchant %s, neither by the merchant's number nor by the channel's", name.Number, name.MID)
+		return store.Detail{}, fmt.Errorf("%w: %s of merchant %s, neither by the merchant's number nor by the channel's", ErrNoOrder, name.Number, name.MID)
 	case len(list) == 0:
-		return store.Detail{}, fmt.Errorf("no such order: %s, neither by the merchant's number nor by the channel's", name.Number)
+		return store.Detail{}, fmt.Errorf("%w: %s, neither by the merchant's number nor by the channel's", ErrNoOrder, name.Number)
 	}
 	lines := []string{fmt.Sprintf("%s names %d orders; choose with --mid, or by #id:", name.Number, len(list))}
 	for _, o := range list {

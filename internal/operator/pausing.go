@@ -21,6 +21,8 @@ type PauseRequest struct {
 	Replace bool     // another person's pause too
 	Unknown bool     // also a merchant without orders, or an app id that nobody uses
 	AppIDs  []string // of the settings at hand
+
+	shown *store.ShownPause // nil: the person was not shown the pause that there is
 }
 
 // PauseChange is a pause or its end, done.
@@ -61,7 +63,7 @@ func (d *Desk) Pause(ctx context.Context, r PauseRequest) (PauseChange, error) {
 		}
 	}
 	trace, err := d.Store.PauseByPerson(ctx, store.PauseOrder{
-		Control: c, Replace: r.Replace, Action: store.Action{Actor: d.Actor, Via: d.Via, Action: "pause", Reason: r.Reason},
+		Control: c, Replace: r.Replace, Shown: r.shown, Action: store.Action{Actor: d.Actor, Via: d.Via, Action: "pause", Reason: r.Reason},
 	})
 	if paused, ok := errors.AsType[*store.PausedError](err); ok {
 		paused.Control.SetAt = d.local(paused.Control.SetAt)
@@ -113,6 +115,10 @@ func (d *Desk) countHeld(ctx context.Context, change *PauseChange) error {
 
 // Resume ends anybody's pause.
 func (d *Desk) Resume(ctx context.Context, scope store.Scope, key, reason string) (PauseChange, error) {
+	return d.resume(ctx, scope, key, reason, nil)
+}
+
+func (d *Desk) resume(ctx context.Context, scope store.Scope, key, reason string, shown *store.ShownPause) (PauseChange, error) {
 	if err := d.checkActor(); err != nil {
 		return PauseChange{}, err
 	}
@@ -120,7 +126,7 @@ func (d *Desk) Resume(ctx context.Context, scope store.Scope, key, reason string
 	if err := d.countHeld(ctx, &change); err != nil {
 		return PauseChange{}, err
 	}
-	former, trace, err := d.Store.ResumeByPerson(ctx, scope, key, store.Action{Actor: d.Actor, Via: d.Via, Action: "resume", Reason: reason})
+	former, trace, err := d.Store.ResumeShown(ctx, scope, key, shown, store.Action{Actor: d.Actor, Via: d.Via, Action: "resume", Reason: reason})
 	if err != nil {
 		return PauseChange{}, err
 	}

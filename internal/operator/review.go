@@ -78,6 +78,9 @@ type Resolution struct {
 	Evidence     string
 }
 
+// ErrOtherAmount is the usage error of an amount that has to be accepted explicitly.
+var ErrOtherAmount = fmt.Errorf("%w", ErrUsage)
+
 // Settlement is a resolution of one order, checked and ready to be confirmed.
 type Settlement struct {
 	write store.HandSettlement
@@ -137,7 +140,7 @@ func (d *Desk) PrepareResolve(ctx context.Context, name store.OrderName, r Resol
 	}
 	if total != nil && *total != o.OrderAmount && !r.AcceptAmount {
 		return Settlement{}, fmt.Errorf("%w: %s is not the amount that the payer was asked for, %s; --accept-amount settles the order all the same",
-			ErrUsage, Yuan(*total), Yuan(o.OrderAmount))
+			ErrOtherAmount, Yuan(*total), Yuan(o.OrderAmount))
 	}
 	if r.RefundAmount != nil && total != nil && *r.RefundAmount > *total {
 		return Settlement{}, fmt.Errorf("%w: the refund, %s, is greater than the amount, %s", ErrUsage, Yuan(*r.RefundAmount), Yuan(*total))
@@ -268,24 +271,51 @@ func (d *Desk) Retry(ctx context.Context, names []store.OrderName, c store.Corre
 }
 
 func (d *Desk) retryOrder(ctx context.Context, name store.OrderName, c store.Correction, reason string) (Change, error) {
-	o, err := d.findOrder(ctx, name)
+	r, err := d.PrepareRetry(ctx, name, c, reason)
 	if err != nil {
 		return Change{}, err
+	}
+	return d.RetryShown(ctx, r)
+}
+
+// Retrial is a retry of one order, checked and ready to be confirmed.
+type Retrial struct {
+	shown      store.Detail
+	correction store.Correction
+	action     store.Action
+}
+
+// PrepareRetry checks a retry against the order.
+func (d *Desk) PrepareRetry(ctx context.Context, name store.OrderName, c store.Correction, reason string) (Retrial, error) {
+	if err := d.checkActor(); err != nil {
+		return Retrial{}, err
+	}
+	if strings.TrimSpace(reason) == "" {
+		return Retrial{}, fmt.Errorf("%w: --reason is required", ErrUsage)
+	}
+	o, err := d.findOrder(ctx, name)
+	if err != nil {
+		return Retrial{}, err
 	}
 	switch {
 	case o.Status.Settled():
-		return Change{}, fmt.Errorf("order %d is settled, as %s: it is not asked again; review resolve ends a conflict", o.ID, o.Status)
+		return Retrial{}, fmt.Errorf("order %d is settled, as %s: it is not asked again; review resolve ends a conflict", o.ID, o.Status)
 	case o.ReviewReason == "":
-		return Change{}, fmt.Errorf("order %d is not under review; run-once asks it now", o.ID)
+		return Retrial{}, fmt.Errorf("order %d is not under review; run-once asks it now", o.ID)
 	}
 	if err := d.checkResolvable(o); err != nil {
-		return Change{}, err
+		return Retrial{}, err
 	}
-	trace, err := d.Store.Retry(ctx, o, c, store.Action{Actor: d.Actor, Via: d.Via, Action: "retry", Reason: reason})
+	return Retrial{shown: o, correction: c, action: store.Action{Actor: d.Actor, Via: d.Via, Action: "retry", Reason: reason}}, nil
+}
+
+// RetryShown writes a retry that was shown.
+func (d *Desk) RetryShown(ctx context.Context, r Retrial) (Change, error) {
+	trace, err := d.Store.Retry(ctx, r.shown, r.correction, r.action)
 	if err != nil {
 		return Change{}, d.explain(err)
 	}
-	return d.changeOf(o, trace), nil
+	return d.changeOf(r.shown, trace), nil
 }
 
 // Page tells what was done.

@@ -106,23 +106,28 @@ type figures struct {
 // Status looks at everything and gives a verdict. It has no error: an unreadable part is a check that
 // says so.
 func (d *Desk) Status(ctx context.Context) Status {
+	s, _ := d.statusWithFigures(ctx)
+	return s
+}
+
+func (d *Desk) statusWithFigures(ctx context.Context) (Status, figures) {
 	first, cancel := context.WithTimeout(ctx, databasePatience)
 	defer cancel()
 	s := Status{At: d.local(time.Now()), Open: []OpenMerchant{}, Learned: []Learned{}, Incidents: []Incident{}}
 	now, err := d.Store.Now(first)
 	if err != nil {
 		s.add("database", StateCritical, d.say(msgDatabaseFails, err))
-		return s.unseen(d.Locale)
+		return s.unseen(d.Locale), figures{now: s.At}
 	}
 	s.At = d.local(now)
 	s.add("database", StateOK, d.say(msgDatabaseAnswers))
 	switch err := d.Store.CheckSchema(ctx); {
 	case errors.Is(err, store.ErrOldSchema):
 		s.add("schema", StateCritical, d.say(msgSchemaOld))
-		return s.unseen(d.Locale)
+		return s.unseen(d.Locale), figures{now: s.At}
 	case err != nil:
 		s.add("schema", StateCritical, d.say(msgCannotBeRead, err))
-		return s.unseen(d.Locale)
+		return s.unseen(d.Locale), figures{now: s.At}
 	}
 	s.add("schema", StateOK, d.say(msgSchemaCurrent))
 	f := d.readFigures(ctx, now)
@@ -132,7 +137,7 @@ func (d *Desk) Status(ctx context.Context) Status {
 	d.checkEvents(&s, f)
 	d.fillFigures(&s, f)
 	s.judge()
-	return s
+	return s, f
 }
 
 func (d *Desk) readFigures(ctx context.Context, now time.Time) figures {

@@ -9,17 +9,7 @@ import (
 func (s Status) Page(l Locale, maxMerchants int) Page {
 	var p Page
 	verdict, tone := l.verdict(s.Verdict)
-	wrong := 0
-	for _, c := range s.Checks {
-		if c.State == StateAttention || c.State == StateCritical {
-			wrong++
-		}
-	}
-	summary := l.say(msgVerdictAll, len(s.Checks))
-	if wrong > 0 {
-		summary = l.say(msgVerdictSome, wrong, len(s.Checks))
-	}
-	p.line(tone, fmt.Sprintf("%s  %s  %s (%s)", verdict, summary, l.stamp(s.At), l.zoneName(s.At)))
+	p.line(tone, fmt.Sprintf("%s  %s  %s (%s)", verdict, s.summary(l), l.stamp(s.At), l.zoneName(s.At)))
 	p.blank()
 	for _, c := range s.Checks {
 		word, tone := l.state(c.State)
@@ -37,6 +27,20 @@ func (s Status) Page(l Locale, maxMerchants int) Page {
 		incidentRows(l, &p, s.Incidents)
 	}
 	return p
+}
+
+// summary says how many checks need a person.
+func (s Status) summary(l Locale) string {
+	wrong := 0
+	for _, c := range s.Checks {
+		if c.State == StateAttention || c.State == StateCritical {
+			wrong++
+		}
+	}
+	if wrong > 0 {
+		return l.say(msgVerdictSome, wrong, len(s.Checks))
+	}
+	return l.say(msgVerdictAll, len(s.Checks))
 }
 
 func (s Status) openTable(l Locale, p *Page, maxMerchants int) {

@@ -27,6 +27,11 @@ func UnresolvedStatuses() []Status {
 	return []Status{StatusUnknown, StatusNewOrder, StatusWaitBuyerPay}
 }
 
+// Statuses lists all of them, the unresolved first.
+func Statuses() []Status {
+	return append(UnresolvedStatuses(), StatusNotFound, StatusTradeSuccess, StatusTradeRefund, StatusTradeClosed)
+}
+
 // Settled reports whether the gateway's word has ended the order.
 func (s Status) Settled() bool { return s.Paid() || s == StatusTradeClosed }
 

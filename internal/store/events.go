@@ -46,6 +46,8 @@ type EventFilter struct {
 	Since  *time.Time
 	MID    string
 	Order  string // either order number
+	Event  string // such as order.paid
+	Below  int64  // only ids below this one
 	Limit  int
 }
 
@@ -103,6 +105,14 @@ func (f EventFilter) where(ctx context.Context, tx pgx.Tx) (string, pgx.NamedArg
 		}
 		conditions = append(conditions, "e.id >= @first AND e.created_at >= @since")
 		args["first"], args["since"] = first, *f.Since
+	}
+	if f.Event != "" {
+		conditions = append(conditions, "e.event = @event")
+		args["event"] = f.Event
+	}
+	if f.Below != 0 {
+		conditions = append(conditions, "e.id < @below")
+		args["below"] = f.Below
 	}
 	if f.MID != "" {
 		conditions = append(conditions, "e.mid = @mid")

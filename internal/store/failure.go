@@ -1,7 +1,10 @@
 package store
 
 import (
+	"context"
 	"errors"
+	"io"
+	"net"
 	"slices"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -68,3 +71,20 @@ func isValueError(err error) bool {
 
 // class is the first two characters of an error's SQLSTATE.
 func class(err *pgconn.PgError) string { return err.Code[:min(2, len(err.Code))] }
+
+// IsTimeout reports whether a statement was ended because it took too long.
+func IsTimeout(err error) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pgErr.Code == "57014" || pgErr.Code == "55P03")
+}
+
+// IsUnavailable reports whether the server could not be asked, or gave up: it cannot be reached, has
+// gone, or ended the statement. What a row's own values caused is not that, and neither is a refusal of
+// this package.
+func IsUnavailable(err error) bool {
+	if errors.As(err, new(*pgconn.ConnectError)) || errors.As(err, new(net.Error)) || errors.Is(err, io.EOF) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	return errors.As(err, new(*pgconn.PgError)) && IsTransient(err)
+}

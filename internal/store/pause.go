@@ -17,11 +17,29 @@ func (e *PausedError) Error() string {
 		e.Control.SetAt.Format(time.RFC3339), e.Control.Reason)
 }
 
+// ErrPauseChanged means that the pause is not as it was shown any more. Nothing was written.
+var ErrPauseChanged = errors.New("the pause has changed meanwhile")
+
+// ShownPause is a pause as a person saw it; a nil control is none.
+type ShownPause struct{ Control *Control }
+
+// holds reports whether the pause is as it was shown. Who was shown nothing agrees with everything.
+func (s *ShownPause) holds(now *Control) bool {
+	if s == nil {
+		return true
+	}
+	if s.Control == nil || now == nil {
+		return s.Control == now
+	}
+	return s.Control.SetBy == now.SetBy && s.Control.SetAt.Equal(now.SetAt) && s.Control.Reason == now.Reason
+}
+
 // PauseOrder is a pause that a person orders.
 type PauseOrder struct {
-	Control Control // SetBy is the person
-	Replace bool    // another person's pause too
-	Action  Action  // its scope, key, before and after are filled in
+	Control Control     // SetBy is the person
+	Replace bool        // another person's pause too
+	Shown   *ShownPause // nil: the person was not shown any
+	Action  Action      // its scope, key, before and after are filled in
 }
 
 // tracedControl is what an action keeps of a pause.
@@ -37,6 +55,9 @@ func (s *Store) PauseByPerson(ctx context.Context, p PauseOrder) (Trace, error) 
 		former, err := lockControl(ctx, tx, c.Scope, c.Key, &t)
 		if err != nil {
 			return err
+		}
+		if !p.Shown.holds(former) {
+			return ErrPauseChanged
 		}
 		if former != nil && former.SetBy != Breaker && former.SetBy != c.SetBy && !p.Replace {
 			return &PausedError{*former}
@@ -68,9 +89,18 @@ func (s *Store) PauseByPerson(ctx context.Context, p PauseOrder) (Trace, error) 
 // ResumeByPerson ends anybody's pause, with its incident, and records the action in one
 // transaction. It returns the pause that it ended, nil where there was none.
 func (s *Store) ResumeByPerson(ctx context.Context, scope Scope, key string, a Action) (former *Control, t Trace, err error) {
+	return s.ResumeShown(ctx, scope, key, nil, a)
+}
+
+// ResumeShown is [Store.ResumeByPerson] of a pause that the person was shown. It returns
+// [ErrPauseChanged] where that is another one by now.
+func (s *Store) ResumeShown(ctx context.Context, scope Scope, key string, shown *ShownPause, a Action) (former *Control, t Trace, err error) {
 	err = s.changePause(ctx, scope, key, func(tx pgx.Tx) error {
 		if former, err = lockControl(ctx, tx, scope, key, &t); err != nil || former == nil {
 			return err
+		}
+		if !shown.holds(former) {
+			return ErrPauseChanged
 		}
 		if _, err := tx.Exec(ctx, `DELETE FROM gateway_controls WHERE scope = $1 AND key = $2`, scope, key); err != nil {
 			return err
@@ -102,15 +132,30 @@ func (s *Store) changePause(ctx context.Context, scope Scope, key string, do fun
 	})
 }
 
+const selectStanding = `
+		SELECT c.scope, c.key, CASE WHEN isfinite(c.paused_until) THEN c.paused_until END, c.reason, c.set_by, c.set_at, ` + tracedControl + `
+		FROM gateway_controls AS c
+		-- A pause of the breaker that is over stands until its probe is answered.
+		WHERE c.scope = $1 AND c.key = $2 AND (c.set_by = 'breaker' OR c.paused_until IS NULL OR c.paused_until > now())`
+
+// StandingPause is the pause of an app or a merchant as a person is shown it.
+func (s *Store) StandingPause(ctx context.Context, scope Scope, key string) (*ShownPause, error) {
+	var c Control
+	var traced []byte
+	err := s.pool.QueryRow(ctx, selectStanding, scope, key).Scan(&c.Scope, &c.Key, &c.PausedUntil, &c.Reason, &c.SetBy, &c.SetAt, &traced)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return &ShownPause{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the pause: %w", err)
+	}
+	return &ShownPause{&c}, nil
+}
+
 // lockControl returns the pause in force, nil where there is none.
 func lockControl(ctx context.Context, tx pgx.Tx, scope Scope, key string, t *Trace) (*Control, error) {
 	var c Control
-	err := tx.QueryRow(ctx, `
-		SELECT c.scope, c.key, CASE WHEN isfinite(c.paused_until) THEN c.paused_until END, c.reason, c.set_by, c.set_at, `+tracedControl+`
-		FROM gateway_controls AS c
-		-- A pause of the breaker that is over stands until its probe is answered.
-		WHERE c.scope = $1 AND c.key = $2 AND (c.set_by = 'breaker' OR c.paused_until IS NULL OR c.paused_until > now())
-		FOR UPDATE`, scope, key).Scan(&c.Scope, &c.Key, &c.PausedUntil, &c.Reason, &c.SetBy, &c.SetAt, &t.Before)
+	err := tx.QueryRow(ctx, selectStanding+` FOR UPDATE`, scope, key).Scan(&c.Scope, &c.Key, &c.PausedUntil, &c.Reason, &c.SetBy, &c.SetAt, &t.Before)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}

@@ -50,6 +50,7 @@ type ActionFilter struct {
 	Actor   string
 	Action  string
 	OrderID int64
+	Below   int64 // only ids below this one
 	Limit   int
 }
 
@@ -66,7 +67,8 @@ func (s *Store) Actions(ctx context.Context, f ActionFilter) ([]Action, error) {
 			  AND ($2 = '' OR a.actor = $2)
 			  AND ($3 = '' OR a.action = $3)
 			  AND ($4::bigint = 0 OR a.order_id = $4)
-			ORDER BY a.id DESC LIMIT $5`, f.Since, f.Actor, f.Action, f.OrderID, f.Limit)
+			  AND ($5::bigint = 0 OR a.id < $5)
+			ORDER BY a.id DESC LIMIT $6`, f.Since, f.Actor, f.Action, f.OrderID, f.Below, f.Limit)
 		return err
 	})
 	if err != nil {

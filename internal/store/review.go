@@ -37,6 +37,9 @@ type Review struct {
 // ReviewFilter narrows the list of reviews. Zero fields do not.
 type ReviewFilter struct {
 	Reason, MID string
+	// AfterReason and AfterID are the last of the page before.
+	AfterReason string
+	AfterID     int64
 	Limit       int
 }
 
@@ -56,7 +59,8 @@ func (s *Store) Reviews(ctx context.Context, f ReviewFilter) ([]Review, error) {
 			    SELECT e.created_at AS at FROM order_events AS e WHERE e.order_id = o.id AND e.event = 'order.review' ORDER BY e.id DESC LIMIT 1
 			) AS told ON true
 			WHERE `+isUnderReview+` AND ($1 = '' OR o.review_reason = $1) AND ($2 = '' OR o.mid = $2)
-			ORDER BY o.review_reason, o.id LIMIT $3`, f.Reason, f.MID, f.Limit)
+			  AND ($4 = '' OR (o.review_reason, o.id) > ($4, $5))
+			ORDER BY o.review_reason, o.id LIMIT $3`, f.Reason, f.MID, f.Limit, f.AfterReason, f.AfterID)
 		if err != nil {
 			return err
 		}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -20,6 +19,8 @@ type OpenMerchant struct {
 	Under1h  int
 	Under24h int
 	Older    int
+	// The amounts of them, in fen.
+	AmountUnder10m, AmountUnder1h, AmountUnder24h, AmountOlder int64
 	// Waiting and WaitingAmount leave out the orders under review: those that a pause would hold.
 	Waiting       int
 	WaitingAmount int64
@@ -37,6 +38,8 @@ func (s *Store) OpenMerchants(ctx context.Context) ([]OpenMerchant, error) {
 	err := s.look(ctx, func(tx pgx.Tx) (err error) {
 		list, err = collectRows[OpenMerchant](ctx, tx, `
 			SELECT mid, orders, least(amount, 9007199254740992)::bigint AS amount, under10m, under1h, under24h, older,
+			       least(amount_under10m, 9007199254740992)::bigint AS amount_under10m, least(amount_under1h, 9007199254740992)::bigint AS amount_under1h,
+			       least(amount_under24h, 9007199254740992)::bigint AS amount_under24h, least(amount_older, 9007199254740992)::bigint AS amount_older,
 			       waiting, least(waiting_amount, 9007199254740992)::bigint AS waiting_amount, overdue,
 			       CASE WHEN isfinite(due_since) THEN due_since END AS due_since
 			FROM (
@@ -46,6 +49,10 @@ func (s *Store) OpenMerchants(ctx context.Context) ([]OpenMerchant, error) {
 			           count(*) FILTER (WHERE o.open AND o.created_at <= now() - interval '10 minutes' AND o.created_at > now() - interval '1 hour') AS under1h,
 			           count(*) FILTER (WHERE o.open AND o.created_at <= now() - interval '1 hour' AND o.created_at > now() - interval '1 day') AS under24h,
 			           count(*) FILTER (WHERE o.open AND o.created_at <= now() - interval '1 day') AS older,
+			           coalesce(sum(o.order_amount) FILTER (WHERE o.open AND o.created_at > now() - interval '10 minutes'), 0) AS amount_under10m,
+			           coalesce(sum(o.order_amount) FILTER (WHERE o.open AND o.created_at <= now() - interval '10 minutes' AND o.created_at > now() - interval '1 hour'), 0) AS amount_under1h,
+			           coalesce(sum(o.order_amount) FILTER (WHERE o.open AND o.created_at <= now() - interval '1 hour' AND o.created_at > now() - interval '1 day'), 0) AS amount_under24h,
+			           coalesce(sum(o.order_amount) FILTER (WHERE o.open AND o.created_at <= now() - interval '1 day'), 0) AS amount_older,
 			           count(*) FILTER (WHERE o.open AND o.review_reason IS NULL) AS waiting,
 			           coalesce(sum(o.order_amount) FILTER (WHERE o.open AND o.review_reason IS NULL), 0) AS waiting_amount,
 			           count(*) FILTER (WHERE o.overdue) AS overdue,
@@ -146,24 +153,7 @@ func (s *Store) LearnedSince(ctx context.Context, since time.Time) ([]Learned, e
 // It halves the range of the numbers: created_at has no index. An event whose transaction took long
 // has an earlier time than its neighbours, so an hour is added.
 func firstEventSince(ctx context.Context, tx pgx.Tx, since time.Time) (int64, error) {
-	var low, high int64 // every event below low is too old
-	err := tx.QueryRow(ctx, `SELECT coalesce(min(id), 0), coalesce(max(id), 0) + 1 FROM order_events`).Scan(&low, &high)
-	for err == nil && low < high {
-		middle := low + (high-low)/2
-		var id int64
-		var at time.Time
-		err = tx.QueryRow(ctx, `SELECT id, created_at FROM order_events WHERE id >= $1 ORDER BY id LIMIT 1`, middle).Scan(&id, &at)
-		switch {
-		case errors.Is(err, pgx.ErrNoRows):
-			high, err = middle, nil
-		case err != nil:
-		case at.Before(since.Add(-time.Hour)):
-			low = id + 1
-		default:
-			high = middle
-		}
-	}
-	return low, err
+	return firstSince(ctx, tx, since.Add(-time.Hour), "order_events", "created_at")
 }
 
 // Unread is what a consumer of the events has not acknowledged. The consumer [WebhookConsumer] acknowledges what the

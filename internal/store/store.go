@@ -52,7 +52,9 @@ type Store struct {
 // Open prepares a pool for url (any pgx URL or keyword string; the standard PG* variables fill in what
 // it leaves out). It fails on a url that cannot be read. [Store.Ping] tells whether the server answers.
 // No error has a part of a password in it.
-func Open(ctx context.Context, url string) (*Store, error) {
+func Open(ctx context.Context, url string) (*Store, error) { return openPool(ctx, url, prepareSession) }
+
+func openPool(ctx context.Context, url string, prepare func(context.Context, *pgx.Conn) error) (*Store, error) {
 	config, target, err := parseURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("database url: %w", err)
@@ -61,7 +63,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 		config.ConnConfig.RuntimeParams["application_name"] = "reconciler"
 	}
 	setParams(&config.ConnConfig.Config)
-	config.AfterConnect = prepareSession
+	config.AfterConnect = prepare
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = 10 * time.Second
 	}

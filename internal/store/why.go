@@ -38,6 +38,8 @@ type OrderName struct {
 	ID     int64  // 0: by its number
 	Number string // of the merchant or of the channel
 	MID    string // "": of whatever merchant
+	// References looks for the number among ref_id and seq_id as well.
+	References bool
 }
 
 // FindOrders returns the orders that a name fits, at most 20, the latest first. The whole row comes
@@ -74,6 +76,9 @@ func findOrders(ctx context.Context, tx pgx.Tx, name OrderName, zone *time.Locat
 		return find("o.id = $1", name.ID)
 	}
 	list, err := find("o.mer_order_id = $1", name.Number)
+	if err == nil && len(list) == 0 && name.References {
+		return find("(o.target_order_id = $1 OR o.ref_id = $1 OR o.seq_id = $1)", name.Number)
+	}
 	if err == nil && len(list) == 0 {
 		list, err = find("o.target_order_id = $1", name.Number)
 	}

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"reconciler/internal/console"
+	"reconciler/internal/operator"
+	"reconciler/internal/ops"
+	"reconciler/internal/policy"
+	"reconciler/internal/store"
+)
+
+type consoleCommand struct {
+	Serve        consoleServe `cmd:"" default:"withargs" help:"Serve the web pages (the default)."`
+	HashPassword hashCommand  `cmd:"" help:"Read a password and print its hash for the users file."`
+}
+
+type consoleSettings struct {
+	Listen  string `name:"console-listen" env:"RECONCILER_CONSOLE_LISTEN" default:"127.0.0.1:9465" help:"Address of the pages. Without --console-users-file it must be on loopback."`
+	Users   string `name:"console-users-file" env:"RECONCILER_CONSOLE_USERS_FILE" placeholder:"FILE" help:"Who may log in: a YAML list under users, each with name, password_bcrypt and role. Read again on SIGHUP."`
+	Actions bool   `name:"console-actions" env:"RECONCILER_CONSOLE_ACTIONS" help:"Let people of the role operator settle, retry, pause and resume. Without: the pages only show."`
+}
+
+type consoleServe struct {
+	Database databaseSettings `embed:"" group:"Database:"`
+	People   peopleSettings   `embed:"" group:"People:"`
+	Poll     pollSettings     `embed:"" group:"Polling:"`
+	Console  consoleSettings  `embed:"" group:"Console:"`
+}
+
+// Run serves the pages until the context ends.
+func (c *consoleServe) Run(p *process) error {
+	options, warnings, err := c.options(p)
+	if err != nil {
+		return err
+	}
+	logger := p.logger()
+	options.Logger = logger
+	p.logSettings(p.ctx, logger)
+	warnAboutFiles(p.ctx, logger, warnings)
+	orders, err := store.OpenForPages(p.ctx, c.Database.URL)
+	if err != nil {
+		return usageError{err}
+	}
+	defer orders.Close()
+	if err := c.checkDatabase(p.ctx, orders, logger); err != nil {
+		return err
+	}
+	options.Desk.Store = orders
+	listener, err := (&net.ListenConfig{}).Listen(p.ctx, "tcp", c.Console.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	defer listener.Close()
+	if options.Users != nil {
+		stop := c.reloadUsers(p.ctx, options.Users, logger)
+		defer stop()
+	}
+	return serveConsole(p.ctx, listener, options)
+}
+
+// options checks all settings and names every problem.
+func (c *consoleServe) options(p *process) (console.Options, []string, error) {
+	zone, zoneErr := c.People.location()
+	lang, langErr := c.People.language(p.getenv)
+	rules := policy.Rules{Plan: c.Poll.plan()}
+	o := console.Options{
+		Desk:    operator.Desk{Locale: operator.Locale{Lang: lang, Zone: zone}, Rate: c.Poll.Rate.T, Rules: rules},
+		Actions: c.Console.Actions, Loopback: console.IsLoopback(c.Console.Listen), Version: version, AppIDs: appIDsAtHand(p),
+	}
+	var warnings []string
+	var usersErr, listenErr error
+	if c.Console.Users != "" {
+		var warning string
+		if o.Users, warning, usersErr = console.ReadUsers(c.Console.Users); usersErr != nil {
+			usersErr = badSetting{"console-users-file", c.Console.Users + " " + usersErr.Error()}
+		}
+		if warning != "" {
+			warnings = append(warnings, c.Console.Users+" "+warning)
+		}
+	} else if err := o.Validate(); err != nil {
+		usersErr = badSetting{"console-users-file", "is required for an address that is not on loopback, and for --console-actions"}
+	}
+	if err := ops.CheckAddress(c.Console.Listen); err != nil || c.Console.Listen == "" {
+		listenErr = badSetting{"console-listen", fmt.Sprintf("must be host:port or :port, not %q", c.Console.Listen)}
+	}
+	return o, warnings, p.check(c.Database.validate(p.getenv), zoneErr, langErr, rules.Plan.Validate(), usersErr, listenErr)
+}
+
+// checkDatabase refuses an old schema and a role without the rights that the pages need. A database that
+// cannot be reached is shown on the pages: they are looked at when something is wrong.
+func (c *consoleServe) checkDatabase(ctx context.Context, orders *store.Store, logger *slog.Logger) error {
+	audience := store.ForViewer
+	if c.Console.Actions {
+		audience = store.ForOperator
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	err := orders.CheckRightsFor(ctx, audience)
+	if err == nil {
+		err = orders.CheckSchema(ctx)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case store.IsTransient(err):
+		logger.LogAttrs(ctx, slog.LevelWarn, "database cannot be reached", slog.Any("error", err))
+		return nil
+	}
+	return usageError{err}
+}
+
+// reloadUsers reads the users file again at every SIGHUP. A file that cannot be used changes nothing.
+func (c *consoleServe) reloadUsers(ctx context.Context, users *console.Users, logger *slog.Logger) (stop func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangups:
+			}
+			if _, err := users.Reload(c.Console.Users); err != nil {
+				logger.LogAttrs(ctx, slog.LevelError, "users file reload failed, keeping the previous one", slog.Any("error", err))
+				continue
+			}
+			logger.LogAttrs(ctx, slog.LevelInfo, "users file reloaded")
+		}
+	}()
+	return func() { signal.Stop(hangups); cancel(); <-done }
+}
+
+// consoleGrace is how long pages may take to end.
+const consoleGrace = 10 * time.Second
+
+// serveConsole serves until ctx ends, and lets the pages in flight end.
+func serveConsole(ctx context.Context, listener net.Listener, options console.Options) error {
+	c, err := console.New(options)
+	if err != nil {
+		return usageError{err}
+	}
+	server := c.Server()
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	options.Logger.LogAttrs(ctx, slog.LevelInfo, "console listens", slog.String("address", "http://"+listener.Addr().String()+"/"),
+		slog.Bool("actions", options.Actions), slog.Bool("log_in", options.Users != nil))
+	select {
+	case err := <-ended:
+		return fmt.Errorf("console: %w", err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), consoleGrace)
+	defer cancel()
+	if err := server.Shutdown(grace); err != nil {
+		_ = server.Close() // what still runs is cut off
+	}
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+type hashCommand struct{}
+
+// Run reads a password, unseen on a terminal, and prints its hash.
+func (c *hashCommand) Run(p *process) error {
+	password, err := readPassword(p)
+	if err != nil {
+		return err
+	}
+	hash, err := console.HashPassword(password)
+	if err != nil {
+		return usageError{err}
+	}
+	_, err = fmt.Fprintln(p.stdout, hash)
+	return err
+}
+
+func readPassword(p *process) (string, error) {
+	if !isTerminal(os.Stdin) {
+		line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+		if err != nil && line == "" {
+			return "", usageError{errors.New("no password: give it on stdin")}
+		}
+		return strings.TrimRight(line, "\r\n"), nil
+	}
+	fmt.Fprint(p.stderr, "Password: ")
+	first, err := term.ReadPassword(int(os.Stdin.Fd()))
+	fmt.Fprint(p.stderr, "\nThe same again: ")
+	if err != nil {
+		return "", err
+	}
+	second, err := term.ReadPassword(int(os.Stdin.Fd()))
+	fmt.Fprintln(p.stderr)
+	if err == nil && string(first) != string(second) {
+		err = usageError{errors.New("the two differ")}
+	}
+	return string(first), err
+}

@@ -1,0 +1,230 @@
+package console
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"reconciler/internal/operator"
+)
+
+// preview is the second page of an action: before, after, and the form that confirms.
+type preview struct {
+	Title, Action, Back, Button, Digest string
+	Fields                              []operator.Field
+	Event, Held                         string
+	Again                               bool
+	Actor, Reason, Evidence             string
+	Hidden                              []column
+}
+
+// deed is an action that was prepared from a form.
+type deed struct {
+	preview
+
+	do func() (done int64, err error)
+}
+
+// act shows a deed, or does it where the form repeats the digest of what was shown.
+func (v *visit) act(back string, keys []string, prepare func() (deed, error)) error {
+	if v.field("reason") == "" {
+		return v.refuse(http.StatusBadRequest, v.t("refused_title"), v.t("no_reason"), back)
+	}
+	d, err := prepare()
+	if err != nil {
+		return v.refuseDeed(err, back)
+	}
+	shown := v.field("shown")
+	if shown == "" {
+		d.Back, d.Action, d.Actor, d.Reason, d.Evidence = back, v.r.URL.Path, v.user.name, v.field("reason"), v.field("evidence")
+		for _, key := range keys {
+			if text := v.field(key); text != "" && !d.hides(key) {
+				d.Hidden = append(d.Hidden, column{key, text})
+			}
+		}
+		return v.show(http.StatusOK, "preview", d.Title, d.preview)
+	}
+	if shown != d.Digest {
+		return v.refuseDeed(operator.ErrStale, back)
+	}
+	id, err := d.do()
+	if err != nil {
+		return v.refuseDeed(err, back)
+	}
+	query := v.r.URL.Query()
+	query.Set("done", strconv.FormatInt(id, 10))
+	http.Redirect(v.w, v.r, localPath(back, query), http.StatusSeeOther)
+	return nil
+}
+
+// hides reports whether a hidden field is there already.
+func (p preview) hides(key string) bool {
+	for _, field := range p.Hidden {
+		if field.Name == key {
+			return true
+		}
+	}
+	return false
+}
+
+// refuseDeed tells why nothing was written.
+func (v *visit) refuseDeed(err error, back string) error {
+	m := message{Tone: "bad", Text: err.Error(), Back: back}
+	switch {
+	case errors.Is(err, operator.ErrNoOrder):
+		return err
+	case operator.IsStale(err):
+		m.Text, m.Detail = v.t("stale"), err.Error()
+		return v.show(http.StatusConflict, "message", v.t("stale_title"), m)
+	case operator.IsPausedByOther(err):
+		m.Text, m.Detail = v.t("other_pause"), err.Error()
+		return v.show(http.StatusConflict, "message", v.t("refused_title"), m)
+	case errors.Is(err, operator.ErrOtherAmount):
+		m.Text, m.Detail = v.t("need_accept"), err.Error()
+	}
+	if operator.IsUnavailable(err) {
+		return err
+	}
+	return v.show(http.StatusUnprocessableEntity, "message", v.t("refused_title"), m)
+}
+
+func (c *Console) resolve(v *visit) error {
+	name, err := v.pathOrder()
+	if err != nil {
+		return err
+	}
+	back := "/orders/" + strconv.FormatInt(name.ID, 10)
+	keys := []string{"as", "amount", "accept_amount", "refund_amount", "pay_time", "settle_date", "evidence", "reason"}
+	return v.act(back, keys, func() (deed, error) {
+		r, err := v.resolution()
+		if err != nil {
+			return deed{}, err
+		}
+		desk := v.desk()
+		s, err := desk.PrepareResolve(v.ctx(), name, r)
+		if err != nil {
+			return deed{}, err
+		}
+		return deed{
+			preview: preview{
+				Title: v.t("resolve_title", fmt.Sprintf("#%d", name.ID)), Button: v.t("do_resolve"), Digest: s.Digest(), Fields: s.Fields(v.Locale),
+				Event: s.Event(), Again: s.Again(),
+			},
+			do: func() (int64, error) {
+				change, err := desk.Resolve(v.ctx(), s)
+				return change.ActionID, err
+			},
+		}, nil
+	})
+}
+
+// resolution reads the form.
+func (v *visit) resolution() (operator.Resolution, error) {
+	r := operator.Resolution{As: orderStatus(v.field("as")), AcceptAmount: v.field("accept_amount") == "true", Reason: v.field("reason"), Evidence: v.field("evidence")}
+	var errs []error
+	for key, target := range map[string]**int64{"amount": &r.Amount, "refund_amount": &r.RefundAmount} {
+		if text := v.field(key); text != "" {
+			fen, err := operator.Amount(text)
+			errs = append(errs, err)
+			*target = &fen
+		}
+	}
+	if text := v.field("pay_time"); text != "" {
+		at, err := operator.ParseTime(text, v.Zone)
+		r.PayTime, errs = &at, append(errs, err)
+	}
+	if text := v.field("settle_date"); text != "" {
+		day, err := time.Parse(time.DateOnly, text)
+		if err != nil {
+			err = fmt.Errorf("%w: a day must be such as 2026-01-31, not %q", operator.ErrUsage, text)
+		}
+		r.SettleDate, errs = &day, append(errs, err)
+	}
+	return r, errors.Join(errs...)
+}
+
+func (c *Console) retry(v *visit) error {
+	name, err := v.pathOrder()
+	if err != nil {
+		return err
+	}
+	back := "/orders/" + strconv.FormatInt(name.ID, 10)
+	keys := []string{"tid", "inst_mid", "mer_order_id", "target_order_id", "reason"}
+	return v.act(back, keys, func() (deed, error) {
+		desk := v.desk()
+		correction := operator.Correction{TID: v.field("tid"), InstMID: v.field("inst_mid"), MerOrderID: v.field("mer_order_id"), TargetOrderID: v.field("target_order_id")}
+		r, err := desk.PrepareRetry(v.ctx(), name, correction, v.field("reason"))
+		if err != nil {
+			return deed{}, err
+		}
+		return deed{
+			preview: preview{Title: v.t("retry_title", fmt.Sprintf("#%d", name.ID)), Button: v.t("do_retry"), Digest: r.Digest(), Fields: r.Fields(v.Locale)},
+			do: func() (int64, error) {
+				change, err := desk.RetryShown(v.ctx(), r)
+				return change.ActionID, err
+			},
+		}, nil
+	})
+}
+
+// pauseTarget reads what a pause is about.
+func (v *visit) pauseTarget() (operator.Scope, string, error) {
+	scope, key := operator.Scope(v.field("scope")), v.field("key")
+	if (scope != operator.ScopeApp && scope != operator.ScopeMerchant) || key == "" {
+		return "", "", fmt.Errorf("%w: a pause is about an app id or a merchant", operator.ErrUsage)
+	}
+	return scope, key, nil
+}
+
+func (c *Console) pause(v *visit) error {
+	keys := []string{"scope", "key", "until", "replace", "reason"}
+	return v.act("/gateway", keys, func() (deed, error) {
+		scope, key, err := v.pauseTarget()
+		if err != nil {
+			return deed{}, err
+		}
+		desk := v.desk()
+		plan, err := desk.PreparePause(v.ctx(), operator.PauseRequest{
+			Scope: scope, Key: key, Until: v.field("until"), Reason: v.field("reason"), Replace: v.field("replace") == "true", AppIDs: c.AppIDs,
+		})
+		if err != nil {
+			return deed{}, err
+		}
+		d := v.pauseDeed(desk, plan, "pause_title", "do_pause")
+		if plan.Until != nil { // an age counts from the first page on
+			d.Hidden = append(d.Hidden, column{"until", plan.Until.Format(time.RFC3339)})
+		}
+		return d, nil
+	})
+}
+
+func (c *Console) resume(v *visit) error {
+	keys := []string{"scope", "key", "reason"}
+	return v.act("/gateway", keys, func() (deed, error) {
+		scope, key, err := v.pauseTarget()
+		if err != nil {
+			return deed{}, err
+		}
+		desk := v.desk()
+		plan, err := desk.PrepareResume(v.ctx(), scope, key, v.field("reason"))
+		if err != nil {
+			return deed{}, err
+		}
+		return v.pauseDeed(desk, plan, "resume_title", "do_resume"), nil
+	})
+}
+
+func (v *visit) pauseDeed(desk *operator.Desk, plan operator.PausePlan, title, button string) deed {
+	return deed{
+		preview: preview{
+			Title: v.t(title, v.Target(plan.Scope, plan.Key)), Button: v.t(button), Digest: plan.Digest(), Fields: plan.Fields(v.Locale),
+			Held: v.Orders(plan.Held.Orders) + ", " + operator.Yuan(plan.Held.AmountFen),
+		},
+		do: func() (int64, error) {
+			change, err := desk.DoPause(v.ctx(), plan)
+			return change.ActionID, err
+		},
+	}
+}

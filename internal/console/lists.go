@@ -1,0 +1,234 @@
+package console
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"reconciler/internal/operator"
+	"reconciler/internal/order"
+)
+
+type reviewLine struct {
+	operator.Review
+
+	Number, Says string
+}
+
+type reviewPage struct {
+	Reasons  []option
+	MID, CSV string
+	Filtered bool
+	Rows     []reviewLine
+	More     more
+}
+
+func (c *Console) review(v *visit) error {
+	query := v.query()
+	f, err := reviewFilter(query)
+	if err != nil {
+		return v.refuse(http.StatusBadRequest, v.t("error"), err.Error(), "/review")
+	}
+	f.Limit = pageSize + 1
+	list, err := v.desk().Reviews(v.ctx(), f)
+	if err != nil {
+		return err
+	}
+	p := reviewPage{MID: f.MID, CSV: localPath("/review.csv", without(query, "after", "done")), Filtered: f.Reason+f.MID != ""}
+	p.Reasons = choices(f.Reason, option{Value: "", Word: v.t("any")})
+	for _, reason := range order.ReviewReasons() {
+		p.Reasons = append(p.Reasons, choices(f.Reason, option{Value: reason, Word: reason})...)
+	}
+	rows := list.Reviews
+	if len(rows) > pageSize {
+		rows = rows[:pageSize]
+		last := rows[pageSize-1]
+		next := without(query, "done")
+		next.Set("after", last.ReviewReason+"."+strconv.FormatInt(last.ID, 10))
+		p.More.Next = localPath("/review", next)
+	}
+	if query.Get("after") != "" {
+		p.More.First = localPath("/review", without(query, "after", "done"))
+	}
+	for _, r := range rows {
+		p.Rows = append(p.Rows, reviewLine{r, numberOf(deref(r.MerOrderID), "", r.ID), deref(r.GatewayStatus)})
+	}
+	return v.show(http.StatusOK, "review", v.t("review_page"), p)
+}
+
+func reviewFilter(query url.Values) (operator.ReviewFilter, error) {
+	f := operator.ReviewFilter{Reason: query.Get("reason"), MID: strings.TrimSpace(query.Get("mid"))}
+	reason, id, found := strings.Cut(query.Get("after"), ".")
+	if !found {
+		return f, nil
+	}
+	var err error
+	f.AfterReason = reason
+	f.AfterID, err = cursor(id)
+	return f, err
+}
+
+func deref(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
+}
+
+type appLine struct {
+	operator.AppUse
+
+	Tone, Word, Budget, Width, Merchants string
+}
+
+type gatewayPage struct {
+	G       operator.Gateway
+	Apps    []appLine
+	Minutes columns
+	Codes   []operator.CodeCount
+	Forms   bool
+	MID     string
+}
+
+func (c *Console) gateway(v *visit) error {
+	g, err := v.desk().Gateway(v.ctx())
+	if err != nil {
+		return err
+	}
+	p := gatewayPage{G: g, Minutes: v.minutes(g.At, g.Minutes), Codes: g.Answers.Codes, Forms: v.acts(), MID: v.query().Get("mid")}
+	for i, code := range p.Codes {
+		if code.Code == "" {
+			p.Codes[i].Code = "–"
+		}
+	}
+	for _, app := range g.Apps {
+		line := appLine{AppUse: app, Tone: "good", Word: v.t("asks"), Merchants: strings.Join(app.MIDs, ", "), Width: strconv.Itoa(int(120 * app.Share()))}
+		if app.Paused != nil {
+			line.Tone, line.Word = "warning", v.t("paused")
+		}
+		line.Budget = v.t("no_limit", app.Used)
+		if app.Rate > 0 {
+			line.Budget = v.t("budget_words", app.Used, app.Rate, 100*app.Share())
+		}
+		if len(app.MIDs) == 0 {
+			line.Merchants = v.t("all_other")
+		}
+		p.Apps = append(p.Apps, line)
+	}
+	return v.show(http.StatusOK, "gateway", v.t("gateway"), p)
+}
+
+type eventLine struct {
+	operator.Event
+
+	Number, Delivery, Tone, Last string
+}
+
+type eventsPage struct {
+	C        operator.Consumers
+	Kinds    []option
+	Failed   bool
+	Filtered bool
+	Rows     []eventLine
+	More     more
+}
+
+func (c *Console) events(v *visit) error {
+	query := v.query()
+	f := operator.EventFilter{Event: query.Get("event"), Failed: query.Get("failed") != "", Limit: pageSize + 1}
+	var err error
+	if f.Below, err = cursor(query.Get("below")); err != nil {
+		return v.refuse(http.StatusBadRequest, v.t("error"), err.Error(), "/events")
+	}
+	list, err := v.desk().Events(v.ctx(), f)
+	if err != nil {
+		return err
+	}
+	p := eventsPage{Failed: f.Failed, Filtered: f.Failed || f.Event != ""}
+	if p.C, err = v.desk().Consumers(v.ctx()); err != nil {
+		return err
+	}
+	p.Kinds = choices(f.Event, option{Value: "", Word: v.t("any")})
+	for _, event := range []string{order.EventPaid, order.EventRefunded, order.EventClosed, order.EventNotFound, order.EventReview} {
+		p.Kinds = append(p.Kinds, choices(f.Event, option{Value: event, Word: event})...)
+	}
+	rows, next := list.Events, int64(0)
+	if len(rows) > pageSize {
+		rows, next = rows[:pageSize], rows[pageSize-1].ID
+	}
+	p.More = moreOf("/events", query, "below", next)
+	for _, e := range rows {
+		line := eventLine{Event: e, Number: numberOf(deref(e.MerOrderID), "", e.OrderID), Delivery: v.Delivery(e)}
+		line.Tone = map[string]string{"delivered": "good", "set_aside": "bad", "failing": "warning", "waiting": "notice"}[e.State]
+		if e.LastStatus != nil {
+			line.Last = strconv.Itoa(*e.LastStatus)
+		}
+		line.Last = strings.TrimSpace(line.Last + " " + deref(e.LastAnswer))
+		p.Rows = append(p.Rows, line)
+	}
+	return v.show(http.StatusOK, "events", v.t("events"), p)
+}
+
+type actionLine struct {
+	operator.Action
+
+	What, Change, Reason, Evidence string
+}
+
+type auditPage struct {
+	Actor, CSV string
+	Kinds      []option
+	Filtered   bool
+	Rows       []actionLine
+	More       more
+}
+
+func (c *Console) audit(v *visit) error {
+	query := v.query()
+	f, err := actionFilter(query)
+	if err != nil {
+		return v.refuse(http.StatusBadRequest, v.t("error"), err.Error(), "/audit")
+	}
+	f.Limit = pageSize + 1
+	list, err := v.desk().Actions(v.ctx(), f)
+	if err != nil {
+		return err
+	}
+	p := auditPage{Actor: f.Actor, CSV: localPath("/audit.csv", without(query, "below", "done")), Filtered: f.Actor+f.Action != ""}
+	p.Kinds = choices(f.Action, option{Value: "", Word: v.t("any")})
+	for _, kind := range []string{"resolve", "retry", "pause", "resume", "despite-pause", "events resend", "prune", "doctor --fix"} {
+		p.Kinds = append(p.Kinds, choices(f.Action, option{Value: kind, Word: kind})...)
+	}
+	rows, next := list.Actions, int64(0)
+	if len(rows) > pageSize {
+		rows, next = rows[:pageSize], rows[pageSize-1].ID
+	}
+	p.More = moreOf("/audit", query, "below", next)
+	for _, a := range rows {
+		p.Rows = append(p.Rows, actionLine{a, a.What(v.Locale), a.Change(), deref(a.Reason), deref(a.Evidence)})
+	}
+	return v.show(http.StatusOK, "audit", v.t("audit"), p)
+}
+
+func actionFilter(query url.Values) (operator.ActionFilter, error) {
+	f := operator.ActionFilter{Actor: strings.TrimSpace(query.Get("actor")), Action: query.Get("action")}
+	var err error
+	f.Below, err = cursor(query.Get("below"))
+	return f, err
+}
+
+// doneWords tells what the action of that number did, where this person did it.
+func (v *visit) doneWords(text string) string {
+	id, err := cursor(text)
+	if err != nil || v.user == nil {
+		return ""
+	}
+	list, err := v.desk().Actions(v.ctx(), operator.ActionFilter{Below: id + 1, Limit: 1})
+	if err != nil || len(list.Actions) == 0 || list.Actions[0].ID != id || list.Actions[0].Actor != v.user.name {
+		return ""
+	}
+	a := list.Actions[0]
+	return fmt.Sprintf("%s · %s · #%d", a.Action, a.What(v.Locale), a.ID)
+}

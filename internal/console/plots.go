@@ -1,0 +1,263 @@
+package console
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"reconciler/internal/operator"
+)
+
+// Plots are laid out in percentages of their width, so that shapes and hatches keep their form.
+
+// band is one bar of the open money by age.
+type band struct {
+	Name, Class, Width string
+	Orders             int
+	AmountFen          int64
+}
+
+func percent(share float64) string { return fmt.Sprintf("%.2f%%", 100*share) }
+
+func (v *visit) bands(ages [4]operator.AgeBand) []band {
+	most := int64(1)
+	for _, a := range ages {
+		most = max(most, a.AmountFen)
+	}
+	list := make([]band, len(ages))
+	for i, key := range []string{"under_10m", "under_1h", "under_24h", "older"} {
+		list[i] = band{
+			Name: v.t(key), Class: fmt.Sprintf("band-%d", i), Width: percent(float64(ages[i].AmountFen) / float64(most)),
+			Orders: ages[i].Orders, AmountFen: ages[i].AmountFen,
+		}
+	}
+	return list
+}
+
+// series is one kind of a column plot, from the bottom up.
+type series struct {
+	Class, Word string
+	Hatch       bool
+	Counts      []int
+}
+
+// columns is a plot of stacked columns over time.
+type columns struct {
+	Key, Title, Sum, Label, Empty, Top string
+	Rects                              []rect
+	Ticks                              []string
+	Legend                             []legend
+	Each                               bool // each column has its tick
+}
+
+type rect struct{ Class, X, Y, W, H, Hatch string }
+
+type legend struct {
+	Kind, Class, Word, Hatch string
+	Count                    int
+}
+
+// stack lays columns out. All series have the same length.
+func stack(key string, list []series) (rects []rect, legends []legend, top int) {
+	slots := len(list[0].Counts)
+	for i := range slots {
+		sum := 0
+		for _, s := range list {
+			sum += s.Counts[i]
+		}
+		top = max(top, sum)
+	}
+	heights := make([]int, slots)
+	for _, s := range list {
+		hatch, total := "", 0
+		if s.Hatch {
+			hatch = key + "-hatch"
+		}
+		for i, n := range s.Counts {
+			total += n
+			if n == 0 {
+				continue
+			}
+			heights[i] += n
+			rects = append(rects, rect{
+				Class: s.Class, Hatch: hatch, X: percent((float64(i) + 0.1) / float64(slots)), W: percent(0.8 / float64(slots)),
+				Y: percent(1 - float64(heights[i])/float64(top)), H: percent(float64(n) / float64(top)),
+			})
+		}
+		legends = append(legends, legend{Class: s.Class, Hatch: hatch, Word: s.Word, Count: total})
+	}
+	return rects, legends, top
+}
+
+const minuteSlots = 60
+
+func (v *visit) minutes(now time.Time, counts []minuteCount) columns {
+	first := now.Truncate(time.Minute).Add(-(minuteSlots - 1) * time.Minute)
+	list := []series{
+		{Class: "answered", Word: v.t("answered"), Counts: make([]int, minuteSlots)},
+		{Class: "no-answer", Word: v.t("no_answer"), Hatch: true, Counts: make([]int, minuteSlots)},
+		{Class: "refused", Word: v.t("refused"), Counts: make([]int, minuteSlots)},
+	}
+	var sums [3]int
+	for _, m := range counts {
+		slot := int(m.Minute.Sub(first) / time.Minute)
+		for i, n := range [3]int{m.Answered, m.NoAnswer, m.Refused} {
+			if slot >= 0 && slot < minuteSlots {
+				list[i].Counts[slot] += n
+				sums[i] += n
+			}
+		}
+	}
+	p := columns{Key: "minutes", Title: v.t("minutes_title"), Label: v.t("minutes_label", sums[0], sums[1], sums[2])}
+	if sums == [3]int{} {
+		p.Empty = v.t("gateway_silent")
+		return p
+	}
+	var top int
+	p.Rects, p.Legend, top = stack(p.Key, list)
+	p.Top = v.Number(top)
+	for _, ago := range []int{59, 40, 20, 0} {
+		p.Ticks = append(p.Ticks, v.Stamp(now.Add(-time.Duration(ago) * time.Minute))[11:16])
+	}
+	return p
+}
+
+const daySlots = 7
+
+func (v *visit) days(now time.Time, counts []dayCount) columns {
+	list := []series{
+		{Class: "paid", Word: v.t("paid"), Counts: make([]int, daySlots)},
+		{Class: "refunded", Word: v.t("refunded"), Counts: make([]int, daySlots)},
+		{Class: "closed", Word: v.t("closed"), Counts: make([]int, daySlots)},
+	}
+	p := columns{Key: "days", Title: v.t("days_title"), Each: true}
+	slots := make(map[string]int, daySlots)
+	for i := range daySlots {
+		day := v.Stamp(now.AddDate(0, 0, i-daySlots+1))[:10]
+		slots[day] = i
+		p.Ticks = append(p.Ticks, day[5:])
+	}
+	var sums [3]int
+	for _, c := range counts {
+		kind := map[operator.Outcome]int{operator.OutcomePaid: 0, operator.OutcomeRefunded: 1, operator.OutcomeClosed: 2}[operator.OutcomeOf(c.Status, "")]
+		if slot, known := slots[c.Day]; known {
+			list[kind].Counts[slot] += c.Orders
+			sums[kind] += c.Orders
+		}
+	}
+	p.Label = v.t("days_label", sums[0], sums[1], sums[2])
+	if sums == [3]int{} {
+		p.Empty = v.t("nothing_learned")
+		return p
+	}
+	var top int
+	p.Rects, p.Legend, top = stack(p.Key, list)
+	p.Top = v.Number(top)
+	return p
+}
+
+// timeline is the life of an order on a logarithmic axis: its first minutes matter as much as its days.
+type timeline struct {
+	Label  string
+	Dots   []dot
+	Spans  []span
+	Ticks  []tick
+	Now    string
+	Legend []legend
+}
+
+type dot struct{ X, Kind string }
+
+type span struct{ X, W string }
+
+type tick struct{ X, Word, Anchor string }
+
+// knee is the time at which the axis turns from linear to logarithmic.
+const knee = 10 * time.Second
+
+func (v *visit) timeline(f operator.Facts, w operator.Why) timeline {
+	end := f.At.Add(time.Minute)
+	for _, then := range w.Then {
+		if then.At.After(end) {
+			end = then.At
+		}
+	}
+	whole := math.Log1p(float64(end.Sub(f.CreatedAt)) / float64(knee))
+	place := func(t time.Time) float64 {
+		if !t.After(f.CreatedAt) || whole <= 0 {
+			return 0
+		}
+		return min(1, math.Log1p(float64(t.Sub(f.CreatedAt))/float64(knee))/whole)
+	}
+	line := timeline{Label: v.t("timeline_label", f.Questions, v.Stamp(f.CreatedAt)), Now: percent(place(f.At))}
+	kinds := make(map[string]bool)
+	add := func(at time.Time, kind string) {
+		line.Dots, kinds[kind] = append(line.Dots, dot{percent(place(at)), kind}), true
+	}
+	var since *time.Time
+	for _, m := range w.Story {
+		switch kind := momentKind(m); kind {
+		case "paused":
+			since, kinds["paused"] = &m.At, true
+		case "resumed":
+			if since == nil {
+				since = &f.CreatedAt
+			}
+			line.Spans = append(line.Spans, spanOf(place(*since), place(m.At)))
+			since, kinds["paused"] = nil, true
+		default:
+			add(m.At, kind)
+		}
+	}
+	if since != nil {
+		line.Spans = append(line.Spans, spanOf(place(*since), place(f.At)))
+	}
+	if w.Next.At != nil && w.Next.At.After(f.At) {
+		add(*w.Next.At, "to_come")
+	}
+	for _, then := range w.Then {
+		if then.What != "expiry" {
+			add(then.At, "to_come")
+		}
+	}
+	line.Ticks = v.axis(f, place)
+	for _, key := range []string{"created", "asked", "failed", "event", "action", "paused", "to_come"} {
+		if kinds[key] {
+			word := map[string]string{"created": "created", "asked": "kind_asked", "failed": "kind_failed", "event": "kind_event", "action": "kind_action", "paused": "kind_paused", "to_come": "kind_to_come"}[key]
+			line.Legend = append(line.Legend, legend{Kind: key, Word: v.t(word)})
+		}
+	}
+	return line
+}
+
+func spanOf(from, to float64) span { return span{percent(from), percent(max(0.002, to-from))} }
+
+// momentKind tells questions without an answer from the others.
+func momentKind(m operator.Moment) string {
+	if m.LedgerRow != nil && (m.Decision == "no_answer" || m.Decision == "refused") {
+		return "failed"
+	}
+	return m.Kind
+}
+
+// axis names those ages that have room.
+func (v *visit) axis(f operator.Facts, place func(time.Time) float64) []tick {
+	ticks := []tick{{"0%", v.Stamp(f.CreatedAt)[5:16], "start"}}
+	const room = 0.11
+	last := 0.2
+	for _, age := range []struct {
+		after time.Duration
+		key   string
+	}{{time.Minute, "minute_1"}, {10 * time.Minute, "minutes_10"}, {time.Hour, "hour_1"}, {24 * time.Hour, "day_1"}, {7 * 24 * time.Hour, "days_7"}} {
+		at := place(f.CreatedAt.Add(age.after))
+		if at-last < room && at < 0.995 || at >= 1 {
+			continue
+		}
+		anchor := "middle"
+		if at > 0.97 {
+			anchor = "end"
+		}
+		ticks, last = append(ticks, tick{percent(at), "+" + v.t(age.key), anchor}), at
+	}
+	return ticks
+}

@@ -1,0 +1,280 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"reconciler/internal/order"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// OpenForPages is [Open] for a program that only serves people: every statement ends after five
+// seconds on the server, unless its transaction says otherwise.
+func OpenForPages(ctx context.Context, url string) (*Store, error) {
+	return openPool(ctx, url, func(ctx context.Context, conn *pgx.Conn) error {
+		if err := prepareSession(ctx, conn); err != nil {
+			return err
+		}
+		_, err := conn.Exec(ctx, `SELECT set_config('statement_timeout', '`+lookTimeout+`', false)`)
+		return err
+	})
+}
+
+// StatusOpen filters the unresolved orders, whichever of the three statuses they have.
+const StatusOpen order.Status = "open"
+
+// AnyReview filters the orders under review, whatever the reason.
+const AnyReview = "any"
+
+// maxWalk bounds the rows that one page of a list reads. Most filters have no index: the page then
+// ends early, and the next one goes on where it ended.
+const maxWalk = 50_000
+
+// OrderFilter narrows a list of orders. Zero fields do not.
+type OrderFilter struct {
+	MID           string
+	Status        order.Status // or [StatusOpen]
+	Review        string       // a reason, or [AnyReview]
+	CreatedAfter  *time.Time
+	CreatedBefore *time.Time // or at that time
+	Below         int64      // only ids below this one; 0: from the latest order on
+	Limit         int
+}
+
+// OrderRow is an order in a list.
+type OrderRow struct {
+	ID            int64
+	MID           string
+	MerOrderID    string
+	TargetOrderID string
+	OrderAmount   int64 // fen
+	TotalAmount   *int64
+	Status        order.Status
+	ReviewReason  string
+	CreatedAt     time.Time
+	NextQueryAt   *time.Time
+	LastQueriedAt *time.Time
+	SettledAt     *time.Time
+	SettledBy     string
+	LastError     string
+	InFlight      bool
+}
+
+// OrderPage is a part of a list of orders, the latest first.
+type OrderPage struct {
+	Orders []OrderRow
+	Below  int64 // where the next page begins; 0: there is none
+	// WalkedTo is when the last order was created that was looked at, where the page ended early.
+	WalkedTo *time.Time
+}
+
+const listedColumns = `o.id, o.mid, coalesce(o.mer_order_id, '') AS mer_order_id, coalesce(o.target_order_id, '') AS target_order_id,
+	o.order_amount, o.total_amount, o.status, coalesce(o.review_reason, '') AS review_reason,
+	CASE WHEN isfinite(o.created_at) THEN o.created_at ELSE '0001-01-01Z' END AS created_at,
+	CASE WHEN isfinite(o.next_query_at) THEN o.next_query_at END AS next_query_at,
+	CASE WHEN isfinite(o.last_queried_at) THEN o.last_queried_at END AS last_queried_at,
+	CASE WHEN isfinite(o.settled_at) THEN o.settled_at END AS settled_at, coalesce(o.settled_by, '') AS settled_by,
+	coalesce(o.last_error, '') AS last_error, coalesce(o.lease_until > now(), false) AS in_flight`
+
+const isListed = `o.id < @below
+	AND (@mid = '' OR o.mid = @mid)
+	AND (@status = '' OR o.status = @status OR (@status = 'open' AND o.status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY')))
+	AND (@review = '' OR (` + isUnderReview + ` AND (@review = 'any' OR o.review_reason = @review)))
+	AND (@after::timestamptz IS NULL OR o.created_at > @after)
+	AND (@before::timestamptz IS NULL OR o.created_at <= @before)`
+
+// Orders lists orders, the latest first. It pages by id and counts nothing. What is open or under
+// review is found by the partial indexes. Everything else is found by walking down the ids.
+func (s *Store) Orders(ctx context.Context, f OrderFilter) (OrderPage, error) {
+	if f.Below <= 0 {
+		f.Below = math.MaxInt64
+	}
+	var p OrderPage
+	err := s.look(ctx, func(tx pgx.Tx) (err error) {
+		if source := f.source(); source != "" {
+			p, err = f.page(ctx, tx, source)
+			return err
+		}
+		p, err = f.walk(ctx, tx)
+		if err != nil || len(p.Orders) > 0 || p.WalkedTo == nil || f.CreatedBefore == nil {
+			return err
+		}
+		// All that was looked at is too young: begin where that age begins.
+		first, err := firstOrderSince(ctx, tx, f.CreatedBefore.Add(time.Hour))
+		if err != nil || first >= p.Below {
+			return err
+		}
+		f.Below = first
+		p, err = f.walk(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return OrderPage{}, fmt.Errorf("list the orders: %w", err)
+	}
+	return p, nil
+}
+
+// source is the part of the table in which the partial indexes find all that the filter lets through;
+// "" where none does.
+func (f OrderFilter) source() string {
+	const (
+		reviewed = `SELECT o.* FROM orders AS o WHERE ` + isUnderReview
+		open     = `SELECT o.* FROM orders AS o WHERE o.status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY') AND `
+	)
+	switch {
+	case f.Review != "":
+		return reviewed
+	case f.Status == StatusOpen || (f.Status != "" && !f.Status.Settled() && f.Status != order.StatusNotFound):
+		return `SELECT o.* FROM orders AS o WHERE ` + isQueued + ` AND (@mid = '' OR o.mid = @mid)
+			UNION ALL ` + open + `o.review_reason IS NOT NULL
+			UNION ALL SELECT o.* FROM orders AS o WHERE ` + isOrphan
+	}
+	return ""
+}
+
+func (f OrderFilter) args() pgx.StrictNamedArgs {
+	return pgx.StrictNamedArgs{
+		"below": f.Below, "mid": f.MID, "status": string(f.Status), "review": f.Review, "after": f.CreatedAfter, "before": f.CreatedBefore,
+		"limit": f.Limit + 1,
+	}
+}
+
+// page reads one row more than is shown, to learn whether there are more.
+func (f OrderFilter) page(ctx context.Context, tx pgx.Tx, source string) (OrderPage, error) {
+	list, err := collectRows[OrderRow](ctx, tx, `
+		SELECT `+listedColumns+` FROM (`+source+`) AS o WHERE `+isListed+` ORDER BY o.id DESC LIMIT @limit`, f.args())
+	p := OrderPage{Orders: list}
+	if len(list) > f.Limit {
+		p.Orders, p.Below = list[:f.Limit], list[f.Limit-1].ID
+	}
+	return p, err
+}
+
+// walk reads at most [maxWalk] rows.
+func (f OrderFilter) walk(ctx context.Context, tx pgx.Tx) (OrderPage, error) {
+	below := fmt.Sprintf(`o.id < @below ORDER BY o.id DESC LIMIT %d`, maxWalk)
+	p, err := f.page(ctx, tx, `SELECT o.* FROM orders AS o WHERE `+below)
+	if err != nil || p.Below != 0 {
+		return p, err
+	}
+	var walked int
+	var lowest int64
+	err = tx.QueryRow(ctx, `SELECT count(*), coalesce(min(w.id), 0) FROM (SELECT o.id FROM orders AS o WHERE `+below+`) AS w`,
+		pgx.StrictNamedArgs{"below": f.Below}).Scan(&walked, &lowest)
+	if err != nil || walked < maxWalk {
+		return p, err
+	}
+	p.Below = lowest
+	err = tx.QueryRow(ctx, `SELECT CASE WHEN isfinite(o.created_at) THEN o.created_at ELSE now() END FROM orders AS o WHERE o.id = $1`, lowest).Scan(&p.WalkedTo)
+	return p, err
+}
+
+// firstOrderSince is about the first id whose order was created at or after a time. Ids grow with time
+// as a rule.
+func firstOrderSince(ctx context.Context, tx pgx.Tx, since time.Time) (int64, error) {
+	return firstSince(ctx, tx, since, "orders", "created_at")
+}
+
+// firstSince halves the range of the ids of a table. A table of ours is named, never a foreign text.
+func firstSince(ctx context.Context, tx pgx.Tx, since time.Time, table, column string) (int64, error) {
+	var low, high int64
+	err := tx.QueryRow(ctx, `SELECT coalesce(min(id), 0), coalesce(max(id), 0) + 1 FROM `+table).Scan(&low, &high)
+	for err == nil && low < high {
+		middle := low + (high-low)/2
+		var id int64
+		var older bool
+		err = tx.QueryRow(ctx, `SELECT id, `+column+` < $2 FROM `+table+` WHERE id >= $1 ORDER BY id LIMIT 1`, middle, since).Scan(&id, &older)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			high, err = middle, nil
+		case err != nil:
+		case older:
+			low = id + 1
+		default:
+			high = middle
+		}
+	}
+	return low, err
+}
+
+// DayCount counts the orders of one status whose outcome the reconciler found out on one day.
+type DayCount struct {
+	Day    string // 2006-01-02
+	Status order.Status
+	Orders int
+}
+
+// LearnedByDay counts the outcomes that were learned since a time, by day of a zone.
+func (s *Store) LearnedByDay(ctx context.Context, since time.Time, zone *time.Location) ([]DayCount, error) {
+	var list []DayCount
+	err := s.look(ctx, func(tx pgx.Tx) error {
+		first, err := firstEventSince(ctx, tx, since)
+		if err != nil || first == 0 {
+			return err
+		}
+		list, err = collectRows[DayCount](ctx, tx, `
+			SELECT to_char(o.settled_at AT TIME ZONE $3, 'YYYY-MM-DD') AS day, o.status, count(*) AS orders
+			FROM (SELECT DISTINCT e.order_id FROM order_events AS e
+			      WHERE e.id >= $1 AND e.event IN ('order.paid', 'order.refunded', 'order.closed')) AS told
+			JOIN orders AS o ON o.id = told.order_id
+			WHERE o.settled_by = 'query' AND o.settled_at >= $2
+			GROUP BY 1, 2 ORDER BY 1, 2`, first, since, zone.String())
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count the outcomes by day: %w", err)
+	}
+	return list, nil
+}
+
+// MinuteCount counts the questions of one minute, by how they came out.
+type MinuteCount struct {
+	Minute                      time.Time // its beginning
+	Answered, NoAnswer, Refused int
+}
+
+// Load is the round trips of a merchant in the last minute.
+type Load struct {
+	MID        string
+	RoundTrips int
+}
+
+// maxRecent bounds the questions that the pages count.
+const maxRecent = 300_000
+
+// AnswersByMinute counts the questions of the last hour, at most [maxRecent] of them, and the round
+// trips of the last minute.
+func (s *Store) AnswersByMinute(ctx context.Context) (minutes []MinuteCount, loads []Load, err error) {
+	err = s.look(ctx, func(tx pgx.Tx) error {
+		first, err := firstSince(ctx, tx, time.Now().Add(-time.Hour-5*time.Minute), "order_queries", "queried_at")
+		if err != nil || first == 0 {
+			return err
+		}
+		minutes, err = collectRows[MinuteCount](ctx, tx, `
+			SELECT date_trunc('minute', q.queried_at) AS minute,
+			       count(*) FILTER (WHERE q.decision NOT IN ('no_answer', 'refused')) AS answered,
+			       count(*) FILTER (WHERE q.decision = 'no_answer') AS no_answer,
+			       count(*) FILTER (WHERE q.decision = 'refused') AS refused
+			FROM (SELECT queried_at, decision FROM order_queries WHERE id >= $1 ORDER BY id DESC LIMIT $2) AS q
+			WHERE q.queried_at > date_trunc('minute', now()) - interval '59 minutes' AND q.queried_at <= now()
+			GROUP BY 1 ORDER BY 1`, first, maxRecent)
+		if err != nil {
+			return err
+		}
+		loads, err = collectRows[Load](ctx, tx, `
+			SELECT o.mid, sum(q.round_trips)::int AS round_trips
+			FROM (SELECT order_id, queried_at, round_trips FROM order_queries WHERE id >= $1 ORDER BY id DESC LIMIT 20000) AS q
+			JOIN orders AS o ON o.id = q.order_id
+			WHERE q.queried_at > now() - interval '1 minute'
+			GROUP BY o.mid`, first)
+		return err
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("count the latest answers: %w", err)
+	}
+	return minutes, loads, nil
+}
