@@ -31,6 +31,8 @@ type Options struct {
 	Durable bool
 	// MaxConnections is the server's limit; 0 means 200.
 	MaxConnections int
+	// Settings are more of the server's parameters, each as name=value.
+	Settings []string
 	// Logf, if set, hears what was started where.
 	Logf func(format string, args ...any)
 }
@@ -149,6 +151,9 @@ func serverArgs(data, dir string, opts Options) []string {
 	}
 	if !opts.Durable {
 		args = append(args, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+	}
+	for _, setting := range opts.Settings {
+		args = append(args, "-c", setting)
 	}
 	return args
 }

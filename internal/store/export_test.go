@@ -41,3 +41,12 @@ func MissingClaimArgs(c Claim) (missing []string) {
 	}
 	return missing
 }
+
+// FindSQL finds orders by one of the conditions.
+func FindSQL(where string) string { return findSQL(where) }
+
+// The conditions by which a person's number finds an order.
+const (
+	HasMerchantNumber = hasMerchantNumber
+	HasChannelNumber  = hasChannelNumber
+)

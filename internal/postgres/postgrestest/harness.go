@@ -41,8 +41,10 @@ func newHarness(foreign string, migrate func(context.Context, string) error) *ha
 	return h
 }
 
+// startServer leaves the hundreds of small databases to themselves: to visit each of them once a minute
+// cost a third of the processors, and statistics that come at any moment change plans.
 func (h *harness) startServer() (*postgres.Server, error) {
-	server, err := postgres.Start(context.Background(), postgres.Options{})
+	server, err := postgres.Start(context.Background(), postgres.Options{Settings: []string{"autovacuum_naptime=1d"}})
 	if err == nil {
 		h.cleanups.add(server.Stop)
 	}
