@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -32,7 +30,7 @@ func (l *lab) runFlat(ctx context.Context, r *report) (err error) {
 	var together, strewn []float64
 	for _, settled := range l.sizes.FlatSettled {
 		l.logProgress("flat: %d due beside %d settled orders", l.sizes.FlatDue, settled)
-		a, b, err := l.claimTimes(ctx, r, settled)
+		a, b, err := l.flatTimes(ctx, r, settled)
 		if err != nil {
 			return err
 		}
@@ -77,8 +75,8 @@ const strewnOneIn = 10
 const readDue = `SELECT sum(order_amount) FROM orders
 	WHERE status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY', 'NOT_FOUND') AND review_reason IS NULL AND next_query_at IS NOT NULL`
 
-// claimTimes are the medians of the claims' times, in milliseconds, with the due orders together and strewn.
-func (l *lab) claimTimes(ctx context.Context, r *report, settled int) (together, strewn float64, err error) {
+// flatTimes are the medians of the claims' times, in milliseconds, with the due orders together and strewn.
+func (l *lab) flatTimes(ctx context.Context, r *report, settled int) (together, strewn float64, err error) {
 	db, err := l.newDatabase(ctx)
 	if err != nil {
 		return 0, 0, err
@@ -104,30 +102,15 @@ func (l *lab) claimTimes(ctx context.Context, r *report, settled int) (together,
 
 // claimTime lets the product work and reads the times of its claims.
 func (l *lab) claimTime(ctx context.Context, r *report, db *database) (float64, error) {
-	path := filepath.Join(l.server.Dir(), "log")
-	before, err := os.Stat(path)
-	if err != nil {
-		return 0, fmt.Errorf("the server's log: %w", err)
-	}
-	one, err := l.tryOn(ctx, db, trial{who: productEntrant(), orders: l.sizes.FlatDue, latency: flatLatency, concurrency: usualConcurrency})
+	times, err := l.logOfClaims(func() error {
+		one, err := l.tryOn(ctx, db, trial{who: productEntrant(), orders: l.sizes.FlatDue, latency: flatLatency, concurrency: usualConcurrency})
+		if err == nil {
+			r.addNote("flat", one)
+		}
+		return err
+	})
 	if err != nil {
 		return 0, err
-	}
-	r.addNote("flat", one)
-	log, err := os.Open(path)
-	if err != nil {
-		return 0, fmt.Errorf("the server's log: %w", err)
-	}
-	defer log.Close()
-	if _, err := log.Seek(before.Size(), io.SeekStart); err != nil {
-		return 0, fmt.Errorf("the server's log: %w", err)
-	}
-	times, err := statementTimes(log, claimMark)
-	if err != nil {
-		return 0, fmt.Errorf("the server's log: %w", err)
-	}
-	if len(times["execute"]) == 0 {
-		return 0, errors.New("the server's log has no claims")
 	}
 	return medianOf(times["bind"]) + medianOf(times["execute"]), nil // the plan is made with bind
 }

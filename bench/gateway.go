@@ -16,8 +16,12 @@ import (
 const (
 	appID  = "bench"
 	appKey = "bench-key"
-	mid    = "898340149000005"
 	tid    = "88880001"
+
+	// A merchant is a prefix and a number of so many digits. The first one has the orders where one has all.
+	midPrefix = "8983401"
+	midDigits = 8
+	mid       = midPrefix + "00000000"
 )
 
 // newClient is the client of the product, which the peers share.
@@ -53,11 +57,16 @@ func (l *lab) startSimulator(ctx context.Context, latency time.Duration) (*gatew
 
 // startReplay starts a gateway that has learnt the simulator's answer.
 func (l *lab) startReplay(ctx context.Context, latency time.Duration) (*gateway, error) {
+	return l.startHanging(ctx, latency, 0)
+}
+
+// startHanging starts the same, which gives no answer about the first merchants.
+func (l *lab) startHanging(ctx context.Context, latency time.Duration, hanging int) (*gateway, error) {
 	simulator, err := l.startSimulator(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
-	g, err := serveReplay(ctx, command{path: l.self, args: []string{"gateway", "-learn-from", simulator.url, "-latency", latency.String()}})
+	g, err := serveReplay(ctx, command{path: l.self, args: []string{"gateway", "-learn-from", simulator.url, "-latency", latency.String(), "-hanging", fmt.Sprint(hanging)}})
 	_, stopErr := simulator.stopChild()
 	if stopErr != nil && g != nil {
 		_, err := g.stopChild()

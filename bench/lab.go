@@ -151,22 +151,25 @@ func (db *database) queryValue(ctx context.Context, sql string, into ...any) err
 }
 
 // dueOrders inserts orders that are due, oldest first, with numbers from first on.
-func dueOrders(first, orders int) string {
+func dueOrders(first, orders int) string { return dueOrdersOf(1, 0, first, orders) }
+
+// dueOrdersOf inserts the same of some merchants in turn, with numbers from the first merchant on.
+func dueOrdersOf(merchants, firstMerchant, first, orders int) string {
 	return fmt.Sprintf(`
 		INSERT INTO orders (mid, tid, mer_order_id, order_amount, created_at, next_query_at)
-		SELECT '%s', '%s', '3194' || lpad(i::text, 20, '0'), 1,
+		SELECT %s || lpad((%d + i %% %d)::text, %d, '0'), '%s', '3194' || lpad(i::text, 20, '0'), 1,
 		       now() - interval '1 hour', now() - interval '1 hour' + i * interval '10 microseconds'
-		FROM generate_series(%d, %d) AS i`, mid, tid, first, first+orders-1)
+		FROM generate_series(%d, %d) AS i`, "'"+midPrefix+"'", firstMerchant, merchants, midDigits, tid, first, first+orders-1)
 }
 
 // loadDatabase is a fresh database with due orders, vacuumed and with nothing left to be written by a checkpoint.
-func (l *lab) loadDatabase(ctx context.Context, orders int) (*database, error) {
+func (l *lab) loadDatabase(ctx context.Context, load string) (*database, error) {
 	db, err := l.newDatabase(ctx)
 	if err == nil {
 		err = l.execSQL(ctx, "CHECKPOINT") // before the load: the pages that it makes need not be written whole later
 	}
 	if err == nil {
-		err = db.execSQL(ctx, dueOrders(1, orders), "VACUUM (ANALYZE) orders")
+		err = db.execSQL(ctx, load, "VACUUM (ANALYZE) orders")
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.dropDatabase(ctx))

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -24,6 +25,7 @@ const modelNumber = "319400000000000000000000"
 type replay struct {
 	answer  []byte
 	latency time.Duration
+	hanging int // so many of the first merchants get no answer
 }
 
 // gatewayCommand is `bench gateway`, a process of its own like the simulator.
@@ -32,6 +34,7 @@ func gatewayCommand(ctx context.Context, args []string, stdout, stderr io.Writer
 	flags.SetOutput(stderr)
 	upstream := flags.String("learn-from", "", "`URL` of a simulator")
 	latency := flags.Duration("latency", 0, "before each answer")
+	hanging := flags.Int("hanging", 0, "so many of the first merchants get no answer")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -43,7 +46,7 @@ func gatewayCommand(ctx context.Context, args []string, stdout, stderr io.Writer
 	if err != nil {
 		return err
 	}
-	server := &fasthttp.Server{Handler: replay{answer, *latency}.serveReplay}
+	server := &fasthttp.Server{Handler: replay{answer, *latency, *hanging}.serveReplay}
 	defer context.AfterFunc(ctx, func() { _ = listener.Close() })()
 	fmt.Fprintf(stdout, "serves on http://%s/\n", listener.Addr())
 	if err := server.Serve(listener); ctx.Err() == nil {
@@ -75,9 +78,22 @@ func (g replay) serveReplay(c *fasthttp.RequestCtx) {
 		c.Error("about which order?", http.StatusBadRequest)
 		return
 	}
+	_, merchant, found := bytes.Cut(c.PostBody(), []byte(`"mid":"`))
+	if !found || len(merchant) < len(mid) {
+		c.Error("about which merchant?", http.StatusBadRequest)
+		return
+	}
+	merchant = merchant[:len(mid)]
+	if n, err := strconv.Atoi(string(merchant[len(midPrefix):])); err == nil && n < g.hanging {
+		time.Sleep(time.Minute) // whoever asks has given up by then
+	}
 	if g.latency > 0 {
 		time.Sleep(g.latency)
 	}
 	c.SetContentType("application/json; charset=utf-8")
-	c.SetBody(bytes.ReplaceAll(g.answer, []byte(modelNumber), rest[:len(modelNumber)]))
+	answer := bytes.ReplaceAll(g.answer, []byte(modelNumber), rest[:len(modelNumber)])
+	if string(merchant) != mid {
+		answer = bytes.ReplaceAll(answer, []byte(mid), merchant)
+	}
+	c.SetBody(answer)
 }

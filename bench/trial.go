@@ -26,6 +26,7 @@ type trial struct {
 	processes   int  // at once; 0 is one
 	simulator   bool // as the gateway
 	counted     bool // count round trips instead of measuring time
+	merchants   int  // whose orders they are; 0 is one
 }
 
 // result is what a trial has cost.
@@ -88,7 +89,7 @@ func riverWithoutEvents() contestant {
 // tryOnce lets a contestant work off a backlog of its own. What is to be looked at before the database goes is for inspect.
 func (l *lab) tryOnce(ctx context.Context, t trial, inspect func(context.Context, *database) error) (trialResult, error) {
 	l.logProgress("%s: %d orders, %v, %d in flight", t.who.name, t.orders, t.latency, t.concurrency)
-	db, err := l.loadDatabase(ctx, t.orders)
+	db, err := l.loadDatabase(ctx, dueOrdersOf(max(1, t.merchants), 0, 1, t.orders))
 	if err != nil {
 		return trialResult{}, err
 	}

@@ -66,7 +66,7 @@ func (c *claimer) claimUntilDone(ctx context.Context) (end claimsEnd) {
 			return claimsEnd{paused: true}
 		case t.NextToken > 0:
 			sleepFor(ctx, min(t.NextToken, lookAgainAfter))
-		case idle && c.cursor.readAgain(), c.cursor.backToStart():
+		case c.cursor.hasMoreMerchants(), idle && c.cursor.readAgain(), c.cursor.backToStart():
 		case idle && !t.limited && !t.Paused:
 			return claimsEnd{}
 		default:
@@ -148,7 +148,7 @@ func (c *claimer) newClaim(free int) (claim store.Claim, limited bool) {
 		return claim, limited // paged through as it comes: only the workers are kept free
 	}
 	fair := p.fairness.claimLimits(c.queue, c.minClaim)
-	claim.Merchants, claim.PausedMIDs = fair.merchants, append(claim.PausedMIDs, fair.excluded...)
+	claim.PausedMIDs = append(claim.PausedMIDs, fair.excluded...)
 	claim.MaxPerMerchant, claim.InHand, claim.MerchantCaps = fair.maxPerMerchant, fair.inHand, fair.caps
 	return claim, limited || fair.reached
 }

@@ -17,6 +17,8 @@ const fromStartEvery = time.Second
 // claims leave in the index is slow to skip: a claim starts where the last one started, and once a
 // second from the beginning, to find orders that were given back.
 //
+// If merchants are left out, a claim looks at some of the others. The next claim goes on behind them.
+//
 // A selection, and a dry run, would meet the same orders again: they are read page by page.
 type cursor struct {
 	poller *Poller
@@ -27,6 +29,11 @@ type cursor struct {
 	startedAt time.Time // of the last claim from the beginning
 	paged     bool      // a selection has left its beginning
 	ended     bool      // a dry run has read all
+
+	// The round of the merchants, if one claim does not look at all of them.
+	inRound bool // the last claim did not begin the round
+	found   bool // an order, in this round
+	again   bool // other merchants may have due orders
 }
 
 func newCursor(p *Poller, a *app, run Run, askedBefore *time.Time) *cursor {
@@ -46,7 +53,10 @@ func (c *cursor) nextPage(ctx context.Context, claim store.Claim) (store.Page, e
 	if c.ended {
 		return store.Page{}, nil
 	}
-	claim.From, claim.After = c.claim.From, c.claim.After
+	claim.From, claim.After, claim.Round = c.claim.From, c.claim.After, c.claim.Round
+	if c.claim.Round != (store.Round{}) {
+		claim.From = store.Cursor{} // of other merchants
+	}
 	if c.run.DryRun {
 		page, err := c.poller.Store.Peek(ctx, claim)
 		for i := range page.Orders {
@@ -56,12 +66,35 @@ func (c *cursor) nextPage(ctx context.Context, claim store.Claim) (store.Page, e
 		return c.moveBehind(page), err
 	}
 	page, err := c.poller.Store.Claim(ctx, claim)
+	if err == nil {
+		c.moveRound(page)
+	}
 	return c.moveBehind(page), err
 }
+
+// moveRound goes on to the next merchants.
+func (c *cursor) moveRound(page store.Page) {
+	if page.Paused || page.NextToken > 0 {
+		c.again = false
+		return
+	}
+	c.found = c.found || len(page.Orders) > 0
+	c.inRound = c.claim.Round != (store.Round{})
+	c.claim.Round = page.Round
+	c.again = page.Round != (store.Round{})
+	if !c.again {
+		c.again, c.found = c.inRound && c.found, false
+	}
+}
+
+// hasMoreMerchants reports whether a claim that found nothing has left out merchants that may have due
+// orders: others of this round, or any if something was found in it.
+func (c *cursor) hasMoreMerchants() bool { return c.again }
 
 func (c *cursor) moveBehind(page store.Page) store.Page {
 	switch {
 	case len(page.Orders) == 0:
+	case c.run.Selection == nil && !c.run.DryRun && (c.inRound || page.Round != (store.Round{})):
 	case c.run.Selection == nil && !c.run.DryRun:
 		c.claim.From = store.At(page.Orders[0])
 	default:

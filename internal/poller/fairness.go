@@ -172,7 +172,6 @@ func (l workerLimits) allowsWorker(mid string, workers int) bool {
 
 // claimLimits is the part of the fairness that a claim has to heed.
 type claimLimits struct {
-	merchants      int            // how many have open orders
 	excluded       []string       // those that get no orders for now
 	maxPerMerchant int            // orders that a merchant may have in hand; 0 = no limit
 	inHand         map[string]int // orders that they have
@@ -186,7 +185,7 @@ type claimLimits struct {
 func (f *fairness) claimLimits(queue *queue, minClaim int) claimLimits {
 	inHand, workers := queue.merchantsInHand(), f.workerLimits(queue.askingNow(), time.Now())
 	f.mu.Lock()
-	limits := claimLimits{merchants: f.stats.Merchants, excluded: slices.Clone(f.stats.Paused)}
+	limits := claimLimits{excluded: slices.Clone(f.stats.Paused)}
 	f.mu.Unlock()
 	if workers.unlimited {
 		return limits

@@ -23,8 +23,6 @@ type Claim struct {
 	MIDs []string
 	// ExceptMIDs are merchants that it is not about, and PausedMIDs are not asked for now.
 	ExceptMIDs, PausedMIDs []string
-	// Merchants is how many have open orders, as [MerchantStats] has it.
-	Merchants int
 	// ExceptIDs are orders that wait aside and are not claimed.
 	ExceptIDs []int64
 	// Suspects allows one suspect, an order with two claims that count toward poison. Without it
@@ -46,6 +44,8 @@ type Claim struct {
 	Lanes bool
 	// Selection, when set, replaces "due": these orders, whatever their due time.
 	Selection *Selection
+	// Round is where a claim that leaves merchants out goes on in the round of the merchants.
+	Round Round
 	// From is where a claim of due orders begins to look; zero is the beginning. What lies
 	// before has been claimed, as a rule, and its remains in the index take time to pass.
 	From Cursor
@@ -96,6 +96,8 @@ type Page struct {
 	// NextToken, above 0, reports that the budget allowed no order. It is the time until the budget
 	// allows about a tenth of a second's round trips.
 	NextToken time.Duration
+	// Round is where the next claim goes on. It is zero where the merchants behind have nothing due.
+	Round Round
 	// MoreDue reports that a limit in the claim left out something that is due. It is only a hint:
 	// false does not mean that nothing was left out.
 	MoreDue bool

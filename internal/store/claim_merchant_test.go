@@ -103,7 +103,7 @@ func TestClaimByMerchantUsesItsIndex(t *testing.T) {
 			if n := strings.Count(nodes, "orders_due_by_merchant"); n < 2 {
 				t.Errorf("%s: the merchants and both lanes do not come from the index by merchant: %s", plan, nodes)
 			}
-			for _, slow := range []string{"Seq Scan orders", "Bitmap Heap Scan orders", "orders_due,"} {
+			for _, slow := range []string{"Seq Scan orders", "Bitmap Heap Scan orders"} {
 				if strings.Contains(nodes, slow) {
 					t.Errorf("%s: the claim's cost grows with the table, %s: %s", plan, slow, nodes)
 				}

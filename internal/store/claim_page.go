@@ -23,6 +23,8 @@ type claimedRow struct {
 	MerchantsHalfOpen      bool
 	Tokens                 *float64 // of the budget; nil: there is none
 	MoreDue                bool
+	HeadFull               bool   // there are more due orders than the first rows
+	LastMID                string // that was looked at; "" is the last of all
 }
 
 // claimPage claims a page: due or selected orders, and the probes of merchants that are half-open. If
@@ -47,7 +49,7 @@ func (s *Store) claimPage(ctx context.Context, c Claim) (Page, error) {
 
 // page is the result that the statement's last row explains.
 func (w claimedRow) page(c Claim, orders []order.Order) Page {
-	page := Page{Orders: orders, MoreDue: w.MoreDue}
+	page := Page{Orders: orders, MoreDue: w.MoreDue, Round: w.nextRound(c)}
 	switch {
 	case len(orders) > 0:
 	case w.AppInForce:
@@ -166,14 +168,14 @@ type claimPlan struct {
 }
 
 // plan is the claim of a page of due or selected orders. All merchants' orders are found by their due
-// times alone. If some merchants are left out, that is slow, and they may be found by merchant.
+// times alone. If some merchants are left out, they are found by merchant as well.
 func (c Claim) plan() claimPlan {
-	page, suspect := pageOfAll, withSuspect(isQueued+` AND o.next_query_at <= now()`, `o.next_query_at, o.id`, isDue)
+	page, suspect := pageOfAll+noWindow, withSuspect(isQueued+` AND o.next_query_at <= now()`, `o.next_query_at, o.id`, isDue)
 	switch {
 	case c.Selection != nil:
-		page, suspect = pageOfSelection, withSuspect(isSelected+` AND `+isSuspect, `o.id`, isSelected)
+		page, suspect = pageOfSelection+noWindow, withSuspect(isSelected+` AND `+isSuspect, `o.id`, isSelected)
 	case c.byMerchant():
-		page = pageByMerchant
+		page = pageByMerchant()
 	}
 	if !c.Suspects || c.From != (Cursor{}) || c.After != (Cursor{}) {
 		suspect = withoutSuspect
@@ -189,7 +191,7 @@ func (c Claim) probesPlan() claimPlan {
 	}
 	args := c.claimArgs()
 	args["merchant_probes"], args["keep_room"] = true, false
-	return claimPlan{claimPermit + page + claimTake, args}
+	return claimPlan{claimPermit + page + noWindow + claimTake, args}
 }
 
 // onePlan is the claim of one order.
@@ -200,18 +202,7 @@ func (c Claim) onePlan(id int64) claimPlan {
 	}
 	args := c.claimArgs()
 	args["only_id"], args["limit"], args["keep_room"] = id, 1, false
-	return claimPlan{claimPermit + pageOfOne(condition) + noMerchantLock + claimTake, args}
-}
-
-// byMerchant reports whether the orders are better found merchant by merchant.
-func (c Claim) byMerchant() bool {
-	switch {
-	case c.ExceptMIDs != nil:
-		return true
-	case c.MIDs != nil:
-		return len(c.MIDs) <= fewMerchants
-	}
-	return len(c.PausedMIDs) > 0 && c.Merchants <= fewMerchants
+	return claimPlan{claimPermit + pageOfOne(condition) + noWindow + noMerchantLock + claimTake, args}
 }
 
 // maxRecent is the share of the lane of recent orders. A claim of a few orders has none.
@@ -250,6 +241,8 @@ func (c Claim) claimArgs() pgx.NamedArgs {
 		args["from_time"] = pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}
 	}
 	args["from_id"] = c.From.ID
+	args["from_mid"], args["window"], args["per_merchant"] = c.Round.Behind, merchantWindow, c.maxPerLook()
+	args["window_mids"] = c.window()
 	args["worker"] = c.Worker
 	args["counted"] = c.counted()
 	args["rate"] = c.Rate

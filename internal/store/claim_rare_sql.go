@@ -73,6 +73,11 @@ page AS MATERIALIZED (
 )`
 }
 
+// noWindow stands for head and merchant where a page is not found by merchant.
+const noWindow = `,
+head AS (SELECT WHERE false),
+merchant AS (SELECT NULL::text AS mid WHERE false)`
+
 // noMerchantLock stands for merchant_lock where no merchant is probed.
 const noMerchantLock = `,
 merchant_lock AS (SELECT NULL::text AS key WHERE false)`
@@ -127,7 +132,11 @@ why AS (
            coalesce((SELECT failed_mid FROM control WHERE scope = 'app'), '') AS failed_mid,
            EXISTS (SELECT FROM half_open) AS merchants_half_open,
            (SELECT tokens FROM budget) AS tokens,
-           (SELECT count(*) FROM page) > (SELECT count(*) FROM claimable) AS more_due
+           (SELECT count(*) FROM page) > (SELECT count(*) FROM claimable) AS more_due,
+           (SELECT count(*) FROM head) = ` + headRows + ` AS head_full,
+           CASE WHEN (SELECT n FROM allowed) = 0 THEN @from_mid::text
+                WHEN (SELECT count(*) FROM merchant) = @window THEN (SELECT max(mid) FROM merchant)
+                ELSE '' END AS last_mid
 )
 SELECT why.*, ` + claimedColumns + `,
        why.app_locked AND claimed.id IS NOT NULL AS app_probe,

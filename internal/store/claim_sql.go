@@ -70,15 +70,17 @@ const selectedPage = `
 	ORDER BY o.id
 	LIMIT @limit`
 
-// walk steps from merchant to merchant of the queued orders, and no further than it is
+// walkBehind steps from merchant to merchant of the queued orders, behind one, and no further than it is
 // read; the last row is null.
-const walk = `
+func walkBehind(mid string) string {
+	return `
 walk AS (
-    (SELECT o.mid FROM orders o WHERE ` + isQueued + ` ORDER BY o.mid LIMIT 1)
+    (SELECT o.mid FROM orders o WHERE ` + isQueued + ` AND o.mid > ` + mid + ` ORDER BY o.mid LIMIT 1)
     UNION ALL
     SELECT (SELECT o.mid FROM orders o WHERE ` + isQueued + ` AND o.mid > walk.mid ORDER BY o.mid LIMIT 1)
     FROM walk WHERE walk.mid IS NOT NULL
 )`
+}
 
 // controls are the pauses of the app and of merchants. They are read without a lock: an open
 // transaction on one of them stops nobody.
@@ -145,7 +147,7 @@ ordinary AS (
 // locked here and not allowed in the end is free again with the statement.
 const pageOfAll = `
 page_longest_due AS MATERIALIZED (
-    SELECT o.id, o.mid, o.next_query_at FROM orders o WHERE ` + isDue + ` AND ` + isOrdinary + `
+    SELECT o.id, o.mid, o.next_query_at, 0 AS turn FROM orders o WHERE ` + isDue + ` AND ` + isOrdinary + `
       AND (o.next_query_at, o.id) >= (@from_time::timestamptz, @from_id::bigint)
       AND (SELECT n FROM allowed) > 0
     ORDER BY o.next_query_at, o.id
@@ -158,41 +160,59 @@ page_recent AS MATERIALIZED (
     LIMIT @max_recent FOR UPDATE OF o SKIP LOCKED
 ),` + lanesMeet
 
-// pageByMerchant is the same for a few merchants of many, or for all but a few, merchant
-// by merchant: by their due times alone the orders of the wrong ones would be met
-// at every claim (57 ms for a paused backlog of 200,000). It costs its time for each
-// merchant, so it is only for some ([fewMerchants]). The candidates are locked once
-// it is known which are wanted. Twice as many are looked at, so that an instance that
-// claims at the same time finds some left.
+// pageByMerchant is the same where merchants are left out: paused, at their limits, or another app's.
+// By their due times alone the orders of the wrong ones would be met at every claim (95 ms for 50,000).
+//
+// So a claim looks at the first queued orders ([headRows]) by their due times. If those are not all
+// that is due, it looks at the next merchants of a round ([merchantWindow]) as well. Each of these gets
+// its share of the page first. The rest goes to the longest due. The cost of a claim does not depend on
+// the number of merchants, nor on what the wrong ones have.
+//
+// The candidates are locked once it is known which are wanted. Twice as many are looked at, so that an
+// instance that claims at the same time finds some left.
 //
 // Merchant and due time are compared as a row, which only orders_due_by_merchant can
 // serve in its order: from an equation the planner would conclude that orders_due does.
-const pageByMerchant = walk + `,
+func pageByMerchant() string {
+	return `
+head AS MATERIALIZED (
+    SELECT o.id, o.next_query_at, ` + isFree + ` AND ` + isOrdinary + ` AS wanted
+    FROM orders o WHERE ` + isQueued + ` AND o.next_query_at <= now()
+      AND (o.next_query_at, o.id) >= (@from_time::timestamptz, @from_id::bigint)
+      AND (SELECT n FROM allowed) > 0
+    ORDER BY o.next_query_at, o.id LIMIT ` + headRows + `
+),` + walkBehind("@from_mid") + `,
 merchant AS MATERIALIZED (
     SELECT m.mid
-    FROM (SELECT mid FROM walk WHERE @mids::text[] IS NULL UNION ALL SELECT unnest(@mids::text[])) AS m(mid)
-    WHERE m.mid <> ALL (@paused) AND coalesce(m.mid <> ALL (@except), true)
+    FROM (SELECT mid FROM walk WHERE @mids::text[] IS NULL UNION ALL SELECT unnest(@window_mids::text[])) AS m(mid)
+    WHERE (SELECT count(*) FROM head) = ` + headRows + `
+      AND m.mid <> ALL (@paused) AND coalesce(m.mid <> ALL (@except), true)
       AND m.mid NOT IN (SELECT key FROM control WHERE scope = 'mid' AND (in_force OR half_open))
-      AND (SELECT n FROM allowed) > 0
+    LIMIT @window
 ),
 longest_due AS MATERIALIZED (
-    SELECT p.id FROM merchant AS m CROSS JOIN LATERAL (
-        SELECT o.id, o.next_query_at FROM orders o WHERE ` + isQueued + ` AND ` + isFree + ` AND ` + isOrdinary + `
-          AND (o.mid, o.next_query_at, o.id) >= (m.mid, @from_time::timestamptz, @from_id::bigint)
-          AND (o.mid, o.next_query_at) <= (m.mid, now())
-        ORDER BY o.mid, o.next_query_at, o.id LIMIT 2 * @limit) AS p
-    ORDER BY p.next_query_at, p.id LIMIT 2 * @limit
+    SELECT id, min(turn) AS turn FROM (
+        SELECT id, next_query_at, 1 AS turn FROM head WHERE wanted
+        UNION ALL
+        SELECT p.id, p.next_query_at, CASE WHEN p.nth * (SELECT count(*) FROM merchant) <= @limit::bigint OR p.nth = 1 THEN 0 ELSE 1 END
+        FROM merchant AS m CROSS JOIN LATERAL (
+            SELECT o.id, o.next_query_at, row_number() OVER (ORDER BY o.next_query_at, o.id) AS nth FROM (
+                SELECT o.id, o.next_query_at FROM orders o WHERE ` + isQueued + ` AND ` + isFree + ` AND ` + isOrdinary + `
+                  AND (o.mid, o.next_query_at, o.id) >= (m.mid, @from_time::timestamptz, @from_id::bigint)
+                  AND (o.mid, o.next_query_at) <= (m.mid, now())
+                ORDER BY o.mid, o.next_query_at, o.id LIMIT @per_merchant) AS o) AS p
+    ) AS found
+    GROUP BY id ORDER BY min(turn), min(next_query_at), id LIMIT 2 * @limit
 ),
 recent AS MATERIALIZED (
-    SELECT p.id FROM merchant AS m CROSS JOIN LATERAL (
-        SELECT o.id, o.next_query_at FROM orders o WHERE ` + isQueued + ` AND ` + isFree + ` AND ` + isOrdinary + `
-          AND (o.mid, o.next_query_at) >= (m.mid, '-infinity') AND (o.mid, o.next_query_at) <= (m.mid, now())
-        ORDER BY o.mid DESC, o.next_query_at DESC, o.id DESC LIMIT 2 * @max_recent) AS p
-    ORDER BY p.next_query_at DESC, p.id DESC LIMIT 2 * @max_recent
+    SELECT o.id FROM (
+        SELECT o.* FROM orders o WHERE ` + isQueued + ` AND o.next_query_at <= now() AND (SELECT n FROM allowed) > 0
+        ORDER BY o.next_query_at DESC, o.id DESC LIMIT ` + tailRows + `) AS o
+    WHERE ` + isFree + ` AND ` + isOrdinary + ` LIMIT 2 * @max_recent
 ),
 page_longest_due AS MATERIALIZED (
-    SELECT o.id, o.mid, o.next_query_at FROM longest_due JOIN orders o ON o.id = longest_due.id WHERE ` + isDue + `
-    ORDER BY o.next_query_at, o.id
+    SELECT o.id, o.mid, o.next_query_at, l.turn FROM longest_due AS l JOIN orders o ON o.id = l.id WHERE ` + isDue + `
+    ORDER BY l.turn, o.next_query_at, o.id
     LIMIT @max_longest_due FOR UPDATE OF o SKIP LOCKED
 ),
 page_recent AS MATERIALIZED (
@@ -200,6 +220,14 @@ page_recent AS MATERIALIZED (
     ORDER BY o.next_query_at DESC, o.id DESC
     LIMIT @max_recent FOR UPDATE OF o SKIP LOCKED
 ),` + lanesMeet
+}
+
+// What a claim looks at where merchants are left out: queued orders from either end, and merchants.
+const (
+	headRows       = "300"
+	tailRows       = "1000"
+	merchantWindow = 64
+)
 
 // lanesMeet puts both lanes into one page. The ranks mix the lanes, so that a merchant that may not
 // have all of its orders gets some of each.
@@ -210,7 +238,7 @@ ordinary AS (
         (SELECT id, mid, 3 * row_number() OVER (ORDER BY next_query_at DESC, id DESC) AS rank
          FROM page_recent ORDER BY rank LIMIT (SELECT recent FROM lanes))
         UNION ALL
-        (SELECT id, mid, row_number() OVER (ORDER BY next_query_at, id) AS rank
+        (SELECT id, mid, row_number() OVER (ORDER BY turn, next_query_at, id) AS rank
          FROM page_longest_due ORDER BY rank LIMIT (SELECT n - recent FROM lanes))
     ) AS lane
     GROUP BY id, mid

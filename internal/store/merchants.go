@@ -5,12 +5,9 @@ import (
 	"fmt"
 )
 
-// fewMerchants are so few that a claim may look at each: a hundred take some milliseconds.
-const fewMerchants = 100
-
 // MerchantStats tells a claimer about the merchants whose orders are queued.
 type MerchantStats struct {
-	Merchants int      // how many have open orders, due or not; counted no further than needed
+	Merchants int      // how many have open orders, due or not; 2 stands for more as well
 	Paused    []string // merchants that may not be asked for now
 }
 
@@ -18,10 +15,9 @@ type MerchantStats struct {
 func (s *Store) MerchantStats(ctx context.Context) (MerchantStats, error) {
 	var c MerchantStats
 	err := s.pool.QueryRow(ctx, `
-		WITH RECURSIVE `+walk+`
-		SELECT (SELECT count(mid) FROM (SELECT mid FROM walk LIMIT $1) AS head),
-		       ARRAY(SELECT c.key FROM gateway_controls AS c WHERE c.scope = 'mid' AND `+inForce+`)`,
-		fewMerchants+1).Scan(&c.Merchants, &c.Paused)
+		WITH RECURSIVE `+walkBehind("''")+`
+		SELECT (SELECT count(mid) FROM (SELECT mid FROM walk LIMIT 2) AS head),
+		       ARRAY(SELECT c.key FROM gateway_controls AS c WHERE c.scope = 'mid' AND `+inForce+`)`).Scan(&c.Merchants, &c.Paused)
 	if err != nil {
 		return MerchantStats{}, fmt.Errorf("read who is queued: %w", err)
 	}
