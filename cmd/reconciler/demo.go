@@ -20,6 +20,7 @@ import (
 	"reconciler/internal/poller"
 	"reconciler/internal/postgres"
 	"reconciler/internal/store"
+	"reconciler/internal/webhook"
 )
 
 const (
@@ -43,6 +44,9 @@ type demo struct {
 	heartbeat *operator.Heartbeat
 
 	clients *gatewayClients
+
+	receiver  *demoReceiver // with --keep
+	deliverer *webhook.Deliverer
 }
 
 // Run plays the script and fails unless every order ends as scripted.
@@ -54,6 +58,9 @@ func (c *demoCommand) Run(p *process) error {
 	d, err := newDemo(p)
 	if d != nil {
 		defer d.closeAll()
+	}
+	if err == nil && c.Keep {
+		err = d.startWebhook(p)
 	}
 	if err != nil {
 		return err
@@ -70,7 +77,8 @@ func (c *demoCommand) Run(p *process) error {
 		defer close(beats)
 		d.heartbeat.Run(ctx)
 	}()
-	defer func() { stop(); <-daemon; <-beats }()
+	delivered := d.deliver(ctx)
+	defer func() { stop(); <-daemon; <-beats; delivered() }()
 	states, err := d.watchOrders(p)
 	if err != nil {
 		return err
@@ -228,11 +236,15 @@ func (d *demo) printHints(w io.Writer, keep bool) {
 		"  psql -h %s -U postgres\n"+
 		"  SELECT status, review_reason, count(*) FROM orders GROUP BY 1, 2 ORDER BY 1, 2;\n"+
 		"  SELECT * FROM order_queries WHERE order_id = 61 ORDER BY id;\n"+
-		"  SELECT event, count(*) FROM order_events GROUP BY 1;\n", d.server.Dir())
+		"  SELECT event, count(*) FROM order_events GROUP BY 1;\n\n"+
+		"The webhook's deliveries, as the application gets them: http://%s/\n", d.server.Dir(), d.receiver.address)
 }
 
 // closeAll ends everything that was started, in reverse order.
 func (d *demo) closeAll() {
+	if d.receiver != nil {
+		d.receiver.closeAll()
+	}
 	if d.clients != nil {
 		d.clients.closeAll()
 	}

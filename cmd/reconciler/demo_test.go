@@ -2,6 +2,8 @@ package main_test
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -26,6 +28,11 @@ func TestDemo(t *testing.T) {
 	} else {
 		lookAround(t, folder[1])
 	}
+	if page := regexp.MustCompile(`http://127\.0\.0\.1:\d+/\n`).FindString(p.stdout.String()); page == "" {
+		t.Error("the demo does not say where the webhook's deliveries are")
+	} else {
+		awaitDeliveries(t, strings.TrimSpace(page))
+	}
 	p.stop(t)
 	if !regexp.MustCompile(`(?m)^all +300 +300$`).MatchString(p.stdout.String()) {
 		t.Error("not every order ended as scripted")
@@ -48,6 +55,32 @@ func lookAround(t *testing.T, folder string) {
 	if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM orders WHERE status LIKE 'TRADE_%'`).Scan(&settled); err != nil || settled == 0 {
 		t.Errorf("%d settled orders, %v", settled, err)
 	}
+}
+
+// awaitDeliveries reads the page of the demo's receiver until every kind of event is there.
+func awaitDeliveries(t *testing.T, page string) {
+	t.Helper()
+	storetest.Eventually(t, 2*patience, "all kinds of events are delivered", func() bool {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, page, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, event := range []string{"order.paid", "order.refunded", "order.closed", "order.not_found", "order.review"} {
+			if !strings.Contains(string(body), event+" ") {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // leftBehind lists what is left of the private server, whose folder is named after the process.
