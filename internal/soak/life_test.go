@@ -21,6 +21,8 @@ import (
 
 const (
 	requestTimeout = 200 * time.Millisecond
+	// patientTimeout is that of the last lives: on a slow machine they still get every answer.
+	patientTimeout = time.Second
 	appID          = "soak-app"
 )
 

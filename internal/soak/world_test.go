@@ -172,7 +172,7 @@ func (w *world) settlePass(runs ...poller.Run) {
 	var all sync.WaitGroup
 	for _, run := range runs {
 		all.Go(func() {
-			l := w.newLife("last", 24, 0, 0)
+			l := w.newLifeWith("last", 24, 0, 0, patientTimeout)
 			defer l.end()
 			l.pass(run)
 		})
