@@ -123,8 +123,9 @@ func TestMissingParts(t *testing.T) {
 	missing("at first")
 	d.exec(t, `CREATE TABLE orders_bare () INHERITS (orders)`)
 	d.exec(t, `CREATE TABLE orders_like (LIKE orders INCLUDING ALL) INHERITS (orders)`)
-	missing("with children that have no trigger", "orders_bare: orders_due", "orders_bare: orders_due_by_merchant", "orders_bare: orders_open", "orders_bare: orders_orphans",
-		"orders_bare: orders_review", "orders_bare: zz_orders_stay_due", "orders_like: zz_orders_stay_due")
+	indexes := scan[[]string](t, d, `SELECT array_agg('orders_bare: ' || i.relname ORDER BY i.relname) FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid
+		WHERE x.indrelid = 'orders'::regclass AND x.indpred IS NOT NULL`)
+	missing("with children that have no trigger", append(indexes, "orders_bare: zz_orders_stay_due", "orders_like: zz_orders_stay_due")...)
 	d.exec(t, `DROP TABLE orders_bare`)
 	d.exec(t, `CREATE TRIGGER zz_orders_stay_due BEFORE INSERT OR UPDATE ON orders_like FOR EACH ROW WHEN (NEW.next_query_at IS NULL) EXECUTE FUNCTION orders_stay_due()`)
 	missing("with a child that has all")

@@ -2,18 +2,58 @@ package store_test
 
 import (
 	"encoding/json"
+	"errors"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"reconciler/internal/store"
+	"reconciler/internal/store/storetest"
 )
 
 // byHand is what li does.
 func byHand(action string) store.Action {
 	return store.Action{Actor: "li", Via: "cli", Action: action, Reason: "ticket 812"}
+}
+
+// isLockTimeout tells that a person waited longer than people do: only on a machine that is very slow.
+func isLockTimeout(err error) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pgErr.Code == "55P03"
+}
+
+// together lets people act at the same time: all wait for a lock, or are done, before it is given up. It
+// tries again where all have waited too long.
+func (d database) together(t *testing.T, lock string, people int, act func(person int) error) []error {
+	t.Helper()
+	errs := make([]error, people)
+	for range 20 {
+		var wg sync.WaitGroup
+		var done atomic.Int32
+		d.exec(t, `BEGIN`)
+		d.exec(t, lock)
+		for i := range people {
+			wg.Go(func() {
+				errs[i] = act(i)
+				done.Add(1)
+			})
+		}
+		storetest.Eventually(t, time.Minute, "all wait", func() bool {
+			return scan[int](t, d, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)+int(done.Load()) >= people
+		})
+		d.exec(t, `ROLLBACK`)
+		wg.Wait()
+		if slices.ContainsFunc(errs, func(err error) bool { return !isLockTimeout(err) }) {
+			break
+		}
+	}
+	return errs
 }
 
 func (d database) actions(t *testing.T, f store.ActionFilter) []store.Action {

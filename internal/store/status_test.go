@@ -53,9 +53,9 @@ func TestOpenMerchants(t *testing.T) {
 		{MID: late, Overdue: 1},
 		{
 			MID: mid, Orders: 7, Amount: 1 + 2 + 4 + 8 + 16 + 32 + 64, Under10m: 2, Under1h: 2, Under24h: 2, Older: 1,
-			Waiting: 5, WaitingAmount: 1 + 2 + 4 + 8 + 64, Overdue: 3,
+			AmountUnder10m: 1 + 2, AmountUnder1h: 4 + 8, AmountUnder24h: 16 + 32, AmountOlder: 64, Waiting: 5, WaitingAmount: 1 + 2 + 4 + 8 + 64, Overdue: 3,
 		},
-		{MID: otherMID, Orders: 3, Amount: 1 << 53, Under10m: 3, Waiting: 3, WaitingAmount: 1 << 53},
+		{MID: otherMID, Orders: 3, Amount: 1 << 53, Under10m: 3, AmountUnder10m: 1 << 53, Waiting: 3, WaitingAmount: 1 << 53},
 	}
 	if diff := cmp.Diff(want, list); diff != "" {
 		t.Errorf("merchants (-want +got):\n%s", diff)
