@@ -6,7 +6,7 @@ LINT    := go tool -modfile=tools/go.mod golangci-lint
 SCRIPTS := .ci/run $(wildcard scripts/*) $(wildcard packaging/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-postgres quick soak cover lint bench fuzz packages up down
+.PHONY: help build demo test test-postgres quick soak cover lint bench fuzz screenshots packages up down
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,7 @@ test: ## run all tests, on a Postgres server of their own
 	@scripts/ensure-postgres
 	@scripts/ensure-cgo
 	@scripts/ensure-promtool
+	@scripts/ensure-chromium
 	go test -race -shuffle=on -count=1 -timeout 30m ./...
 	cd tools && go test -count=1 ./...
 	cd bench && go test -count=1 ./...
@@ -60,6 +61,11 @@ bench: build ## measure beside a plain loop and River, about 9 minutes; ARGS='-q
 
 fuzz: ## fuzz each target for FUZZTIME, 30s
 	scripts/fuzz $(or $(FUZZTIME),30s)
+
+screenshots: ## take the pictures of the console in docs/images anew
+	@scripts/ensure-postgres
+	@scripts/ensure-chromium
+	scripts/screenshots
 
 packages: ## make deb and rpm in bin/packages; the first run builds nfpm, some minutes
 	scripts/packages $(VERSION)

@@ -8,6 +8,7 @@ const (
 	msgWebAudit          message = "audit" + zh + "操作记录"
 	msgWebSkip           message = "skip to the content" + zh + "跳到正文"
 	msgWebPages          message = "pages" + zh + "页面"
+	msgWebListPages      message = "pages of the list" + zh + "列表分页"
 	msgWebLogIn          message = "log in" + zh + "登录"
 	msgWebLogOut         message = "log out" + zh + "退出登录"
 	msgWebName           message = "name" + zh + "用户名"

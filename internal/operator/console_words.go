@@ -12,6 +12,7 @@ func consoleWords() map[string]message { //nolint:funlen // a table
 		"audit":           msgWebAudit,
 		"skip":            msgWebSkip,
 		"pages":           msgWebPages,
+		"list_pages":      msgWebListPages,
 		"log_in":          msgWebLogIn,
 		"log_out":         msgWebLogOut,
 		"name":            msgWebName,
