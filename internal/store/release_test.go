@@ -85,6 +85,14 @@ func TestClaimWithoutAProbe(t *testing.T) {
 	if got := d.claimAs(t, 1, 0); len(got) != 1 || !got[0].MerchantProbe || got[0].ID != 12 {
 		t.Errorf("claimed %+v, want the probe", got)
 	}
+	const third = "898340149000098"
+	d.exec(t, `UPDATE orders SET mid = $1, next_query_at = now() WHERE id = 11`, third)
+	d.pausedHalfOpen(t, store.ScopeMerchant, third, order.Order{})
+	d.exec(t, `UPDATE gateway_controls SET probe_until = NULL`)
+	d.exec(t, `UPDATE orders SET lease_until = NULL, unrecorded_claims = 0 WHERE id IN (11, 12)`)
+	if got := d.claimAs(t, 5, 0); len(got) != 2 || !got[0].MerchantProbe || !got[1].MerchantProbe {
+		t.Errorf("claimed %+v, want the probes of both merchants", got)
+	}
 }
 
 // What prune needs is checked before it begins.
