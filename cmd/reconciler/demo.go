@@ -45,6 +45,9 @@ type demo struct {
 
 	clients *gatewayClients
 
+	rules     policy.Rules
+	rate      float64
+	console   *demoConsole  // with --keep
 	receiver  *demoReceiver // with --keep
 	deliverer *webhook.Deliverer
 }
@@ -60,7 +63,9 @@ func (c *demoCommand) Run(p *process) error {
 		defer d.closeAll()
 	}
 	if err == nil && c.Keep {
-		err = d.startWebhook(p)
+		if err = d.startWebhook(p); err == nil {
+			d.console, err = serveDemoConsole(p, d.server.URL(demoDatabase), d.rules, d.rate)
+		}
 	}
 	if err != nil {
 		return err
@@ -136,7 +141,7 @@ func (d *demo) startGateway(p *process) error {
 			}},
 		},
 	}
-	d.clients = r.clients
+	d.clients, d.rules, d.rate = r.clients, r.options.Rules, r.options.Rate
 	if d.poller, err = r.newPoller(d.orders, demoLogger(p)); err != nil {
 		return err
 	}
@@ -237,11 +242,15 @@ func (d *demo) printHints(w io.Writer, keep bool) {
 		"  SELECT status, review_reason, count(*) FROM orders GROUP BY 1, 2 ORDER BY 1, 2;\n"+
 		"  SELECT * FROM order_queries WHERE order_id = 61 ORDER BY id;\n"+
 		"  SELECT event, count(*) FROM order_events GROUP BY 1;\n\n"+
-		"The webhook's deliveries, as the application gets them: http://%s/\n", d.server.Dir(), d.receiver.address)
+		"The webhook's deliveries, as the application gets them: http://%s/\n"+
+		"The console, with everything in pages: http://%s/\n", d.server.Dir(), d.receiver.address, d.console.address)
 }
 
 // closeAll ends everything that was started, in reverse order.
 func (d *demo) closeAll() {
+	if d.console != nil {
+		d.console.closeAll()
+	}
 	if d.receiver != nil {
 		d.receiver.closeAll()
 	}

@@ -33,6 +33,11 @@ func TestDemo(t *testing.T) {
 	} else {
 		awaitDeliveries(t, strings.TrimSpace(page))
 	}
+	if pages := regexp.MustCompile(`The console, .*: (http://127\.0\.0\.1:\d+/)\n`).FindStringSubmatch(p.stdout.String()); pages == nil {
+		t.Error("the demo does not say where the console is")
+	} else if code, body := fetchPage(t, pages[1]); code != http.StatusOK || !strings.Contains(body, "898340149000005") {
+		t.Errorf("the console answers %d: %s", code, body)
+	}
 	p.stop(t)
 	if !regexp.MustCompile(`(?m)^all +300 +300$`).MatchString(p.stdout.String()) {
 		t.Error("not every order ended as scripted")
