@@ -20,7 +20,7 @@ const root = "../.."
 func TestServices(t *testing.T) {
 	t.Parallel()
 	project := mustLoad(t, nil)
-	want := []string{"migrate", "orders", "postgres", "reconciler", "simulator"}
+	want := []string{"console", "migrate", "orders", "postgres", "reconciler", "simulator"}
 	if got := project.ServiceNames(); !slices.Equal(got, want) {
 		t.Fatalf("services = %v, want %v", got, want)
 	}
