@@ -60,7 +60,7 @@ func TestPostgresRestartedHard(t *testing.T) {
 		awaitReady(t, address, http.StatusOK)
 		t.Logf("crash %d: ready again %v after the server's return", round+1, time.Since(back).Round(10*time.Millisecond))
 	}
-	b.await(t, w, patience)
+	b.await(t, w)
 	p.stop(t)
 	b.check(t, w)
 }
@@ -100,7 +100,7 @@ func TestFailover(t *testing.T) {
 	w.exec(t, `SELECT pg_promote()`)
 	awaitReady(t, address, http.StatusOK)
 	t.Logf("ready %v after the promotion began", time.Since(died).Round(10*time.Millisecond))
-	b.await(t, w, patience)
+	b.await(t, w)
 	p.stop(t)
 	b.check(t, w)
 }
@@ -121,7 +121,7 @@ func TestTransactionPooling(t *testing.T) {
 	w.set("RECONCILER_CONCURRENCY=8", "RECONCILER_RATE=1000")
 	b := w.backlog(t, 200, time.Millisecond)
 	p, q := w.start(t, "run"), w.start(t, "run")
-	b.await(t, w, patience)
+	b.await(t, w)
 	p.stop(t)
 	q.stop(t)
 	b.check(t, w)
@@ -167,7 +167,7 @@ func TestDiskFull(t *testing.T) {
 	awaitReady(t, address, http.StatusServiceUnavailable)
 	end()
 	awaitReady(t, address, http.StatusOK)
-	b.await(t, w, patience)
+	b.await(t, w)
 	p.stop(t)
 	b.check(t, w)
 }
@@ -195,7 +195,7 @@ func TestSomeWritesRefused(t *testing.T) {
 				t.Errorf("%d orders were written all the same", n)
 			}
 			end()
-			b.await(t, w, patience)
+			b.await(t, w)
 			p.stop(t)
 			b.check(t, w)
 		})
@@ -215,7 +215,7 @@ func TestDiskFullForLong(t *testing.T) {
 		return scan[int](t, w, `SELECT sum(claim_no) FROM orders`) >= 12
 	})
 	end()
-	b.await(t, w, patience)
+	b.await(t, w)
 	p.stop(t)
 	b.check(t, w)
 }
@@ -248,7 +248,7 @@ func TestLockedRowHoldsUpNobody(t *testing.T) {
 	if _, err := application.Exec(t.Context(), `ROLLBACK`); err != nil {
 		t.Fatal(err)
 	}
-	b.await(t, w, patience)
+	b.await(t, w)
 	p.stop(t)
 	b.check(t, w)
 }

@@ -150,7 +150,7 @@ func TestSlowGatewayRecoversWithoutAStampede(t *testing.T) {
 	if err := w.SetOutage(); err != nil {
 		t.Fatal(err)
 	}
-	b.await(t, w, patience)
+	b.await(t, w)
 	p.stop(t)
 	q.stop(t)
 	b.check(t, w)

@@ -37,7 +37,7 @@ func TestKilledTimeAndAgain(t *testing.T) {
 	// All that claimed so far are dead: nobody counts on what their leases have left.
 	w.exec(t, `UPDATE orders SET lease_until = now() WHERE lease_until > now()`)
 	p := w.start(t, "run")
-	b.await(t, w, patience)
+	b.await(t, w)
 	p.stop(t)
 	b.check(t, w)
 }
@@ -58,7 +58,7 @@ func TestRestartedTimeAndAgain(t *testing.T) {
 		}
 	}
 	p := w.start(t, "run")
-	b.await(t, w, patience)
+	b.await(t, w)
 	p.stop(t)
 	b.check(t, w)
 	if n := scan[int](t, w, `SELECT count(*) FROM order_queries WHERE decision IN ('superseded', 'no_answer')`); n != 0 {

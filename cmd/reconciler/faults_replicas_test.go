@@ -152,7 +152,7 @@ func TestFourDaemonsOneStopped(t *testing.T) {
 			SELECT EXISTS (SELECT 1 FROM order_queries q JOIN orders o ON o.id = q.order_id
 			               WHERE o.mer_order_id = $1 AND q.decision = 'superseded' AND q.worker = $2 AND q.claim_no < o.claim_no)`, held, worker)
 	})
-	b.await(t, w, patience)
+	b.await(t, w)
 	for _, p := range daemons {
 		p.stop(t)
 	}
@@ -182,7 +182,7 @@ func TestStoppedInTheMiddleOfAWrite(t *testing.T) {
 	stopped.signal(t, syscall.SIGSTOP)
 	w.exec(t, `SELECT pg_advisory_unlock($1)`, lock)
 	p := w.start(t, "run")
-	b.await(t, w, patience)
+	b.await(t, w)
 	stopped.signal(t, syscall.SIGCONT)
 	stopped.stop(t)
 	p.stop(t)

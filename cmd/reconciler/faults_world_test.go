@@ -60,9 +60,9 @@ func (w *world) backlog(t *testing.T, n int, delay time.Duration) backlog {
 }
 
 // await waits until every order has come to its end, right or wrong.
-func (b backlog) await(t *testing.T, w *world, limit time.Duration) {
+func (b backlog) await(t *testing.T, w *world) {
 	t.Helper()
-	storetest.Eventually(t, limit, "every order is settled or under review, and nothing in flight", func() bool { return b.isDone(t, w) })
+	storetest.Eventually(t, patience, "every order is settled or under review, and nothing in flight", func() bool { return b.isDone(t, w) })
 }
 
 func (b backlog) isDone(t *testing.T, w *world) bool {
