@@ -17,12 +17,12 @@ import (
 func (c *runOnceCommand) namedOrders() ([]store.NamedOrder, error) {
 	var list []store.NamedOrder
 	for _, number := range c.MerOrderIDs {
-		list = append(list, store.NamedOrder{MerOrderID: number})
+		list = append(list, store.NamedOrder{MerOrderID: string(number)})
 	}
 	if c.From == "" {
 		return list, nil
 	}
-	more, err := readList(c.From)
+	more, err := readList(string(c.From))
 	return append(list, more...), err
 }
 

@@ -137,6 +137,8 @@ func TestRunOnceFromCSV(t *testing.T) {
 		"mid,number\n1,2\n":                   "line 1: the CSV has no column mer_order_id",
 		"mid,mer_order_id\na,319400000001\nb": "line 3",
 		"mid,mer_order_id\na,\"3194\n":        "line",
+		"mer_order_id,mer_order_id\n1,2\n":    "two columns",
+		strings.Repeat("9", 1<<20):            `9" is no order number`,
 	} {
 		if r := w.invoke(t, "run-once", "--from", listFile(t, text)); r.code != 2 || !strings.Contains(r.stderr, want) {
 			t.Errorf("list %q: %d, %s; want 2 and %q", text, r.code, r.stderr, want)

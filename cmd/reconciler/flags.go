@@ -13,6 +13,19 @@ import (
 	"github.com/alecthomas/kong"
 )
 
+// givenText is a text that is not empty where it is given: the value of a shell's variable that is unset
+// must not select more than was meant.
+type givenText string
+
+// UnmarshalText refuses blanks.
+func (g *givenText) UnmarshalText(text []byte) error {
+	if strings.TrimSpace(string(text)) == "" {
+		return errors.New("must not be empty")
+	}
+	*g = givenText(text)
+	return nil
+}
+
 // lenient is a setting whose text is read leniently: its problem is kept and reported together with
 // all other problems, not alone.
 type lenient[T any] struct {

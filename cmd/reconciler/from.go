@@ -102,6 +102,9 @@ func parseLines(text string) ([]store.NamedOrder, error) {
 
 func parseCSV(text string, header []string) ([]store.NamedOrder, error) {
 	number, mid := slices.Index(header, "mer_order_id"), slices.Index(header, "mid")
+	if i := slices.Index(header[number+1:], "mer_order_id"); number >= 0 && i >= 0 {
+		return nil, errors.New("line 1: the CSV has two columns mer_order_id")
+	}
 	if number < 0 {
 		return nil, errors.New("line 1: the CSV has no column mer_order_id")
 	}
@@ -135,7 +138,7 @@ func parseCSV(text string, header []string) ([]store.NamedOrder, error) {
 // checkNumber refuses what no order number is.
 func checkNumber(number string) error {
 	if len(number) < 6 || len(number) > 64 || strings.ContainsFunc(number, func(r rune) bool { return r < 0x20 || r > 0x7e }) {
-		return fmt.Errorf("%q is no order number: 6 to 64 printable ASCII characters", number)
+		return fmt.Errorf("%.80q is no order number: 6 to 64 printable ASCII characters", number)
 	}
 	return nil
 }

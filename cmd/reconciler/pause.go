@@ -13,18 +13,18 @@ import (
 type pauseTarget struct {
 	deskSettings
 
-	MID   string `name:"mid" placeholder:"MID" xor:"target" required:"" help:"Merchant number."`
-	AppID string `name:"app-id" placeholder:"ID" xor:"target" required:"" help:"App id: everything that is asked with its credentials."`
-	By    string `name:"by" hidden:"" help:"The same as --actor, as in former versions."`
+	MID   givenText `name:"mid" placeholder:"MID" xor:"target" required:"" help:"Merchant number."`
+	AppID givenText `name:"app-id" placeholder:"ID" xor:"target" required:"" help:"App id: everything that is asked with its credentials."`
+	By    string    `name:"by" hidden:"" help:"The same as --actor, as in former versions."`
 }
 
 type pauseCommand struct {
 	pauseTarget
 
-	Reason  string `name:"reason" required:"" help:"Why, for the record and for the readers of the pauses."`
-	Until   string `name:"until" placeholder:"TIME" help:"End of the pause: 2026-01-31 09:00 or a date in --tz, RFC 3339, or an age such as 2h. Without: until resume."`
-	Replace bool   `name:"replace" help:"Replace another person's pause."`
-	Unknown bool   `name:"unknown" help:"Pause a merchant that no order has, or an app id that nobody uses."`
+	Reason  string    `name:"reason" required:"" help:"Why, for the record and for the readers of the pauses."`
+	Until   givenText `name:"until" placeholder:"TIME" help:"End of the pause: 2026-01-31 09:00 or a date in --tz, RFC 3339, or an age such as 2h. Without: until resume."`
+	Replace bool      `name:"replace" help:"Replace another person's pause."`
+	Unknown bool      `name:"unknown" help:"Pause a merchant that no order has, or an app id that nobody uses."`
 }
 
 type resumeCommand struct {
@@ -38,9 +38,9 @@ func (t pauseTarget) change(p *process, do func(ctx context.Context, d *operator
 	return show(t.deskSettings, p, nil, func(ctx context.Context, d *operator.Desk) (operator.PauseChange, error) {
 		d.Actor = cmp.Or(t.By, d.Actor)
 		if t.MID != "" {
-			return do(ctx, d, store.ScopeMerchant, t.MID)
+			return do(ctx, d, store.ScopeMerchant, string(t.MID))
 		}
-		return do(ctx, d, store.ScopeApp, t.AppID)
+		return do(ctx, d, store.ScopeApp, string(t.AppID))
 	})
 }
 
@@ -48,7 +48,7 @@ func (t pauseTarget) change(p *process, do func(ctx context.Context, d *operator
 func (c *pauseCommand) Run(p *process) error {
 	return c.change(p, func(ctx context.Context, d *operator.Desk, scope store.Scope, key string) (operator.PauseChange, error) {
 		return d.Pause(ctx, operator.PauseRequest{
-			Scope: scope, Key: key, Until: c.Until, Reason: c.Reason, Replace: c.Replace, Unknown: c.Unknown, AppIDs: appIDsAtHand(p),
+			Scope: scope, Key: key, Until: string(c.Until), Reason: c.Reason, Replace: c.Replace, Unknown: c.Unknown, AppIDs: appIDsAtHand(p),
 		})
 	})
 }

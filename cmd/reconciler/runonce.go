@@ -24,17 +24,17 @@ var errIncomplete = errors.New("not every order could be asked about")
 type runOnceCommand struct {
 	service
 
-	MerOrderIDs  []string `name:"mer-order-id" sep:"none" placeholder:"NUMBER" group:"Selection (without any: all due orders):" help:"Only this order. May be given more than once."`
-	From         string   `name:"from" placeholder:"FILE" group:"Selection (without any: all due orders):" help:"Only the orders of a list, one number a line or a CSV with a column mer_order_id (and mid, if need be); - is stdin."`
-	MID          string   `name:"mid" placeholder:"MID" group:"Selection (without any: all due orders):" help:"Only orders of this merchant."`
-	CreatedSince *moment  `name:"created-since" placeholder:"TIME" group:"Selection (without any: all due orders):" help:"Only orders created at or after this time (RFC 3339), or of at most this age (36h)."`
-	CreatedUntil *moment  `name:"created-until" placeholder:"TIME" group:"Selection (without any: all due orders):" help:"Only orders created before this time, or of at least this age."`
-	All          bool     `name:"all" group:"Selection (without any: all due orders):" help:"All unresolved and NOT_FOUND orders."`
-	Review       bool     `name:"review" group:"Selection (without any: all due orders):" help:"Add orders under review. Alone: only orders under review."`
-	Limit        int      `name:"limit" group:"Selection (without any: all due orders):" placeholder:"N" help:"Ask at most this many orders."`
-	DespitePause bool     `name:"despite-pause" help:"Ask orders of paused merchants and app ids too. It is recorded. Where the circuit breaker paused, one question is its probe."`
-	DryRun       bool     `name:"dry-run" help:"Ask and decide, but claim and write nothing. Lists the orders that would change."`
-	Output       string   `name:"output" default:"text" enum:"text,json" help:"Format of the summary on stdout: text or json."`
+	MerOrderIDs  []givenText `name:"mer-order-id" sep:"none" placeholder:"NUMBER" group:"Selection (without any: all due orders):" help:"Only this order. May be given more than once."`
+	From         givenText   `name:"from" placeholder:"FILE" group:"Selection (without any: all due orders):" help:"Only the orders of a list, one number a line or a CSV with a column mer_order_id (and mid, if need be); - is stdin."`
+	MID          givenText   `name:"mid" placeholder:"MID" group:"Selection (without any: all due orders):" help:"Only orders of this merchant."`
+	CreatedSince *moment     `name:"created-since" placeholder:"TIME" group:"Selection (without any: all due orders):" help:"Only orders created at or after this time (RFC 3339), or of at most this age (36h)."`
+	CreatedUntil *moment     `name:"created-until" placeholder:"TIME" group:"Selection (without any: all due orders):" help:"Only orders created before this time, or of at least this age."`
+	All          bool        `name:"all" group:"Selection (without any: all due orders):" help:"All unresolved and NOT_FOUND orders."`
+	Review       bool        `name:"review" group:"Selection (without any: all due orders):" help:"Add orders under review. Alone: only orders under review."`
+	Limit        int         `name:"limit" group:"Selection (without any: all due orders):" placeholder:"N" help:"Ask at most this many orders."`
+	DespitePause bool        `name:"despite-pause" help:"Ask orders of paused merchants and app ids too. It is recorded. Where the circuit breaker paused, one question is its probe."`
+	DryRun       bool        `name:"dry-run" help:"Ask and decide, but claim and write nothing. Lists the orders that would change."`
+	Output       string      `name:"output" default:"text" enum:"text,json" help:"Format of the summary on stdout: text or json."`
 }
 
 // Run does one pass. It fails with [errIncomplete] when an order could not be
@@ -159,7 +159,7 @@ func (c *runOnceCommand) readSelection(ctx context.Context, orders *store.Store)
 		return nil, err
 	}
 	return &store.Selection{
-		MID:          c.MID,
+		MID:          string(c.MID),
 		CreatedSince: c.CreatedSince.before(now), CreatedUntil: c.CreatedUntil.before(now),
 		Review: c.Review, OnlyReview: c.Review && !narrowed,
 	}, nil

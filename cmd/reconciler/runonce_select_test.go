@@ -220,7 +220,7 @@ func TestRunOnceSelectionUsage(t *testing.T) {
 	w.orders(t, 1, paid())
 	for _, args := range []string{
 		"--limit=-1", "--limit=many", "--created-since=yesterday", "--created-until=2026-01-31", "--created-since=-3h",
-		"--output=xml", "--mid", "--dry-run=perhaps", "order-1",
+		"--output=xml", "--mid", "--dry-run=perhaps", "--mid=", "--from=", "--mer-order-id=", "order-1",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()

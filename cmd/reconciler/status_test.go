@@ -12,8 +12,8 @@ func eventful(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t)
 	w.exec(t, `
-		INSERT INTO instances (worker, version, started_at, last_pass_at, settings) VALUES
-		    ('web-1/7', 'v1.4.0', now() - interval '1 day', now(), '{"apps": [{"app_id": "`+appID+`"}]}');
+		INSERT INTO instances (worker, version, started_at, last_pass_at, seen_at, settings) VALUES
+		    ('web-1/7', 'v1.4.0', now() - interval '1 day', now() + interval '1 hour', now() + interval '1 hour', '{"apps": [{"app_id": "`+appID+`"}]}');
 		INSERT INTO orders (mid, tid, mer_order_id, order_amount, created_at, next_query_at, status, review_reason, settled_at, settled_by, total_amount)
 		SELECT CASE WHEN i % 3 = 0 THEN '`+otherMID+`' ELSE '`+mid+`' END, '`+tid+`', '3194' || lpad(i::text, 8, '0'), 10000 * i,
 		       now() - make_interval(days => 2),
