@@ -8,7 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// runLongDrain drains a long backlog: the end must not be slower than the beginning, and memory must not grow with it.
+// runLongDrain drains a long backlog: the end must not be slower than the beginning, and memory
+// must not grow with it.
 func (l *lab) runLongDrain(ctx context.Context, r *report) error {
 	const name = "long"
 	short, err := l.tryOnce(ctx, trial{who: productEntrant(), orders: l.sizes.ShortBacklog, concurrency: usualConcurrency}, nil)
@@ -56,8 +57,9 @@ func (db *database) readTenths(ctx context.Context) ([]float64, error) {
 // fourLatency is one at which a process waits for its answers more than it works.
 const fourLatency = 20 * time.Millisecond
 
-// runFourProcesses lets four processes work on one backlog. That no order is asked about twice, the gateway itself says: it calls an
-// order paid but once, and the check of each trial wants every order paid, by one question.
+// runFourProcesses lets four processes work on one backlog. That no order is asked about twice, the
+// gateway itself says: it calls an order paid but once, and the check of each trial wants every
+// order paid, by one question.
 func (l *lab) runFourProcesses(ctx context.Context, r *report) error {
 	const name = "four"
 	atOnce, deadlocks, err := l.fourToOne(ctx, r, 0)

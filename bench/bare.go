@@ -11,8 +11,8 @@ import (
 // bareGroup is how many answers the bare writer writes in one transaction.
 const bareGroup = 500
 
-// writeBare is no peer but the limit: it writes, on one connection, what the product writes, and does nothing else. It asks
-// about one order and writes that answer into all of them.
+// writeBare is no peer but the limit: it writes, on one connection, what the product writes, and
+// does nothing else. It asks about one order and writes that answer into all of them.
 func (p *peer) writeBare(ctx context.Context, events bool) (summary, error) {
 	conn, err := p.pool.Acquire(ctx)
 	if err != nil {

@@ -2,8 +2,8 @@ package main
 
 import "context"
 
-// compareBuilds drains the same backlog by this build and by another, in turns. Without another build it
-// does nothing.
+// compareBuilds drains the same backlog by this build and by another, in turns. Without another
+// build it does nothing.
 func (l *lab) compareBuilds(ctx context.Context, r *report) error {
 	if l.before == "" {
 		return nil

@@ -23,7 +23,8 @@ type command struct {
 	env  []string // in addition to PATH and HOME
 }
 
-// child is a process that we started. It ends at the latest with the context that it was started under.
+// child is a process that we started. It ends at the latest with the context that it was started
+// under.
 type child struct {
 	cmd    *exec.Cmd
 	stdout *output
@@ -39,7 +40,8 @@ type usage struct {
 	peak int64         // bytes
 }
 
-// startChild starts a child. Start and wait share one thread, because the kernel takes that thread's end for ours.
+// startChild starts a child. Start and wait share one thread, because the kernel takes that
+// thread's end for ours.
 func startChild(ctx context.Context, c command) (*child, error) {
 	ch := &child{cmd: exec.CommandContext(ctx, c.path, c.args...), stdout: newOutput(), stderr: newOutput(), done: make(chan struct{})}
 	ch.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, c.env...)
@@ -96,8 +98,8 @@ func executeChild(ctx context.Context, c command) (stdout []byte, u usage, err e
 	return ch.stdout.readBytes(), u, errors.Join(err, context.Cause(ctx))
 }
 
-// lookAtMemory follows the child's peak of resident memory until the returned function is called. The last look is at
-// most a moment before the end.
+// lookAtMemory follows the child's peak of resident memory until the returned function is called.
+// The last look is at most a moment before the end.
 func (ch *child) lookAtMemory() func() int64 {
 	const every = 20 * time.Millisecond
 	status := fmt.Sprintf("/proc/%d/status", ch.cmd.Process.Pid)

@@ -138,7 +138,8 @@ func columnArrays(columns []column, group []answered) []any {
 	return values
 }
 
-// listOf joins the columns, each written by a format of its number (1), name (2), type (3) and the type that is sent (4).
+// listOf joins the columns, each written by a format of its number (1), name (2), type (3) and the
+// type that is sent (4).
 func listOf(columns []column, format string) string {
 	parts := make([]string, len(columns))
 	for i, c := range columns {

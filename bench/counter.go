@@ -14,8 +14,9 @@ import (
 	"sync/atomic"
 )
 
-// counter stands between a contestant and the server and counts how often the contestant waits for the server: each
-// Sync or simple query that it sends is one round trip, however many statements go with it.
+// counter stands between a contestant and the server and counts how often the contestant waits for
+// the server: each Sync or simple query that it sends is one round trip, however many statements go
+// with it.
 type counter struct {
 	dir      string
 	target   string
@@ -66,7 +67,8 @@ func (c *counter) acceptConnections() {
 	}
 }
 
-// serveConnection passes a session on until one side ends it; the contestant finds out about trouble by itself.
+// serveConnection passes a session on until one side ends it; the contestant finds out about
+// trouble by itself.
 func (c *counter) serveConnection(client net.Conn) {
 	defer client.Close()
 	server, err := net.Dial("unix", c.target) //nolint:noctx // a socket of this machine answers at once
@@ -81,7 +83,8 @@ func (c *counter) serveConnection(client net.Conn) {
 	_ = c.forwardBytes(server, bufio.NewReaderSize(client, 1<<16))
 }
 
-// forwardBytes copies the messages of a client and counts those that ask for an answer. The first message has no type.
+// forwardBytes copies the messages of a client and counts those that ask for an answer. The first
+// message has no type.
 func (c *counter) forwardBytes(server io.Writer, client *bufio.Reader) error {
 	for header := 4; ; header = 5 {
 		head, err := client.Peek(header)

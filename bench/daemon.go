@@ -47,7 +47,8 @@ func (d *daemon) endDaemon(ctx context.Context) error {
 	return errors.Join(err, gatewayErr, d.db.dropDatabase(ctx))
 }
 
-// runIdle measures how long an order that falls due at a random moment waits for a daemon that has nothing else to do.
+// runIdle measures how long an order that falls due at a random moment waits for a daemon that has
+// nothing else to do.
 func (l *lab) runIdle(ctx context.Context, r *report) error {
 	intervals := []time.Duration{time.Second, 5 * time.Second}
 	daemons := make([]*daemon, len(intervals))
@@ -86,7 +87,8 @@ func (r *report) wasEnded(name string, err error) {
 	}
 }
 
-// longestWaits inserts orders at random moments for a time, and returns how many seconds each was due before it was asked about.
+// longestWaits inserts orders at random moments for a time, and returns how many seconds each was
+// due before it was asked about.
 func (d *daemon) longestWaits(ctx context.Context, every, length time.Duration) ([]float64, error) {
 	conn, err := pgx.Connect(ctx, d.db.url)
 	if err != nil {
@@ -133,7 +135,8 @@ func (l *lab) runStop(ctx context.Context, r *report) error {
 	return nil
 }
 
-// stopOnce also checks that the daemon leaves nothing behind: no lease, and a row of the ledger for each order settled.
+// stopOnce also checks that the daemon leaves nothing behind: no lease, and a row of the ledger for
+// each order settled.
 func (l *lab) stopOnce(ctx context.Context, latency time.Duration) (took time.Duration, err error) {
 	d, err := l.startDaemon(ctx, "@every 1s", latency)
 	if err != nil {

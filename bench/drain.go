@@ -26,7 +26,8 @@ func (l *lab) listEntrants() []entrant {
 	}
 }
 
-// inTurn turns every second round round, so that a machine that becomes slower, or faster, levels out.
+// inTurn turns every second round round, so that a machine that becomes slower, or faster, levels
+// out.
 func inTurn[T any](round int, all []T) []T {
 	if round%2 == 1 {
 		slices.Reverse(all)
@@ -34,7 +35,8 @@ func inTurn[T any](round int, all []T) []T {
 	return all
 }
 
-// runDrain works backlogs off at a gateway that answers at once, which shows what everything but waiting costs.
+// runDrain works backlogs off at a gateway that answers at once, which shows what everything but
+// waiting costs.
 func (l *lab) runDrain(ctx context.Context, r *report) error {
 	const name = "drain"
 	lesser := []entrant{{loopWithoutEvents(), l.sizes.Loop}, {riverWithoutEvents(), l.sizes.River}}
@@ -93,7 +95,8 @@ func (l *lab) countRoundTrips(ctx context.Context, r *report) error {
 	return nil
 }
 
-// runLatencies work backlogs off at gateways that take their time: then the concurrency is the limit.
+// runLatencies work backlogs off at gateways that take their time: then the concurrency is the
+// limit.
 func (l *lab) runLatencies(ctx context.Context, r *report) error {
 	for _, at := range []struct {
 		latency     time.Duration
@@ -129,9 +132,10 @@ func (l *lab) runLatencies(ctx context.Context, r *report) error {
 	return nil
 }
 
-// bareWrite compares the product's whole work with the mere writing of the same rows. The one that asks nobody leaves
-// the product two cores' worth of other work: their rates say how far the whole is from the disk, and what the server
-// spends on an order, claim included, how good the product's statements are.
+// bareWrite compares the product's whole work with the mere writing of the same rows. The one that
+// asks nobody leaves the product two cores' worth of other work: their rates say how far the whole
+// is from the disk, and what the server spends on an order, claim included, how good the product's
+// statements are.
 func (l *lab) bareWrite(ctx context.Context, r *report) error {
 	const name = "bare"
 	us := entrant{productEntrant(), l.sizes.Product}

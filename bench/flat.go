@@ -18,9 +18,9 @@ const claimMark = "claimable AS"
 // flatLatency leaves the cores time between the claims, so that they do not wait for each other.
 const flatLatency = 100 * time.Millisecond
 
-// runFlat measures claims beside ever more settled orders, which must cost nothing: once with the due orders together, the
-// latest of all, as after an outage, and once strewn among the latest settled ones, as where some notifications are lost.
-// The times are the server's own, from its log.
+// runFlat measures claims beside ever more settled orders, which must cost nothing: once with the
+// due orders together, the latest of all, as after an outage, and once strewn among the latest
+// settled ones, as where some notifications are lost. The times are the server's own, from its log.
 func (l *lab) runFlat(ctx context.Context, r *report) (err error) {
 	const name = "flat"
 	if err := l.logStatements(ctx, true); err != nil {
@@ -67,15 +67,17 @@ func settledOrders(orders int) string {
 		FROM generate_series(1, %d) AS i`, mid, tid, orders)
 }
 
-// strewnOneIn of the latest settled orders one is due: more than fit into a page, so that each due order has one of its own.
+// strewnOneIn of the latest settled orders one is due: more than fit into a page, so that each due
+// order has one of its own.
 const strewnOneIn = 10
 
-// readDue brings the pages of the due orders into the server's memory, where those of orders are that were inserted minutes
-// ago; the update that reopens them leaves them on the disk.
+// readDue brings the pages of the due orders into the server's memory, where those of orders are
+// that were inserted minutes ago; the update that reopens them leaves them on the disk.
 const readDue = `SELECT sum(order_amount) FROM orders
 	WHERE status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY', 'NOT_FOUND') AND review_reason IS NULL AND next_query_at IS NOT NULL`
 
-// flatTimes are the medians of the claims' times, in milliseconds, with the due orders together and strewn.
+// flatTimes are the medians of the claims' times, in milliseconds, with the due orders together and
+// strewn.
 func (l *lab) flatTimes(ctx context.Context, r *report, settled int) (together, strewn float64, err error) {
 	db, err := l.newDatabase(ctx)
 	if err != nil {
@@ -115,8 +117,8 @@ func (l *lab) claimTime(ctx context.Context, r *report, db *database) (float64, 
 	return medianOf(times["bind"]) + medianOf(times["execute"]), nil // the plan is made with bind
 }
 
-// statementTimes reads from a server's log the times, in milliseconds, of the statements that hold mark, by the phase
-// that took them (parse, bind, execute).
+// statementTimes reads from a server's log the times, in milliseconds, of the statements that hold
+// mark, by the phase that took them (parse, bind, execute).
 func statementTimes(log io.Reader, mark string) (map[string][]float64, error) {
 	begins := regexp.MustCompile(`LOG:  duration: ([0-9.]+) ms  (parse|bind|execute|statement)`)
 	times := map[string][]float64{}

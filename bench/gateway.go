@@ -12,13 +12,15 @@ import (
 	"reconciler/internal/chinaums"
 )
 
-// The app that asks, and the merchant whose orders they are. The gateway of this benchmark and no other knows the key.
+// The app that asks, and the merchant whose orders they are. The gateway of this benchmark and no
+// other knows the key.
 const (
 	appID  = "bench"
 	appKey = "bench-key"
 	tid    = "88880001"
 
-	// A merchant is a prefix and a number of so many digits. The first one has the orders where one has all.
+	// A merchant is a prefix and a number of so many digits. The first one has the orders where one
+	// has all.
 	midPrefix = "8983401"
 	midDigits = 8
 	mid       = midPrefix + "00000000"
@@ -43,8 +45,9 @@ type gateway struct {
 	url string
 }
 
-// startSimulator starts a gateway that calls each order paid, after a latency. It does so once: asked about the same
-// order again it says closed, so that a second question leaves its traces in the orders and in the ledger.
+// startSimulator starts a gateway that calls each order paid, after a latency. It does so once:
+// asked about the same order again it says closed, so that a second question leaves its traces in
+// the orders and in the ledger.
 func (l *lab) startSimulator(ctx context.Context, latency time.Duration) (*gateway, error) {
 	scenario := filepath.Join(l.dir, "scenario.yaml")
 	text := fmt.Sprintf("apps: [{id: %s, key: %s}]\nkeep: 1\nunscripted: [{status: TRADE_SUCCESS, delay: %[3]v, times: 1}, {status: TRADE_CLOSED, delay: %[3]v}]\n",

@@ -35,8 +35,8 @@ func (l *lab) runHanging(ctx context.Context, r *report) error {
 	return nil
 }
 
-// othersRate is how many orders a second are settled of the merchants that do not hang. Those that hang have as many
-// each, among the others'.
+// othersRate is how many orders a second are settled of the merchants that do not hang. Those that
+// hang have as many each, among the others'.
 func (l *lab) othersRate(ctx context.Context, hanging int, timeout time.Duration) (rate float64, err error) {
 	l.logProgress("hang: %d of %d merchants, timeout %v", hanging, hangingOf, timeout)
 	each := l.sizes.HangingOthers / hangingOf

@@ -162,7 +162,8 @@ func dueOrdersOf(merchants, firstMerchant, first, orders int) string {
 		FROM generate_series(%d, %d) AS i`, "'"+midPrefix+"'", firstMerchant, merchants, midDigits, tid, first, first+orders-1)
 }
 
-// loadDatabase is a fresh database with due orders, vacuumed and with nothing left to be written by a checkpoint.
+// loadDatabase is a fresh database with due orders, vacuumed and with nothing left to be written by
+// a checkpoint.
 func (l *lab) loadDatabase(ctx context.Context, load string) (*database, error) {
 	db, err := l.newDatabase(ctx)
 	if err == nil {

@@ -40,8 +40,8 @@ func (l *lab) runMerchants(ctx context.Context, r *report) error {
 // pausedMerchants have orders that are longer due than all others.
 const pausedMerchants = 50
 
-// runPaused measures claims of the orders of many merchants, without and with others that are paused and have their
-// orders at the head.
+// runPaused measures claims of the orders of many merchants, without and with others that are
+// paused and have their orders at the head.
 func (l *lab) runPaused(ctx context.Context, r *report) (err error) {
 	const name = "paused"
 	if err := l.logStatements(ctx, true); err != nil {

@@ -26,8 +26,8 @@ func (r reading) differenceTo(before reading) reading {
 	return reading{r.cpu - before.cpu, r.commits - before.commits, r.deadlocks - before.deadlocks, r.wal - before.wal}
 }
 
-// readMeter waits until nobody is connected to the database any more, for a session brings in its counts when it ends, and
-// reads what was spent.
+// readMeter waits until nobody is connected to the database any more, for a session brings in its
+// counts when it ends, and reads what was spent.
 func (db *database) readMeter(ctx context.Context) (reading, error) {
 	if err := db.awaitSilence(ctx); err != nil {
 		return reading{}, err
@@ -58,7 +58,8 @@ func (db *database) awaitSilence(ctx context.Context) error {
 	return fmt.Errorf("somebody is still connected to %s", db.name)
 }
 
-// serverTime is the CPU time of a server's first process, of its children that live, and of those that it has waited for.
+// serverTime is the CPU time of a server's first process, of its children that live, and of those
+// that it has waited for.
 func serverTime(pid int) (time.Duration, error) {
 	path := filepath.Join("/proc", strconv.Itoa(pid), "stat")
 	for {

@@ -92,7 +92,8 @@ func (p *peer) runPeer(ctx context.Context, kind string) (summary, error) {
 	return summary{}, errors.New("there is no such peer")
 }
 
-// connections of a peer's pool. Of 8, 16, 32 and 64, 8 serve the loop and River best on two cores, by little.
+// connections of a peer's pool. Of 8, 16, 32 and 64, 8 serve the loop and River best on two cores,
+// by little.
 const connections = 8
 
 func (p *peer) openPeer(ctx context.Context, database, gateway string) error {
@@ -135,8 +136,9 @@ func insertOne(table string, columns []column) string {
 	return "INSERT INTO " + table + " (" + listOf(columns, "%[2]s") + ") VALUES (" + listOf(columns, "$%[1]d") + ")"
 }
 
-// bookOrder writes what the product writes of an answer: the order, its row in the ledger and the event. It notifies nobody,
-// which the product does once a group: a NOTIFY in each transaction would let them commit only one after the other.
+// bookOrder writes what the product writes of an answer: the order, its row in the ledger and the
+// event. It notifies nobody, which the product does once a group: a NOTIFY in each transaction
+// would let them commit only one after the other.
 func (p *peer) bookOrder(ctx context.Context, tx pgx.Tx, a *answered) error {
 	tag, err := tx.Exec(ctx, p.update, append(countOnes(settlementColumns(), a), a.order.ID)...)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// runLoop is what one writes first: select what is due, let some goroutines ask, one transaction an order. It holds no
-// leases: only one such process may run.
+// runLoop is what one writes first: select what is due, let some goroutines ask, one transaction an
+// order. It holds no leases: only one such process may run.
 func (p *peer) runLoop(ctx context.Context) (summary, error) {
 	began := time.Now()
 	group, ctx := errgroup.WithContext(ctx)

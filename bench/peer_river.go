@@ -15,7 +15,8 @@ import (
 	"github.com/riverqueue/river/rivermigrate"
 )
 
-// job is one order of River's queue. It carries what the question needs, so that the worker need not read it again.
+// job is one order of River's queue. It carries what the question needs, so that the worker need
+// not read it again.
 type job struct {
 	Order order `json:"order"`
 }
@@ -23,7 +24,8 @@ type job struct {
 // Kind names the job's type.
 func (job) Kind() string { return "reconcile" }
 
-// worker settles an order in a transaction of its own, in which the job is completed as well where inTx says so.
+// worker settles an order in a transaction of its own, in which the job is completed as well where
+// inTx says so.
 type worker struct {
 	river.WorkerDefaults[job]
 
@@ -70,9 +72,10 @@ func (w *worker) endDaemon(err error) {
 	})
 }
 
-// runRiver works the jobs off with the fastest settings that are honest: it looks for jobs as often as River allows, has
-// more workers than questions may be in flight, so that those fetched wait and not the gateway, and lets River complete
-// jobs in batches unless inTx asks for the stronger promise, the job completed with its order or not at all.
+// runRiver works the jobs off with the fastest settings that are honest: it looks for jobs as often
+// as River allows, has more workers than questions may be in flight, so that those fetched wait and
+// not the gateway, and lets River complete jobs in batches unless inTx asks for the stronger
+// promise, the job completed with its order or not at all.
 func (p *peer) runRiver(ctx context.Context, inTx bool) (summary, error) {
 	w := &worker{peer: p, inTx: inTx, slots: make(chan struct{}, p.concurrency), ended: make(chan struct{})}
 	w.left.Store(int64(p.orders))

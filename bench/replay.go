@@ -16,12 +16,14 @@ import (
 	"reconciler/internal/chinaums"
 )
 
-// modelNumber is the order number that the replayed answer is learnt with. All orders' numbers are as long.
+// modelNumber is the order number that the replayed answer is learnt with. All orders' numbers are
+// as long.
 const modelNumber = "319400000000000000000000"
 
-// replay is a gateway that costs as little as it can: it has learnt one answer from a simulator, and gives it about every
-// order, with that order's number. It checks nothing; the client's work is the same. It serves by fasthttp, for what the
-// gateway takes of the machine is missing from every contestant, and levels them.
+// replay is a gateway that costs as little as it can: it has learnt one answer from a simulator,
+// and gives it about every order, with that order's number. It checks nothing; the client's work is
+// the same. It serves by fasthttp, for what the gateway takes of the machine is missing from every
+// contestant, and levels them.
 type replay struct {
 	answer  []byte
 	latency time.Duration

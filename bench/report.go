@@ -90,7 +90,8 @@ func (r *report) linesOf(workload, who string, measure func(trialResult) float64
 	return values
 }
 
-// printReport shows a workload: its trials, the rounds of one contestant in one line, and its figures.
+// printReport shows a workload: its trials, the rounds of one contestant in one line, and its
+// figures.
 func (r *report) printReport(w io.Writer, workload string) error {
 	fmt.Fprintf(w, "\n%s\n", workload)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// runSelection measures from the start of a run-once with a selection to its first question, beside few settled
-// orders and beside many.
+// runSelection measures from the start of a run-once with a selection to its first question, beside
+// few settled orders and beside many.
 func (l *lab) runSelection(ctx context.Context, r *report) error {
 	const name = "select"
 	times := make([]float64, len(l.sizes.SelectSettled))
@@ -25,7 +25,8 @@ func (l *lab) runSelection(ctx context.Context, r *report) error {
 	return nil
 }
 
-// firstQuestion is the median time, in seconds, from the start of a process to the first question of its run.
+// firstQuestion is the median time, in seconds, from the start of a process to the first question
+// of its run.
 func (l *lab) firstQuestion(ctx context.Context, settled int) (median float64, err error) {
 	const runs, each = 5, 20
 	db, err := l.newDatabase(ctx)

@@ -2,8 +2,8 @@ package main
 
 import "syscall"
 
-// attributes put a child into a process group of its own, so that Ctrl-C at the terminal reaches us alone, and let the
-// kernel end it with us, however we end.
+// attributes put a child into a process group of its own, so that Ctrl-C at the terminal reaches us
+// alone, and let the kernel end it with us, however we end.
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 }

@@ -77,7 +77,8 @@ func loopPeer() contestant    { return peerNamed("loop", "loop", nil) }
 func riverPeer() contestant   { return peerNamed("River tuned", "river", queueJobs) }
 func riverTxPeer() contestant { return peerNamed("River tx", "river-tx", queueJobs) }
 
-// Of those that write no events. The product is held against them as well, but its goals are for the same job.
+// Of those that write no events. The product is held against them as well, but its goals are for
+// the same job.
 func loopWithoutEvents() contestant {
 	return peerNamed("loop without events", "loop"+withoutEvents, nil)
 }
@@ -86,7 +87,8 @@ func riverWithoutEvents() contestant {
 	return peerNamed("River tuned without events", "river"+withoutEvents, queueJobs)
 }
 
-// tryOnce lets a contestant work off a backlog of its own. What is to be looked at before the database goes is for inspect.
+// tryOnce lets a contestant work off a backlog of its own. What is to be looked at before the
+// database goes is for inspect.
 func (l *lab) tryOnce(ctx context.Context, t trial, inspect func(context.Context, *database) error) (trialResult, error) {
 	l.logProgress("%s: %d orders, %v, %d in flight", t.who.name, t.orders, t.latency, t.concurrency)
 	db, err := l.loadDatabase(ctx, dueOrdersOf(max(1, t.merchants), 0, 1, t.orders))

@@ -150,7 +150,8 @@ func (a *adoption) daemon(t *testing.T) {
 
 const shopState = `SELECT pay_state || ' ' || coalesce((paid_at IS NOT NULL)::text, '') FROM pay_order WHERE order_sn = $1`
 
-// The shop's table and the reconciler's are kept in step, in both directions, as docs/adopt.md describes.
+// The shop's table and the reconciler's are kept in step, in both directions, as docs/adopt.md
+// describes.
 func TestAdoption(t *testing.T) {
 	t.Parallel()
 	a := newAdoption(t)
@@ -215,7 +216,8 @@ func TestAdoptionIsTakenOut(t *testing.T) {
 	}
 }
 
-// A row that the shop keeps locked does not hold the reconciler up, and its outcome arrives by catch_up.
+// A row that the shop keeps locked does not hold the reconciler up, and its outcome arrives by
+// catch_up.
 func TestAdoptionCatchesUp(t *testing.T) {
 	t.Parallel()
 	a := newAdoption(t)

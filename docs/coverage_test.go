@@ -22,7 +22,8 @@ var (
 	environment = regexp.MustCompile(`\(\$([A-Z_]+)\)`)
 )
 
-// helps reads what the commands' --help prints, by command. A test of cmd/reconciler compares these files with the program.
+// helps reads what the commands' --help prints, by command. A test of cmd/reconciler compares these
+// files with the program.
 func helps(t *testing.T) map[string]string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(root, "cmd/reconciler/testdata/help/*.txt"))

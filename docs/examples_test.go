@@ -1,4 +1,5 @@
-// Package docs_test holds the documents to the program: what they show is run, and what the program has is in them.
+// Package docs_test holds the documents to the program: what they show is run, and what the program
+// has is in them.
 package docs_test
 
 import (
@@ -101,7 +102,8 @@ func (w *world) insertExample(t *testing.T) {
 		exampleMID, exampleTID, exampleNumber, exampleAmount))
 }
 
-// shell runs a line with the program on the path. The settings are those of the world, which may be nil.
+// shell runs a line with the program on the path. The settings are those of the world, which may be
+// nil.
 func (w *world) shell(t *testing.T, line string) (output string, exitCode int) {
 	t.Helper()
 	if testing.Short() {
@@ -183,7 +185,8 @@ func TestApplicationHearsOfItsOrder(t *testing.T) {
 	}
 	for round, want := range []int{1, 0} {
 		var events []map[string]any
-		// An event can be read once no older transaction of the server is under way, other tests' included.
+		// An event can be read once no older transaction of the server is under way, other tests'
+		// included.
 		storetest.Eventually(t, time.Minute, fmt.Sprintf("%d events in round %d", want, round), func() bool {
 			rows, err := w.conn.Query(t.Context(), read)
 			if err != nil {
@@ -205,7 +208,8 @@ func TestApplicationHearsOfItsOrder(t *testing.T) {
 	}
 }
 
-// The credentials file of the pages can be read as one, beside its key files, and the users file as well.
+// The credentials file of the pages can be read as one, beside its key files, and the users file as
+// well.
 func TestYAMLIsRead(t *testing.T) {
 	t.Parallel()
 	found := 0

@@ -12,8 +12,8 @@ import (
 	"reconciler/internal/order"
 )
 
-// names collects what has one spelling in every language: settings, flags, metrics, alerts, statuses and codes, the
-// commands of the program, and the review reasons.
+// names collects what has one spelling in every language: settings, flags, metrics, alerts,
+// statuses and codes, the commands of the program, and the review reasons.
 func names(t *testing.T, d document) []string {
 	t.Helper()
 	found := make(map[string]bool)
@@ -53,8 +53,8 @@ func sql(d document) []string {
 	return list
 }
 
-// A page in Chinese names the same settings, commands, reasons, metrics and alerts as its English one, and shows the same
-// SQL.
+// A page in Chinese names the same settings, commands, reasons, metrics and alerts as its English
+// one, and shows the same SQL.
 func TestBothLanguagesSayTheSame(t *testing.T) {
 	t.Parallel()
 	for english, chinese := range map[string]string{

@@ -185,8 +185,8 @@ func (k *keeper) addRole(t *testing.T) {
 
 const settledOnce = `SELECT string_agg(event || ' ' || mer_order_id, ',') FROM order_events`
 
-// A dump is restored into another database, as docs/backup.md says. An order that was settled after the dump is settled
-// again, its event has a number that was never used, and a consumer reads it.
+// A dump is restored into another database, as docs/backup.md says. An order that was settled after
+// the dump is settled again, its event has a number that was never used, and a consumer reads it.
 func TestBackupIsRestored(t *testing.T) {
 	t.Parallel()
 	k := newKeeper(t)
@@ -232,7 +232,8 @@ func emptyDatabase(t *testing.T) string {
 	return url
 }
 
-// An older schema is brought up under a program that is new, and taken back again, as docs/upgrade.md says.
+// An older schema is brought up under a program that is new, and taken back again, as
+// docs/upgrade.md says.
 func TestUpgradeAndRollBack(t *testing.T) {
 	t.Parallel()
 	k := newKeeper(t)

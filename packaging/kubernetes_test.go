@@ -13,7 +13,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// manifest holds the fields of examples/kubernetes.yaml that must agree with each other or with the program.
+// manifest holds the fields of examples/kubernetes.yaml that must agree with each other or with the
+// program.
 type manifest struct {
 	Kind       string
 	Metadata   struct{ Name string }

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// units copies the units, with another program instead of the installed one, and returns their paths.
+// units copies the units, with another program instead of the installed one, and returns their
+// paths.
 func units(t *testing.T) []string {
 	t.Helper()
 	names, err := filepath.Glob("*.service")

@@ -13,7 +13,8 @@ type gatewayClients struct {
 	options chinaums.Options // of each client, without the credentials
 	mu      sync.Mutex       // of apps, which the heartbeat reads
 	apps    []credentials.App
-	// opened outlives a reload. A client holds the access token that all questions of its app id share.
+	// opened outlives a reload. A client holds the access token that all questions of its app id
+	// share.
 	opened map[chinaums.Credentials]*chinaums.Client
 }
 

@@ -100,8 +100,8 @@ func (c *consoleServe) options(p *process) (console.Options, []string, error) {
 	return o, warnings, p.check(c.Database.validate(p.getenv), zoneErr, langErr, rules.Plan.Validate(), usersErr, listenErr)
 }
 
-// checkDatabase refuses an old schema and a role without the rights that the pages need. A database that
-// cannot be reached is shown on the pages: they are looked at when something is wrong.
+// checkDatabase refuses an old schema and a role without the rights that the pages need. A database
+// that cannot be reached is shown on the pages: they are looked at when something is wrong.
 func (c *consoleServe) checkDatabase(ctx context.Context, orders *store.Store, logger *slog.Logger) error {
 	audience := store.ForViewer
 	if c.Console.Actions {
@@ -123,7 +123,8 @@ func (c *consoleServe) checkDatabase(ctx context.Context, orders *store.Store, l
 	return usageError{err}
 }
 
-// reloadUsers reads the users file again at every SIGHUP. A file that cannot be used changes nothing.
+// reloadUsers reads the users file again at every SIGHUP. A file that cannot be used changes
+// nothing.
 func (c *consoleServe) reloadUsers(ctx context.Context, users *console.Users, logger *slog.Logger) (stop func()) {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)

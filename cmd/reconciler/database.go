@@ -16,8 +16,8 @@ func checkDatabase(ctx context.Context, orders *store.Store) error {
 	return orders.CheckSchema(ctx)
 }
 
-// warnAboutRowSecurity names the tables of which our role may not see every row. Orders that it does
-// not see are never asked.
+// warnAboutRowSecurity names the tables of which our role may not see every row. Orders that it
+// does not see are never asked.
 func warnAboutRowSecurity(ctx context.Context, orders *store.Store, logger *slog.Logger) {
 	tables, err := orders.RowSecurity(ctx)
 	if err != nil {

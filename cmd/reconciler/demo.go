@@ -114,7 +114,8 @@ func newDemo(p *process) (*demo, error) {
 	return d, d.startGateway(p)
 }
 
-// startGateway starts the gateway and makes the daemon. The plan is compressed from days to seconds.
+// startGateway starts the gateway and makes the daemon. The plan is compressed from days to
+// seconds.
 func (d *demo) startGateway(p *process) error {
 	app := chinaums.Credentials{AppID: "reconciler-demo-app", AppKey: "reconciler-demo-key"}
 	gateway, err := simulator.New(simulator.Options{Credentials: []chinaums.Credentials{app}})
@@ -184,7 +185,8 @@ func (d *demo) watchOrders(p *process) ([]store.State, error) {
 	}
 }
 
-// showProgress returns a function that shows a bar on a terminal, else a line per change. -1 ends it.
+// showProgress returns a function that shows a bar on a terminal, else a line per change. -1 ends
+// it.
 func (d *demo) showProgress(p *process) func(done int) {
 	total := len(d.script.orders)
 	if !isTerminal(p.stderr) {

@@ -19,7 +19,8 @@ import (
 	"reconciler/internal/webhook"
 )
 
-// demoReceiver plays the application's side of the webhook: it checks the signatures, and shows on a page what came.
+// demoReceiver plays the application's side of the webhook: it checks the signatures, and shows on
+// a page what came.
 type demoReceiver struct {
 	address string
 	secret  string
@@ -115,7 +116,8 @@ func (d *demo) startWebhook(p *process) error {
 	return d.orders.ReleaseDeliveries(p.ctx, "registration")
 }
 
-// deliver tells the receiver of events until ctx ends. The function that it returns waits for its end.
+// deliver tells the receiver of events until ctx ends. The function that it returns waits for its
+// end.
 func (d *demo) deliver(ctx context.Context) (wait func()) {
 	if d.deliverer == nil {
 		return func() {}

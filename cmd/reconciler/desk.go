@@ -17,8 +17,8 @@ type deskSettings struct {
 	Output string `name:"output" default:"text" enum:"text,json" help:"Format of the output on stdout: text or json."`
 }
 
-// with opens a desk for do. The plan is that of the settings at hand; nil where the command has none.
-// The schema has to be as new as the program, except for those that judge it themselves.
+// with opens a desk for do. The plan is that of the settings at hand; nil where the command has
+// none. The schema has to be as new as the program, except for those that judge it themselves.
 func (s deskSettings) with(p *process, poll *pollSettings, do func(context.Context, *operator.Desk) error, problems ...error) error {
 	return s.withAnySchema(p, poll, func(ctx context.Context, d *operator.Desk) error {
 		if err := d.Store.CheckSchema(ctx); errors.Is(err, store.ErrOldSchema) {

@@ -27,7 +27,8 @@ func unsetEmptyVariables(environ []string) {
 	}
 }
 
-// knownVariables lists the variables of all settings of all commands, and those of the demo and the tests.
+// knownVariables lists the variables of all settings of all commands, and those of the demo and the
+// tests.
 func knownVariables(model *kong.Application) []string {
 	known := []string{appKeyVariable, webhookSecretVariable, "RECONCILER_PG_BIN", "RECONCILER_TEST_DATABASE_URL"}
 	_ = kong.Visit(model, func(node kong.Visitable, next kong.Next) error { // no visit fails
@@ -54,7 +55,8 @@ func unknownVariables(environ, known []string) []unknownVariable {
 	return found
 }
 
-// warnAboutVariables logs the unknown variables: a mistyped name would otherwise set nothing in silence.
+// warnAboutVariables logs the unknown variables: a mistyped name would otherwise set nothing in
+// silence.
 func (p *process) warnAboutVariables(environ []string) {
 	for _, unknown := range unknownVariables(environ, knownVariables(p.model)) {
 		p.logger().LogAttrs(p.ctx, slog.LevelWarn, "unknown setting",

@@ -14,8 +14,8 @@ import (
 	"reconciler/internal/store/storetest"
 )
 
-// The server crashes under load and stays away for some seconds, twice. Answers that come meanwhile are kept and written, or
-// asked for again; nobody has to do anything.
+// The server crashes under load and stays away for some seconds, twice. Answers that come meanwhile
+// are kept and written, or asked for again; nobody has to do anything.
 func TestPostgresRestartedHard(t *testing.T) {
 	t.Parallel()
 	const away = 3 * time.Second
@@ -65,7 +65,8 @@ func TestPostgresRestartedHard(t *testing.T) {
 	b.check(t, w)
 }
 
-// The primary dies under load and a standby is promoted. Replication is asynchronous: the standby may lack the last commits.
+// The primary dies under load and a standby is promoted. Replication is asynchronous: the standby
+// may lack the last commits.
 func TestFailover(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -105,7 +106,8 @@ func TestFailover(t *testing.T) {
 	b.check(t, w)
 }
 
-// The pool may give each statement to another connection. The mode is the one that docs/settings.md names.
+// The pool may give each statement to another connection. The mode is the one that docs/settings.md
+// names.
 func TestTransactionPooling(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/settings.md")
@@ -137,8 +139,8 @@ func TestTransactionPooling(t *testing.T) {
 	}
 }
 
-// refuse makes the database refuse writes: those of a table, or only some of its rows, with a SQLSTATE. The function that
-// is returned ends it.
+// refuse makes the database refuse writes: those of a table, or only some of its rows, with a
+// SQLSTATE. The function that is returned ends it.
 func (w *world) refuse(t *testing.T, event, table, when, state string) (end func()) {
 	t.Helper()
 	w.exec(t, fmt.Sprintf(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
@@ -172,7 +174,8 @@ func TestDiskFull(t *testing.T) {
 	b.check(t, w)
 }
 
-// Some orders cannot be written: their neighbours are, in the meantime, and they themselves are asked about again.
+// Some orders cannot be written: their neighbours are, in the meantime, and they themselves are
+// asked about again.
 func TestSomeWritesRefused(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, state string }{
@@ -202,8 +205,8 @@ func TestSomeWritesRefused(t *testing.T) {
 	}
 }
 
-// The ledger's disk is full for longer than the three leases after which an order counts as what ended its worker. The
-// worker has never ended: when there is room again, all goes on by itself.
+// The ledger's disk is full for longer than the three leases after which an order counts as what
+// ended its worker. The worker has never ended: when there is room again, all goes on by itself.
 func TestDiskFullForLong(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -220,7 +223,8 @@ func TestDiskFullForLong(t *testing.T) {
 	b.check(t, w)
 }
 
-// The application keeps one order's row locked for a long time: its neighbours are written nevertheless.
+// The application keeps one order's row locked for a long time: its neighbours are written
+// nevertheless.
 func TestLockedRowHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

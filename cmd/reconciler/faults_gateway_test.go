@@ -28,8 +28,8 @@ func frontOf(t *testing.T, w *world) *proxy {
 	return p
 }
 
-// A gateway in trouble gets a bounded number of requests, no order's plan is spent, and when it is well again all goes on by
-// itself, at the rate that was set.
+// A gateway in trouble gets a bounded number of requests, no order's plan is spent, and when it is
+// well again all goes on by itself, at the rate that was set.
 func TestGatewayOutages(t *testing.T) {
 	t.Parallel()
 	const rate = 20
@@ -135,7 +135,8 @@ func TestGatewayFlapping(t *testing.T) {
 	wantRate(t, w.Requests(), rate)
 }
 
-// A gateway that takes its time and then is quick again: the orders claimed meanwhile do not come as a stampede.
+// A gateway that takes its time and then is quick again: the orders claimed meanwhile do not come
+// as a stampede.
 func TestSlowGatewayRecoversWithoutAStampede(t *testing.T) {
 	t.Parallel()
 	const rate = 20

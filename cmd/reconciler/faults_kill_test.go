@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// awaitMoment waits for a random one in the life of a process at work: so many round trips, or so many rows in the ledger, after it
-// was started, or all of the backlog's orders at their end.
+// awaitMoment waits for a random one in the life of a process at work: so many round trips, or so
+// many rows in the ledger, after it was started, or all of the backlog's orders at their end.
 func (w *world) awaitMoment(t *testing.T, p *process, b backlog) {
 	t.Helper()
 	count := w.Total

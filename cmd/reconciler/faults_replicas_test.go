@@ -57,8 +57,8 @@ func (w *world) claims(t *testing.T) map[string][]claim {
 	return byOrder
 }
 
-// wantUnderLease checks that no claim began while another one was alive, and that every round trip fell into a claim of its
-// own.
+// wantUnderLease checks that no claim began while another one was alive, and that every round trip
+// fell into a claim of its own.
 func (w *world) wantUnderLease(t *testing.T) {
 	t.Helper()
 	history := w.claims(t)
@@ -112,8 +112,8 @@ func (w *world) explain(t *testing.T, number string) {
 	t.Log(text, err)
 }
 
-// Four daemons share a backlog and a rate. One of them is stopped past its lease, with a question in flight, and goes on:
-// its late answer changes nothing.
+// Four daemons share a backlog and a rate. One of them is stopped past its lease, with a question
+// in flight, and goes on: its late answer changes nothing.
 func TestFourDaemonsOneStopped(t *testing.T) {
 	t.Parallel()
 	const rate = 40
@@ -163,8 +163,8 @@ func TestFourDaemonsOneStopped(t *testing.T) {
 	wantRate(t, w.Requests(), rate)
 }
 
-// A daemon is stopped, or its machine vanishes, between two statements of a write: its transaction must not keep the orders
-// from the others for longer than its leases would.
+// A daemon is stopped, or its machine vanishes, between two statements of a write: its transaction
+// must not keep the orders from the others for longer than its leases would.
 func TestStoppedInTheMiddleOfAWrite(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -58,7 +58,8 @@ func (c *cluster) command(t *testing.T, name string, args ...string) *exec.Cmd {
 	return asOwner(t, c.Dir(), filepath.Join(c.bin, name), args...)
 }
 
-// asOwner runs a program in a folder, as the folder's owner: neither Postgres nor pgbouncer runs as root.
+// asOwner runs a program in a folder, as the folder's owner: neither Postgres nor pgbouncer runs as
+// root.
 func asOwner(t *testing.T, dir, path string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(path, args...)
@@ -115,7 +116,8 @@ func serve(t *testing.T, cmd *exec.Cmd) *process {
 	return p
 }
 
-// serverOn starts a server on a data folder of the cluster; its port is only a part of its socket's name.
+// serverOn starts a server on a data folder of the cluster; its port is only a part of its socket's
+// name.
 func (c *cluster) serverOn(t *testing.T, data, port string) *process {
 	t.Helper()
 	return serve(t, c.command(t, "postgres", "-D", filepath.Join(c.Dir(), data), "-k", c.Dir(), "-p", port,
@@ -131,7 +133,8 @@ func (c *cluster) crash(t *testing.T) {
 	eventually(t, "the server has ended", func() bool { return syscall.Kill(c.PID(), 0) == syscall.ESRCH })
 }
 
-// pooled starts a pgbouncer in transaction mode before the world's database, and leads the world's processes through it.
+// pooled starts a pgbouncer in transaction mode before the world's database, and leads the world's
+// processes through it.
 func pooled(t *testing.T, w *world, mode string) {
 	t.Helper()
 	path, err := exec.LookPath("pgbouncer")

@@ -18,7 +18,8 @@ import (
 	"reconciler/internal/store/storetest"
 )
 
-// The shortest round trips that a busy machine keeps to, and the shortest lease that goes with them.
+// The shortest round trips that a busy machine keeps to, and the shortest lease that goes with
+// them.
 const (
 	shortTimeout = "RECONCILER_REQUEST_TIMEOUT=1s"
 	shortLease   = "RECONCILER_LEASE=9200ms"
@@ -72,7 +73,8 @@ func (b backlog) isDone(t *testing.T, w *world) bool {
 		WHERE lease_until IS NOT NULL OR status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY') AND review_reason IS NULL`) == 0
 }
 
-// awaitUnpaused is await for a gateway that is or was in trouble: each pause of a breaker ends as soon as it is seen.
+// awaitUnpaused is await for a gateway that is or was in trouble: each pause of a breaker ends as
+// soon as it is seen.
 func (b backlog) awaitUnpaused(t *testing.T, w *world, limit time.Duration) {
 	t.Helper()
 	storetest.Eventually(t, limit, "every order is settled or under review, and nothing in flight", func() bool {
@@ -87,8 +89,8 @@ func (w *world) shortenPauses(t *testing.T, by time.Duration) {
 	w.exec(t, `UPDATE gateway_controls SET paused_until = paused_until - $1::interval WHERE set_by = 'breaker' AND paused_until > now()`, by)
 }
 
-// check says that nothing was lost and nothing happened twice: every order is as the gateway has it, with one event, one
-// row in the ledger that decided it, and one row at most for each claim.
+// check says that nothing was lost and nothing happened twice: every order is as the gateway has
+// it, with one event, one row in the ledger that decided it, and one row at most for each claim.
 func (b backlog) check(t *testing.T, w *world) {
 	t.Helper()
 	got := make(map[string]string)

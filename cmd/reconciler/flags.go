@@ -13,8 +13,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// givenText is a text that is not empty where it is given: the value of a shell's variable that is unset
-// must not select more than was meant.
+// givenText is a text that is not empty where it is given: the value of a shell's variable that is
+// unset must not select more than was meant.
 type givenText string
 
 // UnmarshalText refuses blanks.
@@ -99,8 +99,8 @@ func flagOfField(field string) string {
 	}[field], field)
 }
 
-// check returns the usage error of all problems with the settings: the texts that cannot be read and
-// the problems given. The value that stands in for an unreadable text is not judged.
+// check returns the usage error of all problems with the settings: the texts that cannot be read
+// and the problems given. The value that stands in for an unreadable text is not judged.
 func (p *process) check(problems ...error) error {
 	var lines []string
 	unreadable := make(map[string]bool)

@@ -17,8 +17,8 @@ import (
 // maxListSize bounds the list of --from.
 const maxListSize = 64 << 20
 
-// readList reads the orders of a list: one number a line, or a CSV with the columns mer_order_id and,
-// if it likes, mid. "-" is stdin. Duplicates count once.
+// readList reads the orders of a list: one number a line, or a CSV with the columns mer_order_id
+// and, if it likes, mid. "-" is stdin. Duplicates count once.
 func readList(path string) ([]store.NamedOrder, error) {
 	var reader io.Reader = os.Stdin
 	if path != "-" {

@@ -13,8 +13,8 @@ import (
 	"reconciler/internal/chinaums/simulator"
 )
 
-// gateway is the simulator behind a gate that can keep requests waiting: what happens while a question is in flight is
-// then no matter of chance.
+// gateway is the simulator behind a gate that can keep requests waiting: what happens while a
+// question is in flight is then no matter of chance.
 type gateway struct {
 	*simulator.Simulator
 
@@ -105,7 +105,8 @@ func (g *gateway) holding(body []byte) []*hold {
 	return holding
 }
 
-// asked lists the orders that the gateway was asked about, each once, in the order of their numbers.
+// asked lists the orders that the gateway was asked about, each once, in the order of their
+// numbers.
 func (g *gateway) asked() []string {
 	var numbers []string
 	for _, r := range g.Requests() {

@@ -12,7 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// goldenOf compares an output with its file, in which what differs from run to run is made the same.
+// goldenOf compares an output with its file, in which what differs from run to run is made the
+// same.
 func goldenOf(t *testing.T, name, output string) {
 	t.Helper()
 	for _, same := range []struct{ of, becomes string }{

@@ -1,5 +1,5 @@
-// Command reconciler finds the outcome of ChinaUMS payments whose notification was lost. This package
-// is wiring only: settings, one small file per command, and the exit code.
+// Command reconciler finds the outcome of ChinaUMS payments whose notification was lost. This
+// package is wiring only: settings, one small file per command, and the exit code.
 package main
 
 import (
@@ -86,8 +86,9 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// gcPercent trades memory for time. Live data are a few megabytes, and a drain needs an eighth less CPU
-// than with Go's 100. 200 would gain another 2 % for seven megabytes. GOGC in the environment wins.
+// gcPercent trades memory for time. Live data are a few megabytes, and a drain needs an eighth less
+// CPU than with Go's 100. 200 would gain another 2 % for seven megabytes. GOGC in the environment
+// wins.
 const gcPercent = 150
 
 func main() {

@@ -1,5 +1,5 @@
-// Package main_test tests the command as it is shipped: the built program, as a process, against a real Postgres and the
-// simulated gateway.
+// Package main_test tests the command as it is shipped: the built program, as a process, against a
+// real Postgres and the simulated gateway.
 package main_test
 
 import (

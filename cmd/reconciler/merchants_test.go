@@ -47,8 +47,8 @@ func (w *world) askedWith(mid string) []string {
 	return slices.Compact(apps)
 }
 
-// The mid decides with which credentials an order is asked about. One of nobody is set aside, and asked about once somebody
-// has it.
+// The mid decides with which credentials an order is asked about. One of nobody is set aside, and
+// asked about once somebody has it.
 func TestSeveralMerchants(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// The notes of reviews are in the language of the settings, also those that only the write decides on.
+// The notes of reviews are in the language of the settings, also those that only the write decides
+// on.
 func TestReviewNotesInChinese(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

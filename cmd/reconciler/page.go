@@ -25,8 +25,8 @@ func printPage(w io.Writer, page operator.Page, coloured bool) error {
 	return err
 }
 
-// printTable aligns the columns of rows by the width of their texts on a terminal. Chinese characters
-// are two columns wide. The width of ambiguous characters does not depend on the locale.
+// printTable aligns the columns of rows by the width of their texts on a terminal. Chinese
+// characters are two columns wide. The width of ambiguous characters does not depend on the locale.
 func printTable(b *strings.Builder, rows []operator.Row, coloured bool) {
 	measure := &runewidth.Condition{EastAsianWidth: false, StrictEmojiNeutral: true}
 	var widths []int

@@ -31,7 +31,8 @@ type process struct {
 	ended          chan struct{}
 }
 
-// start runs the program with these settings and no others. A process that still runs at the test's end is killed.
+// start runs the program with these settings and no others. A process that still runs at the test's
+// end is killed.
 func start(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
 	needsProgram(t)

@@ -24,7 +24,8 @@ type proxy struct {
 	running  sync.WaitGroup
 }
 
-// throughProxy makes the world's processes reach their database through a proxy, which begins as a cut line.
+// throughProxy makes the world's processes reach their database through a proxy, which begins as a
+// cut line.
 func throughProxy(t *testing.T, w *world) *proxy {
 	t.Helper()
 	config, err := pgx.ParseConfig(w.url)

@@ -56,7 +56,8 @@ type pruneReport struct {
 	DryRun           bool     `json:"dry_run"`
 }
 
-// Run deletes in small batches, beside the daemon. The action records the deleted rows, also after a stop.
+// Run deletes in small batches, beside the daemon. The action records the deleted rows, also after
+// a stop.
 func (c *pruneCommand) Run(p *process) error {
 	age := time.Duration(c.OlderThan)
 	if age < minPruneAge && !c.Force {

@@ -133,8 +133,8 @@ func (r resolved) newPoller(orders *store.Store, logger *slog.Logger) (*poller.P
 	return p, nil
 }
 
-// reloadOnHangup reads the credentials again at every SIGHUP until the context ends. Credentials that
-// cannot be used change nothing.
+// reloadOnHangup reads the credentials again at every SIGHUP until the context ends. Credentials
+// that cannot be used change nothing.
 func (c *runCommand) reloadOnHangup(p *process, hangups <-chan os.Signal, r resolved, asker *poller.Poller, logger *slog.Logger) {
 	for {
 		select {

@@ -27,7 +27,8 @@ func TestRunIsStoppedWhileItWaitsForItsDatabase(t *testing.T) {
 	result{stderr: p.stderr.String()}.lacks(t, "pass-that-nobody-may-see")
 }
 
-// The answers come while the database is away. They are written when it is back, not asked for again.
+// The answers come while the database is away. They are written when it is back, not asked for
+// again.
 func TestRunOutlivesItsDatabase(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -108,7 +108,8 @@ func TestRefusedMerchantIsAlone(t *testing.T) {
 	}
 }
 
-// Two instances together keep to the rate: of thirty round trips at five a second, five may come at once.
+// Two instances together keep to the rate: of thirty round trips at five a second, five may come at
+// once.
 func TestRateIsSharedByAllInstances(t *testing.T) {
 	t.Parallel()
 	const orders, rate = 30, 5

@@ -10,7 +10,8 @@ import (
 	"reconciler/internal/chinaums/simulator"
 )
 
-// One question in flight is answered after the signal; the others that were claimed have not been asked yet.
+// One question in flight is answered after the signal; the others that were claimed have not been
+// asked yet.
 func TestStopGivesBackAndWrites(t *testing.T) {
 	t.Parallel()
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
@@ -32,7 +33,8 @@ func TestStopGivesBackAndWrites(t *testing.T) {
 	}
 }
 
-// wantStopped checks that what was asked is written, and all the rest is as if it had never been claimed.
+// wantStopped checks that what was asked is written, and all the rest is as if it had never been
+// claimed.
 func wantStopped(t *testing.T, w *world, numbers []string) {
 	t.Helper()
 	asked := w.asked()
@@ -85,7 +87,8 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 			hold := w.hold()
 			p := w.start(t, "run")
 			hold.await(t, 1)
-			// It takes a moment until the program has taken note of the first signal, so that more than two may be needed.
+			// It takes a moment until the program has taken note of the first signal, so that more
+			// than two may be needed.
 			eventually(t, "the process ends", func() bool {
 				if !p.running() {
 					return true

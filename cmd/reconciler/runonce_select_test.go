@@ -188,7 +188,8 @@ func TestRunOnceLimit(t *testing.T) {
 	}
 }
 
-// Asked about by hand before its time, a NOT_FOUND order that is still not found keeps its late check.
+// Asked about by hand before its time, a NOT_FOUND order that is still not found keeps its late
+// check.
 func TestRunOnceKeepsTheLateCheck(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

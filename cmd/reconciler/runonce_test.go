@@ -16,8 +16,8 @@ import (
 	"reconciler/internal/chinaums/simulator"
 )
 
-// everyDecision makes one order for each decision that a gateway alone can bring about; their ids are from 1, in the order
-// of the lines. A superseded answer needs an application as well.
+// everyDecision makes one order for each decision that a gateway alone can bring about; their ids
+// are from 1, in the order of the lines. A superseded answer needs an application as well.
 func everyDecision(t *testing.T, w *world) {
 	t.Helper()
 	w.orders(t, 1, paid())

@@ -12,8 +12,8 @@ type scheduleSetting struct {
 	Text string `name:"schedule" env:"RECONCILER_SCHEDULE" default:"@every 5s" help:"When to look for due orders: cron with optional seconds, or @every. The first pass runs at once."`
 }
 
-// parse reads a cron expression of five fields, or six with seconds in front, or a descriptor such as
-// @hourly or "@every 5s". A time zone may stand in front: "CRON_TZ=Asia/Shanghai 0 9 * * *".
+// parse reads a cron expression of five fields, or six with seconds in front, or a descriptor such
+// as @hourly or "@every 5s". A time zone may stand in front: "CRON_TZ=Asia/Shanghai 0 9 * * *".
 func (s scheduleSetting) parse() (schedule cron.Schedule, err error) {
 	refuse := func(format string, args ...any) error {
 		return badSetting{"schedule", fmt.Sprintf("%q ", s.Text) + fmt.Sprintf(format, args...)}

@@ -75,8 +75,8 @@ func checkClient(options chinaums.Options) error {
 	return err
 }
 
-// readApps reads the credentials file, or the one app id of the settings, which asks for all merchants.
-// The warnings are for the log.
+// readApps reads the credentials file, or the one app id of the settings, which asks for all
+// merchants. The warnings are for the log.
 func (s gatewaySettings) readApps(getenv func(string) string) (apps []credentials.App, warnings []string, err error) {
 	if s.Credentials != "" {
 		if s.AppID != "" || s.AppKeyFile != "" || getenv("CHINAUMS_APP_KEY") != "" {

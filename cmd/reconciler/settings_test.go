@@ -109,7 +109,8 @@ func TestSettingIsRefused(t *testing.T) {
 	}
 }
 
-// With the request timeout of 10 seconds: three round trips, waits of up to 375 and 750 ms between them, 5 s for the write.
+// With the request timeout of 10 seconds: three round trips, waits of up to 375 and 750 ms between
+// them, 5 s for the write.
 func TestLeaseMustLastForAQuestion(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

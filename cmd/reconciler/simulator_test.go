@@ -59,7 +59,8 @@ func TestSimulatorNamesThePathsItServes(t *testing.T) {
 	p.stop(t)
 }
 
-// The two examples belong together: the orders as an application inserts them, and what becomes of them.
+// The two examples belong together: the orders as an application inserts them, and what becomes of
+// them.
 func TestExamplesFitTogether(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

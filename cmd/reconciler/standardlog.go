@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// standardLog takes the lines that net/http prints by itself. It leaves out the text of answers that a gateway sent unasked:
-// they may hold a card number or a name.
+// standardLog takes the lines that net/http prints by itself. It leaves out the text of answers
+// that a gateway sent unasked: they may hold a card number or a name.
 type standardLog struct{ to io.Writer }
 
 // Write writes one line.

@@ -11,9 +11,9 @@ import (
 	"unicode/utf16"
 )
 
-// visibleText makes foreign text safe for a terminal: escape sequences, other control characters and
-// marks that reorder the text come out spelled, such as \x1b and \u202e. A line break is spelled too, so
-// that foreign text cannot forge a line.
+// visibleText makes foreign text safe for a terminal: escape sequences, other control characters
+// and marks that reorder the text come out spelled, such as \x1b and \u202e. A line break is
+// spelled too, so that foreign text cannot forge a line.
 func visibleText(text string) string {
 	if !strings.ContainsFunc(text, isInvisible) {
 		return strings.ToValidUTF8(text, "\uFFFD")

@@ -51,7 +51,8 @@ func (s *shop) received() int {
 	return len(s.bodies)
 }
 
-// The daemon tells the application of each outcome, and a second one goes on when the first is killed.
+// The daemon tells the application of each outcome, and a second one goes on when the first is
+// killed.
 func TestDaemonDeliversEvents(t *testing.T) {
 	t.Parallel()
 	w, shop := newWorld(t), newShop(t)

@@ -85,8 +85,8 @@ func (w *world) invoke(t *testing.T, args ...string) result {
 	return invoke(t, w.env, args...)
 }
 
-// orders makes n payments whose life at the gateway is the given one, and inserts them as the application does. It
-// returns their numbers.
+// orders makes n payments whose life at the gateway is the given one, and inserts them as the
+// application does. It returns their numbers.
 func (w *world) orders(t *testing.T, n int, life ...simulator.Step) []string {
 	t.Helper()
 	numbers := w.register(t, mid, n, life...)
@@ -162,7 +162,8 @@ func (w *world) wantOneEventEach(t *testing.T) {
 	}
 }
 
-// wantAskedOnce checks that the gateway had one round trip for each of the orders, and the ledger has one row.
+// wantAskedOnce checks that the gateway had one round trip for each of the orders, and the ledger
+// has one row.
 func (w *world) wantAskedOnce(t *testing.T, numbers []string) {
 	t.Helper()
 	for _, number := range numbers {

@@ -159,7 +159,8 @@ func TestPauseAndResume(t *testing.T) {
 	}
 	p.confirm(t, resume).want(t, http.StatusConflict)
 
-	// Another person's pause is replaced only where that is asked for, and only the one that was shown.
+	// Another person's pause is replaced only where that is asked for, and only the one that was
+	// shown.
 	p.post(t, "/gateway/pause", "scope", "mid", "key", otherMID, "reason", "mine").want(t, http.StatusConflict, "Another person", "support ticket 812")
 	stale := p.post(t, "/gateway/pause", "scope", "mid", "key", otherMID, "replace", "true", "reason", "mine")
 	stale.want(t, http.StatusOK, "support ticket 812")

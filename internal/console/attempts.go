@@ -30,8 +30,8 @@ func (e tooManyError) Error() string { return fmt.Sprintf("too many failed log-i
 
 func (e tooManyError) seconds() string { return strconv.Itoa(int(e.wait/time.Second) + 1) }
 
-// admit lets an attempt begin, after a wait where there were several failures. It counts as a failure
-// until the returned function is called, so that attempts at the same time count as well.
+// admit lets an attempt begin, after a wait where there were several failures. It counts as a
+// failure until the returned function is called, so that attempts at the same time count as well.
 func (a *attempts) admit(ctx context.Context, name, address string) (succeeded func(), err error) {
 	if len(name) > maxName {
 		name = name[:maxName]

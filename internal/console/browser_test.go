@@ -186,7 +186,8 @@ func axe(t *testing.T) string {
 	return string(source)
 }
 
-// wantAccessible runs axe-core with its rules of WCAG 2 A and AA, contrast among them, and its best practices.
+// wantAccessible runs axe-core with its rules of WCAG 2 A and AA, contrast among them, and its best
+// practices.
 func (b *browser) wantAccessible(t *testing.T, source, where string) {
 	t.Helper()
 	eval[int](t, b, source+";0")
@@ -227,7 +228,8 @@ func TestBrowser(t *testing.T) {
 	t.Run("act", func(t *testing.T) { browseActions(t, b, review) })
 }
 
-// fillPlots gives the plots hours and days to show. What is learned lies in the past, so no list begins with it.
+// fillPlots gives the plots hours and days to show. What is learned lies in the past, so no list
+// begins with it.
 func (w *world) fillPlots(t *testing.T) {
 	t.Helper()
 	w.exec(t, `INSERT INTO order_queries (order_id, claim_no, queried_at, duration_ms, worker, err_code, decision)
@@ -240,7 +242,8 @@ func (w *world) fillPlots(t *testing.T) {
 		SELECT id, mid, mer_order_id, 'order.paid', '{}', settled_at FROM orders WHERE mer_order_id LIKE '3195%' ORDER BY settled_at`)
 }
 
-// browsePages opens every page in both languages, light and dark, wide and narrow. axe-core judges light and dark, wide and narrow once.
+// browsePages opens every page in both languages, light and dark, wide and narrow. axe-core judges
+// light and dark, wide and narrow once.
 func browsePages(t *testing.T, b *browser, paths []string) {
 	source := axe(t)
 	for _, look := range []struct {

@@ -1,22 +1,23 @@
-// Package console serves the web pages: what status, why, review, pauses, incidents, events and audit
-// say, in a browser, and the four actions that change something.
+// Package console serves the web pages: what status, why, review, pauses, incidents, events and
+// audit say, in a browser, and the four actions that change something.
 //
 // # How it is built
 //
 // It is a second skin over [operator.Desk], beside the command line. It has no SQL, no rules and no
 // words of its own: the words stand in the catalogue of operator, in English and Chinese. Pages are
-// html/template files, parsed once for each language. Plots are inline SVG. Everything works without
-// JavaScript.
+// html/template files, parsed once for each language. Plots are inline SVG. Everything works
+// without JavaScript.
 //
 // # What keeps it safe
 //
-// It is read-only unless actions are allowed. On loopback everybody may read; on any other address, and
-// for each action, a person logs in. An action is prepared twice: the first POST shows before and after
-// with a digest of the state, the second one repeats the digest and writes only if it still holds. A
-// strict Content-Security-Policy, cross-origin protection, SameSite cookies and no caching hold for
-// every answer. Buyer ids are masked wherever they stand.
+// It is read-only unless actions are allowed. On loopback everybody may read; on any other address,
+// and for each action, a person logs in. An action is prepared twice: the first POST shows before
+// and after with a digest of the state, the second one repeats the digest and writes only if it
+// still holds. A strict Content-Security-Policy, cross-origin protection, SameSite cookies and no
+// caching hold for every answer. Buyer ids are masked wherever they stand.
 //
-// Sessions live in memory: a restart ends them. Times are in the zone of the settings, amounts in yuan.
+// Sessions live in memory: a restart ends them. Times are in the zone of the settings, amounts in
+// yuan.
 package console
 
 import (

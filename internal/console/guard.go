@@ -49,8 +49,9 @@ func (c *Console) guard(next http.Handler) http.Handler {
 	})
 }
 
-// isForeignHost reports a request under another machine's name where nobody has to log in. A page of
-// another site can give its own name the address 127.0.0.1 (DNS rebinding), and would read the console.
+// isForeignHost reports a request under another machine's name where nobody has to log in. A page
+// of another site can give its own name the address 127.0.0.1 (DNS rebinding), and would read the
+// console.
 func (c *Console) isForeignHost(r *http.Request) bool {
 	if !c.Loopback {
 		return false

@@ -11,8 +11,8 @@ const languageCookie = "reconciler_lang"
 
 func queryEscape(text string) string { return url.QueryEscape(text) }
 
-// languageOf is the language that the person has chosen, or that the browser prefers, or that of the
-// settings.
+// languageOf is the language that the person has chosen, or that the browser prefers, or that of
+// the settings.
 func (c *Console) languageOf(r *http.Request) string {
 	if cookie, err := r.Cookie(languageCookie); err == nil && isLanguage(cookie.Value) {
 		return cookie.Value

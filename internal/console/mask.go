@@ -31,8 +31,8 @@ func mask(text string) string {
 	return string(runes[:3]) + "***" + string(runes[len(runes)-2:])
 }
 
-// masked is a JSON document, indented, in which the payer is masked: the values of the keys that name
-// one, and these values wherever else they stand.
+// masked is a JSON document, indented, in which the payer is masked: the values of the keys that
+// name one, and these values wherever else they stand.
 func masked(document json.RawMessage, known []string) string {
 	value, err := decode(document)
 	if err != nil {

@@ -156,7 +156,8 @@ func (v *visit) days(now time.Time, counts []dayCount) columns {
 	return p
 }
 
-// timeline is the life of an order on a logarithmic axis: its first minutes matter as much as its days.
+// timeline is the life of an order on a logarithmic axis: its first minutes matter as much as its
+// days.
 type timeline struct {
 	Label  string
 	Dots   []dot

@@ -175,8 +175,8 @@ func (v *visit) languageLink(lang string) string {
 	return localPath(page, query)
 }
 
-// visible spells what people cannot see, such as marks that reorder text: foreign text must not look
-// like something else.
+// visible spells what people cannot see, such as marks that reorder text: foreign text must not
+// look like something else.
 func visible(page []byte) []byte {
 	invisible := func(r rune) bool { return r != '\n' && !unicode.IsGraphic(r) }
 	if !bytes.ContainsFunc(page, invisible) {

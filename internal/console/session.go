@@ -58,8 +58,8 @@ func (s *sessions) end(token string) {
 	delete(s.byID, sha256.Sum256([]byte(token)))
 }
 
-// sessionOf is the session of a request, with the role that the person has now. It is nil where there is
-// none, or where the person is gone or has another password.
+// sessionOf is the session of a request, with the role that the person has now. It is nil where
+// there is none, or where the person is gone or has another password.
 func (c *Console) sessionOf(r *http.Request) *session {
 	cookie, err := r.Cookie(sessionCookie)
 	if err != nil || c.Users == nil {

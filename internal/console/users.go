@@ -45,8 +45,8 @@ const (
 	nobodysHash = "$2a$12$w88ndqTGgQFL4PV1UY6EJ.vxDwYm4E3BhuhcwBniR3h8JwxyspGNe"
 )
 
-// ReadUsers reads the users file, a private file. The warning continues a sentence that begins with the
-// file's name, as that of [credentials.ReadPrivateFile] does. No error quotes the file.
+// ReadUsers reads the users file, a private file. The warning continues a sentence that begins with
+// the file's name, as that of [credentials.ReadPrivateFile] does. No error quotes the file.
 func ReadUsers(path string) (*Users, string, error) {
 	u := &Users{slots: make(chan struct{}, 2)}
 	warning, err := u.Reload(path)

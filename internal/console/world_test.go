@@ -38,8 +38,8 @@ const (
 	password = "right-horse-battery"
 )
 
-// world is a console over a database of its own, under a role with the rights of its audience alone. The
-// connection plays the application.
+// world is a console over a database of its own, under a role with the rights of its audience
+// alone. The connection plays the application.
 type world struct {
 	url    string
 	conn   *pgx.Conn

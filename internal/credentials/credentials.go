@@ -1,18 +1,19 @@
-// Package credentials reads files of secrets: the credentials file, which says with which app id the
-// orders of a merchant are asked about, and the files of single secrets.
+// Package credentials reads files of secrets: the credentials file, which says with which app id
+// the orders of a merchant are asked about, and the files of single secrets.
 //
 // # The rule for private files
 //
 // One rule holds for every file of secrets. It is a regular file of at most 1 MiB, and neither its
-// group nor others may write it. Others may read it only where it belongs to root or to this process,
-// as a mounted Kubernetes Secret does; then the caller gets a warning to log. A FIFO or a device is
-// refused at once. The check looks at the open file, so nobody can swap it after the check.
+// group nor others may write it. Others may read it only where it belongs to root or to this
+// process, as a mounted Kubernetes Secret does; then the caller gets a warning to log. A FIFO or a
+// device is refused at once. The check looks at the open file, so nobody can swap it after the
+// check.
 //
 // # Errors never quote a secret
 //
 // A slip of the pen can make any text of the credentials file a key, and the messages of the YAML
-// library quote what they complain about. So only the line of such a message is kept. An app id or a
-// merchant number is shown only where it has the plain form of one.
+// library quote what they complain about. So only the line of such a message is kept. An app id or
+// a merchant number is shown only where it has the plain form of one.
 package credentials
 
 import (
@@ -34,9 +35,9 @@ type App struct {
 	MIDs []string // the merchants whose orders it asks about; no other entry has them
 }
 
-// ReadFile reads the credentials file and the key files that it names. A relative key file lies beside
-// it. The error has a line for everything that is wrong. The warnings are those of [ReadPrivateFile],
-// each with its file's name.
+// ReadFile reads the credentials file and the key files that it names. A relative key file lies
+// beside it. The error has a line for everything that is wrong. The warnings are those of
+// [ReadPrivateFile], each with its file's name.
 func ReadFile(path string) (apps []App, warnings []string, err error) {
 	f := file{path: path, apps: make(map[string]int), mids: make(map[string]int)}
 	content, warning, err := ReadPrivateFile(path)

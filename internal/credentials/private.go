@@ -14,10 +14,11 @@ const maxFileSize = 1 << 20
 const notRegular = "is not a regular file"
 
 // ReadPrivateFile reads a file of secrets by the rule of this package; a symbolic link is followed.
-// The warning is not empty where the file is accepted although others may read it. Warning and error
-// continue a sentence that begins with the file's name. Neither holds any of the content.
+// The warning is not empty where the file is accepted although others may read it. Warning and
+// error continue a sentence that begins with the file's name. Neither holds any of the content.
 func ReadPrivateFile(path string) (content []byte, warning string, err error) {
-	// O_NONBLOCK: opening a FIFO must not wait for its writer. O_NOCTTY: a terminal must not become ours.
+	// O_NONBLOCK: opening a FIFO must not wait for its writer. O_NOCTTY: a terminal must not become
+	// ours.
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 	if errors.Is(err, syscall.ENXIO) { // a socket, or a device without hardware
 		return nil, "", errors.New(notRegular)

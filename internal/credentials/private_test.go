@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// readInTime fails the test where reading the file waits: it must end at once, whatever the file is.
+// readInTime fails the test where reading the file waits: it must end at once, whatever the file
+// is.
 func readInTime(t *testing.T, path string) (content []byte, warning string, err error) {
 	t.Helper()
 	done := make(chan struct{})

@@ -1,7 +1,7 @@
 package operator
 
-// message is a sentence in both languages: the English format, [zh], the Chinese format. Both take the
-// same arguments. A test holds every message against that.
+// message is a sentence in both languages: the English format, [zh], the Chinese format. Both take
+// the same arguments. A test holds every message against that.
 type message string
 
 // zh parts the languages of a message.

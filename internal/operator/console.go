@@ -12,8 +12,8 @@ import (
 	"reconciler/internal/store"
 )
 
-// OrderName is how a person names an order. This and the other names of the store here let a skin do
-// without it.
+// OrderName is how a person names an order. This and the other names of the store here let a skin
+// do without it.
 type OrderName = store.OrderName
 
 // OrderFilter narrows a list of orders.
@@ -229,7 +229,8 @@ type Found struct {
 	CreatedAt     time.Time
 }
 
-// Find looks for orders by any number that a person may have, the latest first. It finds at most 20.
+// Find looks for orders by any number that a person may have, the latest first. It finds at most
+// 20.
 func (d *Desk) Find(ctx context.Context, name OrderName) ([]Found, error) {
 	rows, err := d.Store.FindOrders(ctx, name, nil)
 	list := make([]Found, len(rows))

@@ -1,7 +1,7 @@
 package operator
 
-// consoleWords are the words of the pages, by the keys of their templates. What a command says as well is
-// the same message.
+// consoleWords are the words of the pages, by the keys of their templates. What a command says as
+// well is the same message.
 func consoleWords() map[string]message { //nolint:funlen // a table
 	return map[string]message{
 		"overview":        msgWebOverview,

@@ -31,8 +31,8 @@ type DoctorOptions struct {
 	FileWarnings []string // about the files of secrets
 	Audience     store.Audience
 	Fix          bool
-	// AskGateway asks each app id one signed question about an order that does not exist, and tells what
-	// came. It is nil unless it was asked for.
+	// AskGateway asks each app id one signed question about an order that does not exist, and tells
+	// what came. It is nil unless it was asked for.
 	AskGateway func(context.Context) (string, error)
 }
 

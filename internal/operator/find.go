@@ -19,8 +19,8 @@ var ErrNoOrder = errors.New("no such order")
 // minNumberLength is the length of the shortest order number.
 const minNumberLength = 6
 
-// ParseOrderName reads an order as a person writes it: #id, or one of its numbers. A number that is too
-// short for an order's is an id.
+// ParseOrderName reads an order as a person writes it: #id, or one of its numbers. A number that is
+// too short for an order's is an id.
 func ParseOrderName(text, mid string) (store.OrderName, error) {
 	text = strings.TrimSpace(text)
 	digits, marked := strings.CutPrefix(text, "#")

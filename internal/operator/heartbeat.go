@@ -33,8 +33,8 @@ type Heartbeat struct {
 	Version string
 }
 
-// Run beats at once and then every 15 seconds, until ctx ends. A failure is logged when it begins and
-// when it is over.
+// Run beats at once and then every 15 seconds, until ctx ends. A failure is logged when it begins
+// and when it is over.
 func (h *Heartbeat) Run(ctx context.Context) {
 	started := time.Now()
 	ticker := time.NewTicker(beatEvery)

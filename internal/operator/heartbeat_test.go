@@ -48,8 +48,8 @@ func TestHeartbeatEveryFifteenSeconds(t *testing.T) {
 	})
 }
 
-// A heartbeat replaces the row, removes rows of a day ago, and ends the incident of a pause that has
-// run out.
+// A heartbeat replaces the row, removes rows of a day ago, and ends the incident of a pause that
+// has run out.
 func TestHeartbeatInTheDatabase(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

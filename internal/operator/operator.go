@@ -4,9 +4,9 @@
 // # How it is built
 //
 // Each question is a method of [Desk]. It reads the tables through [store.Store] and asks
-// [policy.Rules] about the future, so that it can never say something else than the daemon does. The
-// result is a struct with the keys of the JSON output. Its Page method turns it into lines and tables
-// of words. What people read stands in catalogue.go, each message in English and in Chinese.
+// [policy.Rules] about the future, so that it can never say something else than the daemon does.
+// The result is a struct with the keys of the JSON output. Its Page method turns it into lines and
+// tables of words. What people read stands in catalogue.go, each message in English and in Chinese.
 //
 // Actions are guarded by the state that the person saw and leave a row in operator_actions, in one
 // transaction.

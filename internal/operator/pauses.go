@@ -9,7 +9,8 @@ import (
 	"reconciler/internal/store"
 )
 
-// InstanceApp is an app id of a running daemon with its merchants; none: all that no other app lists.
+// InstanceApp is an app id of a running daemon with its merchants; none: all that no other app
+// lists.
 type InstanceApp struct {
 	AppID string   `json:"app_id"`
 	MIDs  []string `json:"mids,omitempty"`
@@ -46,8 +47,8 @@ func appOf(apps []InstanceApp, mid string) string {
 	return ""
 }
 
-// pauseOf is the pause that keeps a merchant's orders from being asked. A pause of an app counts for
-// every merchant where no daemon tells which merchants the app has.
+// pauseOf is the pause that keeps a merchant's orders from being asked. A pause of an app counts
+// for every merchant where no daemon tells which merchants the app has.
 func pauseOf(pauses []store.Control, apps []InstanceApp, mid string) *store.Control {
 	for _, scope := range []store.Scope{store.ScopeMerchant, store.ScopeApp} {
 		for i, c := range pauses {

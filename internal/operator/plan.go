@@ -13,7 +13,8 @@ import (
 const (
 	// maxPlanned bounds the questions that are listed for one order.
 	maxPlanned = 500
-	// maxReckoned bounds the orders that are reckoned for what falls due; beyond, the counts are scaled.
+	// maxReckoned bounds the orders that are reckoned for what falls due; beyond, the counts are
+	// scaled.
 	maxReckoned = 50_000
 	// maxCurve bounds the waits that are listed.
 	maxCurve = 64

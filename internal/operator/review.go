@@ -245,8 +245,8 @@ type Retries struct {
 	Retries []Change `json:"retries"`
 }
 
-// Retry clears the reviews of orders, corrects them and makes them due. Each is a transaction of its
-// own. It goes on after an error, and returns all errors.
+// Retry clears the reviews of orders, corrects them and makes them due. Each is a transaction of
+// its own. It goes on after an error, and returns all errors.
 func (d *Desk) Retry(ctx context.Context, names []store.OrderName, c store.Correction, reason string) (Retries, error) {
 	done := Retries{Retries: []Change{}}
 	if strings.TrimSpace(reason) == "" {

@@ -103,8 +103,8 @@ type figures struct {
 	unreadErr    error
 }
 
-// Status looks at everything and gives a verdict. It has no error: an unreadable part is a check that
-// says so.
+// Status looks at everything and gives a verdict. It has no error: an unreadable part is a check
+// that says so.
 func (d *Desk) Status(ctx context.Context) Status {
 	s, _ := d.statusWithFigures(ctx)
 	return s

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// ParseTime reads a time as people write it: RFC 3339, 2026-11-30 09:00 or a date, the latter two in
-// the person's zone. A date is its beginning.
+// ParseTime reads a time as people write it: RFC 3339, 2026-11-30 09:00 or a date, the latter two
+// in the person's zone. A date is its beginning.
 func ParseTime(text string, zone *time.Location) (time.Time, error) {
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
 		return at, nil

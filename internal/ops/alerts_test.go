@@ -56,8 +56,8 @@ var (
 	matchers  = regexp.MustCompile(`([a-z_]+)(=~|!=|=)"([^"]*)"`)
 )
 
-// busyMetrics are those of a daemon that has met everything whose labels cannot be there before their
-// time: a pause with its orders, and a consumer.
+// busyMetrics are those of a daemon that has met everything whose labels cannot be there before
+// their time: a pause with its orders, and a consumer.
 func busyMetrics() *Metrics {
 	m := newWiredMetrics()
 	m.Watch(consumers{

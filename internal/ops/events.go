@@ -33,8 +33,9 @@ func (e *events) ObserveDelivery(result webhook.Result) {
 	e.deliveries.WithLabelValues(string(result)).Inc()
 }
 
-// unread tells how long the consumers of the events have left them unread. It reads like the backlog: when it is
-// scraped, at most every backlogKept, and an old figure is never shown for a new one.
+// unread tells how long the consumers of the events have left them unread. It reads like the
+// backlog: when it is scraped, at most every backlogKept, and an old figure is never shown for a
+// new one.
 type unread struct {
 	mu     sync.Mutex // held while reading, as in backlog
 	source BacklogReader

@@ -174,7 +174,8 @@ func TestLesson10GreenDashboardOverStuckMoney(t *testing.T) {
 	w.exec(t, `UPDATE orders SET created_at = created_at - interval '1 hour', next_query_at = next_query_at - interval '1 hour'`)
 	want(t, "an hour later", w.now(t), map[string]float64{count: 3, amount: 13007, oldest: 4 * 3600, overdue: 3, lag: 3 * 3600})
 
-	// The passes run and are well, only a pause keeps everything back: ready, and the money as visible as before.
+	// The passes run and are well, only a pause keeps everything back: ready, and the money as
+	// visible as before.
 	storetest.Pause(t, w.Store, store.Control{Scope: store.ScopeApp, Key: appID, Reason: "maintenance", SetBy: "an operator"})
 	w.runUntil(t, "a pass", func() bool { return w.poller.Ready() == nil })
 	w.ready(t, `"ok"`)

@@ -20,8 +20,8 @@ const (
 	writeTimeout      = time.Minute      // a profile takes 30 s by default
 )
 
-// CheckAddress refuses an address that [Listen] could never listen on. Its error continues a sentence
-// that begins with the name of the setting.
+// CheckAddress refuses an address that [Listen] could never listen on. Its error continues a
+// sentence that begins with the name of the setting.
 func CheckAddress(address string) error {
 	if address == "" {
 		return nil
@@ -43,8 +43,8 @@ type Server struct {
 	Address string
 }
 
-// Listen serves on address; an empty one is off. With profiles, /debug/pprof is served as well: everybody
-// who reaches the address can then look into the process.
+// Listen serves on address; an empty one is off. With profiles, /debug/pprof is served as well:
+// everybody who reaches the address can then look into the process.
 func Listen(ctx context.Context, address string, profiles bool, logger *slog.Logger, status *Status, metrics *Metrics) (*Server, error) {
 	if address == "" {
 		return &Server{}, nil

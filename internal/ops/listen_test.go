@@ -19,8 +19,8 @@ import (
 // patience bounds every wait of these tests.
 const patience = 3 * time.Minute
 
-// Connections that send nothing hold at most as many descriptors as the limit, and others are served
-// as soon as one of them is gone.
+// Connections that send nothing hold at most as many descriptors as the limit, and others are
+// served as soon as one of them is gone.
 func TestConnectionsAreLimited(t *testing.T) {
 	t.Parallel()
 	inner, err := net.Listen("tcp", "127.0.0.1:0")

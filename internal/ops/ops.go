@@ -1,8 +1,8 @@
-// Package ops serves what operators look at: whether the process lives (/healthz), whether it does its
-// work (/readyz) and its figures (/metrics).
+// Package ops serves what operators look at: whether the process lives (/healthz), whether it does
+// its work (/readyz) and its figures (/metrics).
 //
-// "Ready" means more than "answers": the database is reachable, its schema is current and the passes go
-// on. Operators find out last about a daemon that is up and settles nothing.
+// "Ready" means more than "answers": the database is reachable, its schema is current and the
+// passes go on. Operators find out last about a daemon that is up and settles nothing.
 package ops
 
 import (

@@ -9,8 +9,8 @@ import (
 	"reconciler/internal/order"
 )
 
-// pipeline counts what the poller tells as it happens. A question is counted when it is decided, its
-// answer when it is written: a daemon that asks and cannot write shows in the difference.
+// pipeline counts what the poller tells as it happens. A question is counted when it is decided,
+// its answer when it is written: a daemon that asks and cannot write shows in the difference.
 type pipeline struct {
 	questions     *prometheus.CounterVec
 	roundTrips    prometheus.Counter
@@ -28,8 +28,8 @@ type pipeline struct {
 }
 
 // newPipeline makes the counters. Those with a known set of labels begin at 0: Prometheus does not
-// see the increase of a counter that comes into being with its first event, and an alert on it would
-// be silent for the wrong reason.
+// see the increase of a counter that comes into being with its first event, and an alert on it
+// would be silent for the wrong reason.
 func newPipeline() *pipeline {
 	p := &pipeline{
 		questions:  newCounters("reconciler_questions_total", "Questions decided, by decision.", "decision"),
@@ -91,9 +91,9 @@ func (p *pipeline) collectors() []prometheus.Collector {
 	}
 }
 
-// SetApps begins the figures of app ids at 0: those of the budget, which is rate round trips a second
-// (0 = no limit), and of the answers by these classes. An app id that comes later begins with its
-// first round trip.
+// SetApps begins the figures of app ids at 0: those of the budget, which is rate round trips a
+// second (0 = no limit), and of the answers by these classes. An app id that comes later begins
+// with its first round trip.
 func (p *pipeline) SetApps(rate float64, appIDs, classes []string) {
 	p.budgets.setRate(rate, appIDs)
 	for _, id := range appIDs {

@@ -18,7 +18,8 @@ const readyTimeout = 3 * time.Second
 // errNothingWritten is joined with the reason why nothing could begin.
 var errNothingWritten = errors.New("nothing has been written yet")
 
-// checks are the parts of readiness, each with what is wrong. A part that cannot be judged is wrong.
+// checks are the parts of readiness, each with what is wrong. A part that cannot be judged is
+// wrong.
 type checks struct {
 	database, schema, passes, writing error
 }

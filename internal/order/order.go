@@ -1,6 +1,7 @@
 // Package order is the vocabulary: orders, the questions about them, what came of a question, and
 // every status, decision, reason and event, each spelled once. It has no behaviour beyond that and
-// imports nothing of ours. [reconciler/internal/policy] decides, [reconciler/internal/store] writes.
+// imports nothing of ours. [reconciler/internal/policy] decides, [reconciler/internal/store]
+// writes.
 //
 // Amounts are integer fen. Times are instants; the gateway's own texts mean China time.
 package order
@@ -10,8 +11,8 @@ import "time"
 // Status is the state of an order.
 type Status string
 
-// The first three mean that the outcome is unknown. The next three are the gateway's word and settle
-// the order. The last is the reconciler's own.
+// The first three mean that the outcome is unknown. The next three are the gateway's word and
+// settle the order. The last is the reconciler's own.
 const (
 	StatusUnknown      Status = "UNKNOWN"
 	StatusNewOrder     Status = "NEW_ORDER"
@@ -59,8 +60,8 @@ type Order struct {
 	// UnrecordedClaims counts the claims since a question was last recorded, this one included.
 	UnrecordedClaims int
 	ClaimedAt        time.Time // the database's clock when the row was read
-	// AppProbe and MerchantProbe are set on the one order that is to find out whether the app, or the
-	// merchant, can be asked again.
+	// AppProbe and MerchantProbe are set on the one order that is to find out whether the app, or
+	// the merchant, can be asked again.
 	AppProbe      bool
 	MerchantProbe bool
 }

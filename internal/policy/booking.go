@@ -8,8 +8,8 @@ import (
 	"reconciler/internal/order"
 )
 
-// decidePaid settles an order that the gateway calls paid, if the amount is the one that the payer was
-// asked for.
+// decidePaid settles an order that the gateway calls paid, if the amount is the one that the payer
+// was asked for.
 func (r Rules) decidePaid(o order.Order, t chinaums.Trade, now time.Time) order.Outcome {
 	switch {
 	case t.TotalAmount.Err != nil || !t.TotalAmount.Present:
@@ -28,9 +28,9 @@ func (r Rules) decidePaid(o order.Order, t chinaums.Trade, now time.Time) order.
 	return b.settledOutcome(o, t, event)
 }
 
-// decideClosed settles an order that the gateway has closed: never paid, or paid and refunded in full
-// since. The two share one status, and payTime stands on unpaid orders too. So money is booked only
-// where a refund proves that there was some, and only the right amount.
+// decideClosed settles an order that the gateway has closed: never paid, or paid and refunded in
+// full since. The two share one status, and payTime stands on unpaid orders too. So money is booked
+// only where a refund proves that there was some, and only the right amount.
 func decideClosed(o order.Order, t chinaums.Trade, now time.Time) order.Outcome {
 	b := booker{}
 	b.bookNumbers(o, t)

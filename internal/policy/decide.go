@@ -31,8 +31,8 @@ type Rules struct {
 type Reply struct {
 	Answer  chinaums.Answer
 	Trouble error // nil: HTTP 200 and SUCCESS
-	// Evidence is the ledger's part of a NO_ORDER answer. It is nil where it is not needed or cannot
-	// be read; see [Rules.NeedsEvidence].
+	// Evidence is the ledger's part of a NO_ORDER answer. It is nil where it is not needed or
+	// cannot be read; see [Rules.NeedsEvidence].
 	Evidence *order.Evidence
 	// OthersAnsweredAt is the time of the app's last usable answer about another order, by the
 	// database's clock. It is zero where none is known.
@@ -49,8 +49,8 @@ func (r Rules) Decide(o order.Order, reply Reply, now time.Time) order.Outcome {
 }
 
 // hasOwnTrouble reports whether the trouble is the order's alone: others of its app were answered
-// since its last question. A NOT_FOUND order has no plan to spend: nothing but an answer ends its late
-// check.
+// since its last question. A NOT_FOUND order has no plan to spend: nothing but an answer ends its
+// late check.
 func hasOwnTrouble(o order.Order, othersAnsweredAt time.Time) bool {
 	return o.Status != order.StatusNotFound && o.LastQueriedAt != nil && othersAnsweredAt.After(*o.LastQueriedAt)
 }
@@ -149,7 +149,8 @@ type identity struct {
 	missing       string // the value that is not answered; "": none
 }
 
-// compareIdentity compares merchant and numbers. A number that the row lacks proves and contradicts nothing.
+// compareIdentity compares merchant and numbers. A number that the row lacks proves and contradicts
+// nothing.
 func compareIdentity(o order.Order, t chinaums.Trade) identity {
 	matched := 0
 	for _, part := range []struct {
@@ -187,8 +188,8 @@ func IsAboutAnother(o order.Order, a chinaums.Answer) bool {
 	return a.Trade.HasStatus() && compareIdentity(o, a.Trade).contradiction != ""
 }
 
-// decideUninformative handles an answer that says nothing about the order. Like NO_ORDER, it ends the late
-// check of a NOT_FOUND order; any other order is deferred.
+// decideUninformative handles an answer that says nothing about the order. Like NO_ORDER, it ends
+// the late check of a NOT_FOUND order; any other order is deferred.
 func (r Rules) decideUninformative(o order.Order, reason, trouble string, now time.Time) order.Outcome {
 	if o.Status == order.StatusNotFound && o.ReviewReason == "" {
 		return endLateCheck(o, reason, trouble, now)
@@ -258,8 +259,8 @@ func (r Rules) rescheduleOrder(o order.Order, status order.Status, reason, troub
 	return scheduleNext(out, r.Plan.Wait(o, now), now)
 }
 
-// NotAnswered is the outcome of a question that brought no answer about the order because of a fault
-// of our own, such as a panic.
+// NotAnswered is the outcome of a question that brought no answer about the order because of a
+// fault of our own, such as a panic.
 func (r Rules) NotAnswered(o order.Order, reason, trouble string, now time.Time) order.Outcome {
 	return r.notAnswered(o, order.NoAnswer, reason, trouble, now)
 }

@@ -14,7 +14,8 @@ import (
 
 func TestTotalAmount(t *testing.T) {
 	t.Parallel()
-	// The expectations are lines of outcomeLine (main_test.go): decision, reason, status, next question, event.
+	// The expectations are lines of outcomeLine (main_test.go): decision, reason, status, next
+	// question, event.
 	const (
 		missing  = "review amount_missing UNKNOWN never order.review"
 		mismatch = "review amount_mismatch UNKNOWN never order.review"

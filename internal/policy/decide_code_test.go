@@ -14,7 +14,8 @@ import (
 
 func TestEveryCode(t *testing.T) {
 	t.Parallel()
-	// The expectations are lines of outcomeLine (main_test.go): decision, reason, status, next question, event.
+	// The expectations are lines of outcomeLine (main_test.go): decision, reason, status, next
+	// question, event.
 	var tests []decided
 	for codes, want := range map[string]string{
 		"NO_ORDER":         "deferred no_order UNKNOWN +15s -",

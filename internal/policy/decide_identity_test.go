@@ -10,7 +10,8 @@ import (
 	"reconciler/internal/order"
 )
 
-// The expectations are lines of outcomeLine (main_test.go): decision, reason, status, next question, event.
+// The expectations are lines of outcomeLine (main_test.go): decision, reason, status, next
+// question, event.
 const (
 	wrongIdentity = "review identity_mismatch UNKNOWN never order.review"
 	isPaid        = "settled trade_success TRADE_SUCCESS never order.paid"
@@ -135,8 +136,8 @@ func TestIdentityNoteNamesBothSides(t *testing.T) {
 	}
 }
 
-// An answer that contradicts nothing and merely lacks the proof is no reason to call a person, unless
-// it would settle the order. Its status is not written.
+// An answer that contradicts nothing and merely lacks the proof is no reason to call a person,
+// unless it would settle the order. Its status is not written.
 func TestUnprovenIdentity(t *testing.T) {
 	t.Parallel()
 	const deferred = "deferred identity_unproven UNKNOWN +15s -"

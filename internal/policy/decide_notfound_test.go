@@ -8,7 +8,8 @@ import (
 	"reconciler/internal/order"
 )
 
-// The expectations are lines of outcomeLine (main_test.go): decision, reason, status, next question, event.
+// The expectations are lines of outcomeLine (main_test.go): decision, reason, status, next
+// question, event.
 const (
 	isNotFound      = "not_found not_found NOT_FOUND +24h0m0s order.not_found"
 	isUnconfirmed   = "review not_found_unconfirmed UNKNOWN never order.review"

@@ -14,7 +14,8 @@ func TestUnderReview(t *testing.T) {
 	t.Parallel()
 	mismatch := anOrder(underReview(order.ReviewAmountMismatch))
 	over := anOrder(withAge(200*time.Hour), underReview(order.ReviewWindowOver))
-	// The expectations are lines of outcomeLine (main_test.go): decision, reason, status, next question, event.
+	// The expectations are lines of outcomeLine (main_test.go): decision, reason, status, next
+	// question, event.
 	checkDecided(t, []decided{
 		{"paid", mismatch, 0, answer(), isPaid},
 		{"refunded", mismatch, 0, answer(`status="TRADE_REFUND"`), "settled trade_refund TRADE_REFUND never order.refunded"},

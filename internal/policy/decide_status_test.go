@@ -13,7 +13,8 @@ import (
 
 func TestTradeStatus(t *testing.T) {
 	t.Parallel()
-	// The expectations are lines of outcomeLine (main_test.go): decision, reason, status, next question, event.
+	// The expectations are lines of outcomeLine (main_test.go): decision, reason, status, next
+	// question, event.
 	checkDecided(t, []decided{
 		{"TRADE_SUCCESS", anOrder(), 0, answer(), isPaid},
 		{"TRADE_REFUND", anOrder(), 0, answer(`status="TRADE_REFUND"`, `refundAmount=1`), "settled trade_refund TRADE_REFUND never order.refunded"},

@@ -135,8 +135,8 @@ func quoteText(text string) string {
 	return fmt.Sprintf("%q", text)
 }
 
-// implausibleValues lists values that are booked or left out although they cannot be right. They never
-// keep an order from being settled.
+// implausibleValues lists values that are booked or left out although they cannot be right. They
+// never keep an order from being settled.
 func implausibleValues(o order.Order, t chinaums.Trade, now time.Time) []string {
 	var list []string
 	if t.PayTime.Present && t.PayTime.Err == nil {

@@ -12,14 +12,14 @@ import (
 const (
 	// slowWait is the wait between questions about an old order.
 	slowWait = 24 * time.Hour
-	// maxNoAnswerWait bounds the wait after a question that brought no answer: the outage may end long
-	// before the plan's present wait.
+	// maxNoAnswerWait bounds the wait after a question that brought no answer: the outage may end
+	// long before the plan's present wait.
 	maxNoAnswerWait = 5 * time.Minute
-	// minProcessingWait is the wait that the gateway asks for while another operation holds the order
-	// (ORDER_PROCESSING).
+	// minProcessingWait is the wait that the gateway asks for while another operation holds the
+	// order (ORDER_PROCESSING).
 	minProcessingWait = time.Minute
-	// expiryMargin is the longest time from an order's expiry to its next question: by then the gateway
-	// has closed it or has the payment.
+	// expiryMargin is the longest time from an order's expiry to its next question: by then the
+	// gateway has closed it or has the payment.
 	expiryMargin = time.Minute
 	// lateCheckAfter is when a NOT_FOUND order is asked about one last time.
 	lateCheckAfter = 24 * time.Hour
@@ -32,8 +32,8 @@ const (
 	maxClockDifference = time.Minute
 )
 
-// Plan says when an order is asked again. It depends on the order and the time alone, so that it can
-// be printed.
+// Plan says when an order is asked again. It depends on the order and the time alone, so that it
+// can be printed.
 type Plan struct {
 	Initial    time.Duration // the first wait
 	Multiplier float64       // of each further wait, at least 1

@@ -2,8 +2,8 @@ package policy
 
 import "fmt"
 
-// Problem says what is wrong with one field of a [Plan], or of the options of a package that builds on
-// it. The caller knows the name under which people set the field.
+// Problem says what is wrong with one field of a [Plan], or of the options of a package that builds
+// on it. The caller knows the name under which people set the field.
 type Problem struct {
 	Field string // as it is called in Go
 	Text  string // continues a sentence that begins with the field's name

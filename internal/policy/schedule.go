@@ -11,8 +11,8 @@ const maxSteps = 100_000
 
 // Schedule is an order's future on the assumption that each answer defers it.
 type Schedule struct {
-	// Questions are the times of the next questions. The first is the row's next_query_at, however long
-	// past. The last gives the order to a person, unless the list is cut.
+	// Questions are the times of the next questions. The first is the row's next_query_at, however
+	// long past. The last gives the order to a person, unless the list is cut.
 	Questions []time.Time
 	// SlowFrom is when the questions become daily. It is nil where the order has no further wait.
 	SlowFrom *time.Time

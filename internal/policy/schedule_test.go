@@ -17,8 +17,8 @@ func minutesAfter(times []time.Time, from time.Time) []float64 {
 	return list
 }
 
-// The default plan by hand: doubling waits, one pulled forward to expiry + 1 min, daily from a day of
-// age, and a person at a week of age.
+// The default plan by hand: doubling waits, one pulled forward to expiry + 1 min, daily from a day
+// of age, and a person at a week of age.
 func TestScheduleOfADefaultOrder(t *testing.T) {
 	t.Parallel()
 	o := anOrder(withAge(0))

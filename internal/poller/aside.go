@@ -31,7 +31,8 @@ func newAside(lease time.Duration, logger *slog.Logger) *aside {
 	return &aside{lease: lease, logger: logger, rows: make(map[int64]*asideRow)}
 }
 
-// countRefusal counts a lease in which the row refused its write, and returns how many there were in a row.
+// countRefusal counts a lease in which the row refused its write, and returns how many there were
+// in a row.
 func (a *aside) countRefusal(id int64) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -66,7 +67,8 @@ func (a *aside) forgetOrder(id int64) {
 	delete(a.rows, id)
 }
 
-// currentIDs lists the orders that are not to be claimed now. Rows that were aside long ago are forgotten.
+// currentIDs lists the orders that are not to be claimed now. Rows that were aside long ago are
+// forgotten.
 func (a *aside) currentIDs() []int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()

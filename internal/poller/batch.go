@@ -10,9 +10,9 @@ const (
 	// maxBatch and maxBatchBytes bound the answers of one transaction, and their bodies.
 	maxBatch      = 500
 	maxBatchBytes = 4 << 20
-	// minLarge is far above the size of real answers. A worker with a larger one, which can have some
-	// megabytes, waits until it is written: the questions in flight bound the memory, and several
-	// times as many answers wait for the recorder.
+	// minLarge is far above the size of real answers. A worker with a larger one, which can have
+	// some megabytes, waits until it is written: the questions in flight bound the memory, and
+	// several times as many answers wait for the recorder.
 	minLarge = 64 << 10
 	// gatherFor is how long a few answers wait for others to share their commit with.
 	gatherFor = 20 * time.Millisecond
@@ -50,8 +50,8 @@ func (b *batch) isFull() bool { return b.len() >= maxBatch || b.bytes >= maxBatc
 
 func isLarge(o order.Outcome) bool { return len(o.Question.Response) > minLarge }
 
-// nextBatch waits for a result and takes what else is there, or comes within [gatherFor] while it is
-// little. While answers are pending it waits only until they are tried again, and while too many
+// nextBatch waits for a result and takes what else is there, or comes within [gatherFor] while it
+// is little. While answers are pending it waits only until they are tried again, and while too many
 // are, it takes no results.
 func (r *recorder) nextBatch(results <-chan result, isOpen bool, b batch) (filled batch, stillOpen bool) {
 	retry := (<-chan time.Time)(nil)

@@ -15,19 +15,20 @@ const (
 	maxFailures = 5
 	// breakerPause is how long an open breaker refuses questions before it lets one probe through.
 	breakerPause = 30 * time.Second
-	// stillAliveMargin is added to the request timeout: an answer about another merchant within that
-	// time shows that the gateway is alive.
+	// stillAliveMargin is added to the request timeout: an answer about another merchant within
+	// that time shows that the gateway is alive.
 	stillAliveMargin = 5 * time.Second
 )
 
 // breaker is the circuit breaker of every app id, and of every merchant. Its state is a row of
-// gateway_controls, which all instances share: open is a row in force, half-open a row whose time is
-// over and whose probe is allowed or under way, closed is no row. The claim's SQL obeys it.
+// gateway_controls, which all instances share: open is a row in force, half-open a row whose time
+// is over and whose probe is allowed or under way, closed is no row. The claim's SQL obeys it.
 //
 // In memory are the failures in a row, and the time of the last opening: orders that were claimed
 // before it are given back. Where a pause could not be shared, it holds in this process alone.
 //
-// reportQuestion is the only place that opens and closes. allowsOrder is the only place that refuses.
+// reportQuestion is the only place that opens and closes. allowsOrder is the only place that
+// refuses.
 type breaker struct {
 	pauses   Pauses // nil: nothing is shared (a dry run)
 	logger   *slog.Logger
@@ -156,8 +157,8 @@ type moves struct {
 	pause         time.Duration
 }
 
-// reportQuestion moves the breakers by what a question showed. retryAfter is the gateway's own wish, nil for
-// none; overloaded says that it came with HTTP 429.
+// reportQuestion moves the breakers by what a question showed. retryAfter is the gateway's own
+// wish, nil for none; overloaded says that it came with HTTP 429.
 func (b *breaker) reportQuestion(ctx context.Context, c claimed, trouble policy.Trouble, last finalReply) {
 	b.mu.Lock()
 	m := b.judgeQuestion(c, trouble, last)
@@ -273,8 +274,8 @@ func (b *breaker) applyMove(ctx context.Context, c claimed, m move, scope store.
 	}
 }
 
-// shareMove writes a move, also when the question's own time is over. A failure is logged and no more:
-// the pauses end by themselves.
+// shareMove writes a move, also when the question's own time is over. A failure is logged and no
+// more: the pauses end by themselves.
 func (b *breaker) shareMove(ctx context.Context, scope store.Scope, key string, write func(context.Context, Pauses) error) (shared bool) {
 	if b.pauses == nil {
 		return false

@@ -188,8 +188,8 @@ func (c *claimer) reviveOrders(ctx context.Context) error {
 	return err
 }
 
-// awaitChange waits until another claim can bring something: all questions of the app have ended, or,
-// where merchants are at their limits, anything has.
+// awaitChange waits until another claim can bring something: all questions of the app have ended,
+// or, where merchants are at their limits, anything has.
 func (c *claimer) awaitChange(ctx context.Context, limited bool) {
 	calls := 0
 	c.queue.waitUntil(ctx, func() bool {

@@ -17,7 +17,8 @@ const fromStartEvery = time.Second
 // claims leave in the index is slow to skip: a claim starts where the last one started, and once a
 // second from the beginning, to find orders that were given back.
 //
-// If merchants are left out, a claim looks at some of the others. The next claim goes on behind them.
+// If merchants are left out, a claim looks at some of the others. The next claim goes on behind
+// them.
 //
 // A selection, and a dry run, would meet the same orders again: they are read page by page.
 type cursor struct {
@@ -87,8 +88,8 @@ func (c *cursor) moveRound(page store.Page) {
 	}
 }
 
-// hasMoreMerchants reports whether a claim that found nothing has left out merchants that may have due
-// orders: others of this round, or any if something was found in it.
+// hasMoreMerchants reports whether a claim that found nothing has left out merchants that may have
+// due orders: others of this round, or any if something was found in it.
 func (c *cursor) hasMoreMerchants() bool { return c.again }
 
 func (c *cursor) moveBehind(page store.Page) store.Page {
@@ -106,16 +107,16 @@ func (c *cursor) moveBehind(page store.Page) store.Page {
 // isStale reports whether the next claim should begin at the beginning.
 func (c *cursor) isStale() bool { return time.Since(c.startedAt) > fromStartEvery }
 
-// backToStart lets the next claim of due orders begin at the beginning, and reports whether the last one
-// did not.
+// backToStart lets the next claim of due orders begin at the beginning, and reports whether the
+// last one did not.
 func (c *cursor) backToStart() bool {
 	behind := c.claim.From != (store.Cursor{})
 	c.claim.From, c.startedAt = store.Cursor{}, time.Now()
 	return behind
 }
 
-// readAgain lets a selection begin once more, for orders that were given back or passed over behind a
-// probe. It reports whether there is any point.
+// readAgain lets a selection begin once more, for orders that were given back or passed over behind
+// a probe. It reports whether there is any point.
 func (c *cursor) readAgain() bool {
 	if !c.paged || c.run.DryRun {
 		return false

@@ -20,17 +20,18 @@ const (
 	hangsAfter = 2 * time.Second
 )
 
-// fairness keeps one merchant from delaying the others. Its limits hold while several merchants have
-// open orders.
+// fairness keeps one merchant from delaying the others. Its limits hold while several merchants
+// have open orders.
 //
-//   - A quarter of the workers stays free of any one merchant, even when the others have nothing due.
-//   - A merchant that hangs has an eighth: a question has been with a worker for long, or the last one
-//     timed out. So has a new merchant, until its first answer. All that hang have half of the
+//   - A quarter of the workers stays free of any one merchant, even when the others have nothing
+//     due.
+//   - A merchant that hangs has an eighth: a question has been with a worker for long, or the last
+//     one timed out. So has a new merchant, until its first answer. All that hang have half of the
 //     workers, all new ones three quarters.
 //
-// So an order of a healthy merchant finds a worker, whatever the others do. The same shares hold for
-// the orders that are claimed. Orders that are claimed and may not have a worker yet take no room
-// from the others.
+// So an order of a healthy merchant finds a worker, whatever the others do. The same shares hold
+// for the orders that are claimed. Orders that are claimed and may not have a worker yet take no
+// room from the others.
 type fairness struct {
 	workers int
 
@@ -49,8 +50,8 @@ func newFairness(workers int) *fairness {
 	return &fairness{workers: workers, timedOut: make(map[string]bool), answered: make(map[string]bool)}
 }
 
-// refreshStats counts the merchants once in a while, and reports whether it did. The claimers call it in
-// turn. The workers need the lock: it is not held meanwhile.
+// refreshStats counts the merchants once in a while, and reports whether it did. The claimers call
+// it in turn. The workers need the lock: it is not held meanwhile.
 func (f *fairness) refreshStats(ctx context.Context, claims Claims) (bool, error) {
 	f.mu.Lock()
 	isFresh := time.Since(f.refreshedAt) < statsEvery

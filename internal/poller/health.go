@@ -66,8 +66,8 @@ func (p *Poller) LastPass() time.Time {
 	return p.health.finishedAt
 }
 
-// LastProgress is when the scheduled passes last showed that they work: the end of a pass that did not
-// fail, or the last claim of one that goes on, as it does for hours beside a large backlog.
+// LastProgress is when the scheduled passes last showed that they work: the end of a pass that did
+// not fail, or the last claim of one that goes on, as it does for hours beside a large backlog.
 func (p *Poller) LastProgress() time.Time {
 	h := &p.health
 	h.mu.Lock()
@@ -81,8 +81,8 @@ func (p *Poller) LastProgress() time.Time {
 // WritingTrouble says why answers cannot be written; nil: they can.
 func (p *Poller) WritingTrouble() error { return p.writing.currentTrouble() }
 
-// PassTrouble says why the passes do not work: none has got to the database yet, the last one failed,
-// the present one stands still, or the next one is overdue. It is nil where they do.
+// PassTrouble says why the passes do not work: none has got to the database yet, the last one
+// failed, the present one stands still, or the next one is overdue. It is nil where they do.
 func (p *Poller) PassTrouble() error {
 	h := &p.health
 	h.mu.Lock()

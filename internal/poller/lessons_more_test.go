@@ -182,7 +182,8 @@ func TestLesson9RightStatusWrongOrder(t *testing.T) {
 		// The same number otherwise written, and another document's beside it.
 		bent(string(status)+" - never 0 free 1000", status, simulator.MutationTotalText, simulator.MutationTotalDecimal, simulator.MutationTotalDecimalText,
 			simulator.MutationTotalExponent, simulator.MutationTotalTwice, simulator.MutationBillPaymentObject, simulator.MutationBillPaymentText)
-		// SUCCESS says the envelope, SUCCESS the channel (targetStatus), a payTime is there: but no trade status.
+		// SUCCESS says the envelope, SUCCESS the channel (targetStatus), a payTime is there: but no
+		// trade status.
 		bent(open, status, simulator.MutationStatusEmpty, simulator.MutationStatusMissing, simulator.MutationStatusNull, simulator.MutationStatusNumber,
 			simulator.MutationStatusUnknown, simulator.MutationStatusTwiceDifferent)
 	}

@@ -23,8 +23,9 @@ type Run struct {
 	DespitePause bool             // ask also what is paused
 }
 
-// RunOnce does one pass. The summary is filled as far as the pass came, also with an error. An error
-// means that the orders could not be read; an answer that could not be written is in the summary.
+// RunOnce does one pass. The summary is filled as far as the pass came, also with an error. An
+// error means that the orders could not be read; an answer that could not be written is in the
+// summary.
 func (p *Poller) RunOnce(ctx context.Context, run Run) (Summary, error) {
 	started := time.Now()
 	summary, err := p.runPass(ctx, run)
@@ -90,8 +91,8 @@ func (p *Poller) claimAhead(run Run) int {
 	return 4 * p.Concurrency
 }
 
-// beginPass makes what the claims rely on: a budget for each app, and the moment from which an order
-// counts as asked by this run.
+// beginPass makes what the claims rely on: a budget for each app, and the moment from which an
+// order counts as asked by this run.
 func (p *Poller) beginPass(ctx context.Context, run Run) (apps []*app, since *time.Time, err error) {
 	apps = *p.apps.Load()
 	return apps, since, retryWhileDown(ctx, p.databasePatience(run), func(ctx context.Context) error {
@@ -114,8 +115,8 @@ func (p *Poller) beginPass(ctx context.Context, run Run) (apps []*app, since *ti
 	})
 }
 
-// databasePatience is how long a run waits for a database that cannot be reached. The daemon does not wait: it
-// has its next pass.
+// databasePatience is how long a run waits for a database that cannot be reached. The daemon does
+// not wait: it has its next pass.
 func (p *Poller) databasePatience(run Run) time.Duration {
 	if run.Once {
 		return p.retryFor

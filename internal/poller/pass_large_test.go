@@ -46,7 +46,8 @@ func (s *countingStore) Record(ctx context.Context, group []order.Outcome) ([]st
 	return written, err
 }
 
-// A gateway that answers at length must not fill the memory: answers are bounded one by one, and here in number.
+// A gateway that answers at length must not fill the memory: answers are bounded one by one, and
+// here in number.
 func TestLargeAnswersAreBounded(t *testing.T) {
 	t.Parallel()
 	const answer, orders = 300 << 10, 60
@@ -88,7 +89,8 @@ func TestLargeAnswersAreBounded(t *testing.T) {
 	}
 }
 
-// A worker that waits for the writer is not free: its merchant has it still, and may not have all of them.
+// A worker that waits for the writer is not free: its merchant has it still, and may not have all
+// of them.
 func TestLargeAnswersOfOneMerchantLeaveAWorkerToOthers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -92,7 +92,8 @@ func TestOutageIsLoggedOnce(t *testing.T) {
 	}
 }
 
-// A claim whose reply is lost is given back by the next statement that succeeds, and does not count.
+// A claim whose reply is lost is given back by the next statement that succeeds, and does not
+// count.
 func TestClaimWhoseReplyIsLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -60,7 +60,8 @@ func TestNoRetryOfAnswers(t *testing.T) {
 func TestEveryFault(t *testing.T) {
 	t.Parallel()
 	w := newWorldWith(t, 600*time.Millisecond)
-	// Too long an answer is among the tables: to mask a megabyte takes seconds under the race detector.
+	// Too long an answer is among the tables: to mask a megabyte takes seconds under the race
+	// detector.
 	faults := slices.DeleteFunc(simulator.Faults(), func(f simulator.Fault) bool { return f == simulator.FaultOversize })
 	passes := make([]*running, len(faults))
 	for i, fault := range faults {

@@ -9,8 +9,8 @@ import (
 	"reconciler/internal/store"
 )
 
-// More merchants than one claim looks at have orders behind the backlog of a paused one. Whichever way
-// they are found, a pass asks about all of them, and about none of the paused one.
+// More merchants than one claim looks at have orders behind the backlog of a paused one. Whichever
+// way they are found, a pass asks about all of them, and about none of the paused one.
 func TestPassGoesRoundTheMerchants(t *testing.T) {
 	t.Parallel()
 	const head, others = 400, 150

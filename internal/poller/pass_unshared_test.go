@@ -20,8 +20,8 @@ func (unsharedStore) PauseByBreaker(context.Context, store.BreakerPause) error {
 	return errors.New("no pause can be written")
 }
 
-// Found by SOAKSEED=180562477: a merchant was paused in one process alone. Its orders were claimed and
-// given back some hundred times a second.
+// Found by SOAKSEED=180562477: a merchant was paused in one process alone. Its orders were claimed
+// and given back some hundred times a second.
 func TestUnsharedPauseOfAMerchantEndsItsClaims(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -35,7 +35,8 @@ func TestUnsharedPauseOfAMerchantEndsItsClaims(t *testing.T) {
 	for _, run := range []Run{{}, {Once: true}, {Selection: &store.Selection{}}} {
 		sweep(t, w.poller(t, into(unsharedStore{w.Store})), run)
 	}
-	// Each pass may claim an order a second time: by the claim that is under way when the pause begins.
+	// Each pass may claim an order a second time: by the claim that is under way when the pause
+	// begins.
 	if most := one[int](t, w, `SELECT max(claim_no)::int FROM orders`); most > 6 {
 		t.Errorf("an order was claimed %d times in three passes", most)
 	}

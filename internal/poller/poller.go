@@ -18,8 +18,8 @@
 // finished, and the queue wakes the claimers.
 //
 // A slow order holds up its own worker and nothing else. Concurrency bounds the memory, the backlog
-// does not. No transaction is open while the gateway is asked. A claim that is lost with its process
-// ends with its lease.
+// does not. No transaction is open while the gateway is asked. A claim that is lost with its
+// process ends with its lease.
 //
 // Four things outlive a pass, each a type with a mutex of its own: the [breaker], the fairness
 // between merchants, the outage of the writing, and the rows that wait aside.
@@ -110,8 +110,8 @@ const (
 	retryJitter  = 0.5
 )
 
-// MinLease is the shortest lease under which a question can use all of its round trips, wait between
-// them at the longest, and be written.
+// MinLease is the shortest lease under which a question can use all of its round trips, wait
+// between them at the longest, and be written.
 func MinLease(requestTimeout time.Duration) time.Duration {
 	waits, next := time.Duration(0), retryInitial
 	for range maxRoundTrips - 1 {
@@ -137,8 +137,8 @@ type Options struct {
 	Observer Observer
 }
 
-// Validate names everything that is wrong with the settings, as joined values of type [policy.Problem].
-// It leaves out store, apps and logger.
+// Validate names everything that is wrong with the settings, as joined values of type
+// [policy.Problem]. It leaves out store, apps and logger.
 func (o Options) Validate() error {
 	var errs []error
 	if o.Concurrency < 1 || o.Concurrency > 10_000 {
@@ -167,8 +167,8 @@ type Poller struct {
 	writing  *writing
 	aside    *aside
 
-	// A daemon asks no suspect before it has lived for a lease: processes that are ended again and again,
-	// by whatever it is, must not make innocent orders poison.
+	// A daemon asks no suspect before it has lived for a lease: processes that are ended again and
+	// again, by whatever it is, must not make innocent orders poison.
 	startedAt     time.Time
 	suspectsAfter time.Duration
 	retryFor      time.Duration // statements are tried again for so long while the database is away; less in tests

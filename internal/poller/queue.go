@@ -27,8 +27,8 @@ type claimed struct {
 // databaseNow is the database's clock.
 func (c claimed) databaseNow() time.Time { return c.ClaimedAt.Add(time.Since(c.takenAt)) }
 
-// askDeadline is when a question about c must have ended, so that its answer can be written within the
-// lease.
+// askDeadline is when a question about c must have ended, so that its answer can be written within
+// the lease.
 func (c claimed) askDeadline(lease time.Duration) time.Time {
 	if c.LeaseUntil != nil {
 		lease = c.LeaseUntil.Sub(c.ClaimedAt)
@@ -184,8 +184,8 @@ func (q *queue) announceChange() {
 	}
 }
 
-// waitUntil waits until a condition on the queue holds, which is evaluated under its lock, or for at
-// most a while.
+// waitUntil waits until a condition on the queue holds, which is evaluated under its lock, or for
+// at most a while.
 func (q *queue) waitUntil(ctx context.Context, holds func() bool, atMost time.Duration) {
 	timer := time.NewTimer(atMost)
 	defer timer.Stop()
@@ -231,8 +231,8 @@ func (q *queue) waitForRoom(ctx context.Context, minClaim int) (free int, full b
 	return 0, false
 }
 
-// freeRoom is the room for orders that can have a worker: those of merchants that have as many workers
-// as they may have take none, but they are bounded too.
+// freeRoom is the room for orders that can have a worker: those of merchants that have as many
+// workers as they may have take none, but they are bounded too.
 func (q *queue) freeRoom() int {
 	if len(q.waiting) >= maxWaiting*q.maxHand {
 		return 0

@@ -26,7 +26,8 @@ const (
 )
 
 // recorder writes whatever has arrived while its last group was written. It alone writes the
-// summary. An answer that cannot be written yet is pending until its lease ends, and holds up nobody.
+// summary. An answer that cannot be written yet is pending until its lease ends, and holds up
+// nobody.
 type recorder struct {
 	*Poller
 
@@ -121,8 +122,8 @@ func (r *recorder) finishWritten(ctx context.Context, written []result) {
 	r.queue.finishOrders(orders...)
 }
 
-// handleRefusal handles a row whose own write was refused, by a trigger of the shop's for example. After
-// three leases in a row it goes to a person, by a write that leaves out the refused values.
+// handleRefusal handles a row whose own write was refused, by a trigger of the shop's for example.
+// After three leases in a row it goes to a person, by a write that leaves out the refused values.
 func (r *recorder) handleRefusal(ctx context.Context, a result, cause error) {
 	r.Observer.WriteFailed("refused")
 	if r.writing.noteRefusal(ctx, a.ID, cause) {
@@ -173,8 +174,8 @@ func (r *recorder) takePending(ctx context.Context) []result {
 
 var errNotWritten = errors.New("it could not be written within its lease")
 
-// loseAnswer gives up an answer: the order is asked again after its lease. Its claim does not count, since
-// its question came to an end.
+// loseAnswer gives up an answer: the order is asked again after its lease. Its claim does not
+// count, since its question came to an end.
 func (r *recorder) loseAnswer(ctx context.Context, a result, cause error) {
 	r.summary.Unwritten++
 	r.queue.finishOrders(a.claimed)

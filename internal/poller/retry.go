@@ -9,8 +9,8 @@ import (
 	"reconciler/internal/store"
 )
 
-// retryWhileDown tries again, for the given time, while the database cannot be reached. A limit of 0
-// is a single try. Each try has a limit of its own. The error is that of the last try.
+// retryWhileDown tries again, for the given time, while the database cannot be reached. A limit of
+// 0 is a single try. Each try has a limit of its own. The error is that of the last try.
 func retryWhileDown(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
 	var last error
 	try := func() error {

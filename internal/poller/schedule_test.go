@@ -19,8 +19,8 @@ import (
 	"reconciler/internal/store"
 )
 
-// dueStore is a store whose first call of a pass is the only one: the due orders. It stands in where
-// time is not real and a connection cannot be.
+// dueStore is a store whose first call of a pass is the only one: the due orders. It stands in
+// where time is not real and a connection cannot be.
 type dueStore struct {
 	Store
 

@@ -121,8 +121,8 @@ type question struct {
 	newConnection bool  // an answer about another order came: its connection was out of step
 }
 
-// askGateway takes up to [maxRoundTrips] round trips while the gateway gives no usable answer. A panic
-// becomes an outcome like any other: the order keeps its place.
+// askGateway takes up to [maxRoundTrips] round trips while the gateway gives no usable answer. A
+// panic becomes an outcome like any other: the order keeps its place.
 func (q *question) askGateway(ctx context.Context) (out order.Outcome) {
 	q.record = order.Question{At: q.databaseNow(), Worker: q.Worker}
 	started := time.Now()

@@ -59,8 +59,8 @@ func newWorldWith(t *testing.T, timeout time.Duration) *world {
 	return &world{Store: s, pool: pool, sim: sim, client: client}
 }
 
-// poller has the default plan, four workers and no limit of its rate. It probes often whether answers
-// can be written again.
+// poller has the default plan, four workers and no limit of its rate. It probes often whether
+// answers can be written again.
 func (w *world) poller(t *testing.T, changes ...func(*Options)) *Poller {
 	t.Helper()
 	o := Options{
@@ -180,8 +180,9 @@ func (w *world) wantState(t *testing.T, n int, want string) {
 	}
 }
 
-// ledger lists what became of an order's questions, the oldest first, each in three words: decision,
-// reason, round trips. "no_answer transient 3" is a question that three requests could not answer.
+// ledger lists what became of an order's questions, the oldest first, each in three words:
+// decision, reason, round trips. "no_answer transient 3" is a question that three requests could
+// not answer.
 func (w *world) ledger(t *testing.T, n int) []string {
 	t.Helper()
 	return rows[string](t, w, `

@@ -53,8 +53,8 @@ func (w *writing) noteFailure(ctx context.Context, cause error, answers int) {
 	}
 }
 
-// noteRefusal notes that a row refused its own write, and reports whether answers count as not writable
-// because of it.
+// noteRefusal notes that a row refused its own write, and reports whether answers count as not
+// writable because of it.
 func (w *writing) noteRefusal(ctx context.Context, orderID int64, cause error) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

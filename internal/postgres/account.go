@@ -49,8 +49,8 @@ func (a *account) String() string {
 	return "user " + a.name
 }
 
-// processAttributes puts the child into a process group of its own, so that Ctrl-C at the terminal reaches us alone and the
-// server is still there while we finish our transactions.
+// processAttributes puts the child into a process group of its own, so that Ctrl-C at the terminal
+// reaches us alone and the server is still there while we finish our transactions.
 func (a *account) processAttributes() *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true}
 	if a != nil {
@@ -77,8 +77,8 @@ func (a *account) ownsFile(info os.FileInfo) bool {
 	return ok && stat.Uid == uid
 }
 
-// canWalk says which folder on the way to path is closed to the account: the system's own message names the program
-// at the end of the way instead.
+// canWalk says which folder on the way to path is closed to the account: the system's own message
+// names the program at the end of the way instead.
 func (a *account) canWalk(path string) error {
 	if a == nil {
 		return nil

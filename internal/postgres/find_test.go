@@ -56,7 +56,8 @@ func TestErrNotFoundSaysWhatToPaste(t *testing.T) {
 	}
 }
 
-// The script and the program must agree on whether there is a server, or the one would install what the other ignores.
+// The script and the program must agree on whether there is a server, or the one would install what
+// the other ignores.
 func TestScriptLooksInTheSamePlaces(t *testing.T) {
 	t.Parallel()
 	script, err := os.ReadFile("../../scripts/ensure-postgres")

@@ -34,8 +34,8 @@ func makeFolder(who *account, durable bool) (string, error) {
 	return "", fmt.Errorf("postgres: no place for the server's folder: %w", errors.Join(errs...))
 }
 
-// candidatePlaces lists memory first: a cluster is made there in half the time. Containers often have
-// only 64 MiB of it.
+// candidatePlaces lists memory first: a cluster is made there in half the time. Containers often
+// have only 64 MiB of it.
 func candidatePlaces(durable bool) []string {
 	list := []string{os.TempDir(), "/tmp"}
 	if !durable && freeSpace(memoryPlace) > 1<<30 {
@@ -68,7 +68,8 @@ func makeFolderIn(place string, who *account) (string, error) {
 	return dir, nil
 }
 
-// checkSocketPath refuses a folder whose socket the system could not name: the limit is 107 bytes on Linux, 103 on macOS.
+// checkSocketPath refuses a folder whose socket the system could not name: the limit is 107 bytes
+// on Linux, 103 on macOS.
 func checkSocketPath(dir string) error {
 	limit := len(syscall.RawSockaddrUnix{}.Path) - 1
 	if path := filepath.Join(dir, socketName); len(path) > limit {
@@ -89,8 +90,8 @@ func removeFolder(dir string) error {
 	}
 }
 
-// removeStale removes the folders that servers of killed processes left behind. A folder that cannot be
-// removed stays.
+// removeStale removes the folders that servers of killed processes left behind. A folder that
+// cannot be removed stays.
 func removeStale(ctx context.Context, who *account) {
 	for _, place := range []string{memoryPlace, os.TempDir(), "/tmp"} {
 		found, _ := filepath.Glob(filepath.Join(place, prefix+"*"))
@@ -102,8 +103,9 @@ func removeStale(ctx context.Context, who *account) {
 	}
 }
 
-// isStale holds for a folder of ours whose maker is gone and whose server is too. The second question matters
-// where the folder is seen from another container, to which the maker's pid means nothing.
+// isStale holds for a folder of ours whose maker is gone and whose server is too. The second
+// question matters where the folder is seen from another container, to which the maker's pid means
+// nothing.
 func isStale(ctx context.Context, dir string, who *account) bool {
 	info, err := os.Lstat(dir)
 	if err != nil || !info.IsDir() || !who.ownsFile(info) {
@@ -125,7 +127,8 @@ func makerOf(dir string) (int, bool) {
 // isAlive is also true for a process of another user, to which we may not send signals.
 func isAlive(pid int) bool { return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
 
-// refusesConnections holds where no server listens. Any other trouble, such as a server too busy to answer, is not a refusal.
+// refusesConnections holds where no server listens. Any other trouble, such as a server too busy to
+// answer, is not a refusal.
 func refusesConnections(ctx context.Context, dir string) bool {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, socketName))
 	if err == nil {

@@ -1,10 +1,13 @@
-// Package postgres runs a private, throw-away Postgres server as a child of this process, for the demo and the tests.
+// Package postgres runs a private, throw-away Postgres server as a child of this process, for the
+// demo and the tests.
 //
-// A server lives in one fresh folder: cluster, socket and log. It listens on that folder's socket only, so no port can
-// collide and nobody but its user and root gets in. The folder is named after our pid. Nothing outlives us: the child is
-// told to stop when we die, however we die, and the folder of a process that was killed is swept at the next Start.
+// A server lives in one fresh folder: cluster, socket and log. It listens on that folder's socket
+// only, so no port can collide and nobody but its user and root gets in. The folder is named after
+// our pid. Nothing outlives us: the child is told to stop when we die, however we die, and the
+// folder of a process that was killed is swept at the next Start.
 //
-// Postgres refuses to run as root. Started by root, the server runs as user postgres, or nobody where there is none.
+// Postgres refuses to run as root. Started by root, the server runs as user postgres, or nobody
+// where there is none.
 package postgres
 
 import (
@@ -22,12 +25,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// readyWithin bounds the making and starting of a cluster: one to two seconds, but a minute on a machine with no time to spare.
+// readyWithin bounds the making and starting of a cluster: one to two seconds, but a minute on a
+// machine with no time to spare.
 const readyWithin = 5 * time.Minute
 
 // Options says what kind of server is wanted. The zero value is a server for throw-away data.
 type Options struct {
-	// Durable keeps fsync and its kin on, and the cluster on disk. Off, a power cut may corrupt the data.
+	// Durable keeps fsync and its kin on, and the cluster on disk. Off, a power cut may corrupt the
+	// data.
 	Durable bool
 	// MaxConnections is the server's limit; 0 means 200.
 	MaxConnections int
@@ -44,8 +49,9 @@ type Server struct {
 	stop func() error
 }
 
-// Start finds the server programs, makes a cluster in a fresh temp folder and starts it as a child. The context bounds
-// the start only: a server that was returned runs until Stop, or until this process ends.
+// Start finds the server programs, makes a cluster in a fresh temp folder and starts it as a child.
+// The context bounds the start only: a server that was returned runs until Stop, or until this
+// process ends.
 func Start(ctx context.Context, opts Options) (*Server, error) {
 	began := time.Now()
 	bin, err := findPrograms()
@@ -76,7 +82,8 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 
 // URL names a database of this server in the form that pgx and psql take.
 func (s *Server) URL(database string) string {
-	// The port and sslmode are spelled out so that PGPORT and PGSSLMODE of the environment do not matter.
+	// The port and sslmode are spelled out so that PGPORT and PGSSLMODE of the environment do not
+	// matter.
 	query := url.Values{"host": {s.dir}, "port": {port}, "user": {"postgres"}, "sslmode": {"disable"}}
 	return (&url.URL{Scheme: "postgres", Path: "/" + database, RawQuery: query.Encode()}).String()
 }
@@ -87,7 +94,8 @@ func (s *Server) Dir() string { return s.dir }
 // PID is the process id of the server.
 func (s *Server) PID() int { return s.proc.cmd.Process.Pid }
 
-// Stop ends the server, cutting off its clients, and removes its folder. Further calls return what the first did.
+// Stop ends the server, cutting off its clients, and removes its folder. Further calls return what
+// the first did.
 func (s *Server) Stop() error { return s.stop() }
 
 func (s *Server) end() error {
@@ -189,7 +197,8 @@ func (l launcher) spawnProgram(name string, args ...string) (*process, error) {
 	defer log.Close()
 	cmd := exec.Command(filepath.Join(l.bin, name), args...) //nolint:noctx // a context would kill it; stop lets it tidy up
 	cmd.Dir = l.dir                                          // ours may be closed to the server's user
-	// Nothing of our own surroundings gets in: not PGPORT or PGDATA, not a secret of the program around us.
+	// Nothing of our own surroundings gets in: not PGPORT or PGDATA, not a secret of the program
+	// around us.
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = l.who.processAttributes()

@@ -142,7 +142,8 @@ func TestCancelledStartLeavesNothing(t *testing.T) {
 			t.Parallel()
 			tmp := openFolder(t)
 			stderr, err := runRole(t, roleImpatient, "TMPDIR="+tmp, patternVariable+"="+pattern)
-			// A server that was already there when the context ended is returned, and stopped by its owner.
+			// A server that was already there when the context ended is returned, and stopped by
+			// its owner.
 			if err != nil && !strings.Contains(stderr, context.Canceled.Error()) {
 				t.Errorf("err = %v, %s, want a cancelled context", err, stderr)
 			}

@@ -16,7 +16,8 @@ type process struct {
 	err  error         // how it ended; to be read once done is closed
 }
 
-// startProcess starts and awaits the child in one goroutine, because startTied may need one thread for both.
+// startProcess starts and awaits the child in one goroutine, because startTied may need one thread
+// for both.
 func startProcess(cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, done: make(chan struct{})}
 	started := make(chan error)
@@ -33,9 +34,10 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 	return p, <-started
 }
 
-// stop asks ever less politely. SIGTERM is not among the ways: Postgres would wait for each of its clients to leave.
-// SIGKILL comes last because what it ends cannot give back its shared memory. The children of initdb get no signal at
-// all: they would die of it without tidying up, but end well when initdb does.
+// stop asks ever less politely. SIGTERM is not among the ways: Postgres would wait for each of its
+// clients to leave. SIGKILL comes last because what it ends cannot give back its shared memory. The
+// children of initdb get no signal at all: they would die of it without tidying up, but end well
+// when initdb does.
 func (p *process) stop() error {
 	for _, step := range []struct {
 		signal syscall.Signal

@@ -17,7 +17,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Some tests need a process to kill, or one of another user. They run this test binary again, in a role.
+// Some tests need a process to kill, or one of another user. They run this test binary again, in a
+// role.
 const (
 	roleVariable    = "RECONCILER_PG_TEST_ROLE"
 	patternVariable = "RECONCILER_PG_TEST_CANCEL_AT"
@@ -110,7 +111,8 @@ func startParent(t *testing.T, attr *syscall.SysProcAttr) *actor {
 	return a
 }
 
-// role prepares this binary, copied to where every user may run it, in a folder that every user may enter.
+// role prepares this binary, copied to where every user may run it, in a folder that every user may
+// enter.
 func role(t *testing.T, name string, env ...string) *exec.Cmd {
 	t.Helper()
 	if testing.Short() {

@@ -10,12 +10,13 @@ import (
 	"syscall"
 )
 
-// watch sends the named process SIGINT when standard input ends without a line: we are gone, and have not said goodbye.
+// watch sends the named process SIGINT when standard input ends without a line: we are gone, and
+// have not said goodbye.
 const watch = `read -r goodbye || kill -INT "$1"`
 
-// startTied starts a child, and beside it a shell that outlives us just long enough to end it, for systems whose
-// kernel does not do that. The guarantee is lesser by the moment between the two starts. (The build tag watcher puts
-// this way to the test on Linux.)
+// startTied starts a child, and beside it a shell that outlives us just long enough to end it, for
+// systems whose kernel does not do that. The guarantee is lesser by the moment between the two
+// starts. (The build tag watcher puts this way to the test on Linux.)
 func startTied(cmd *exec.Cmd) (release func(), err error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err

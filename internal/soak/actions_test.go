@@ -96,7 +96,8 @@ func (w *world) interfere(slots []*slot) {
 	}
 }
 
-// insert makes orders of any age and tells the gateway of them. Some have the explicit nulls of an ORM.
+// insert makes orders of any age and tells the gateway of them. Some have the explicit nulls of an
+// ORM.
 func (w *world) insert(n int) {
 	for range min(n, ordersMost-len(w.scripts)) {
 		s := newScript(w.rand, len(w.scripts)+1)

@@ -10,18 +10,18 @@ import (
 )
 
 const (
-	// fairTime is how long the fair part of a round takes; fairTimeout is its request timeout, which a
-	// healthy answer should keep on a slow machine too.
+	// fairTime is how long the fair part of a round takes; fairTimeout is its request timeout,
+	// which a healthy answer should keep on a slow machine too.
 	fairTime, fairTimeout = 1500 * time.Millisecond, time.Second
-	// maxOvertakers is how many round trips of others may begin while a healthy merchant's order is due:
-	// some times what one process may hold.
+	// maxOvertakers is how many round trips of others may begin while a healthy merchant's order is
+	// due: some times what one process may hold.
 	maxOvertakers = 120
 )
 
-// checkFairness lets one merchant of three hang and one answer rubbish or refuse, both with backlogs,
-// and their rows be locked. The orders of the third are asked about all the same. It counts round
-// trips and no time, so that it holds on a slow machine. Where even the healthy merchant was paused,
-// the machine was too slow to tell.
+// checkFairness lets one merchant of three hang and one answer rubbish or refuse, both with
+// backlogs, and their rows be locked. The orders of the third are asked about all the same. It
+// counts round trips and no time, so that it holds on a slow machine. Where even the healthy
+// merchant was paused, the machine was too slow to tell.
 func (w *world) checkFairness() {
 	w.t.Helper()
 	w.db.empty(w.t)
@@ -62,8 +62,8 @@ func (w *world) checkFairness() {
 	w.checkOvertakers(healthy, inserted)
 }
 
-// checkOvertakers counts the round trips of others that began between the time when an order was due
-// and its own first one.
+// checkOvertakers counts the round trips of others that began between the time when an order was
+// due and its own first one.
 func (w *world) checkOvertakers(healthy string, inserted map[string]time.Time) {
 	w.mu.Lock()
 	trips := slices.Clone(w.trips)

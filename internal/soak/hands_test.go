@@ -13,13 +13,15 @@ import (
 	"reconciler/internal/order"
 )
 
-// Other programs write to the same rows. Whatever they do, the reconciler may not settle wrongly, twice
-// without a mark, or stand still.
+// Other programs write to the same rows. Whatever they do, the reconciler may not settle wrongly,
+// twice without a mark, or stand still.
 
-// lockTimeout is how long another program waits for a row. Without it a long lock would stop the driver.
+// lockTimeout is how long another program waits for a row. Without it a long lock would stop the
+// driver.
 const lockTimeout = 100 * time.Millisecond
 
-// hand is a statement of another program's. Locks, triggers and keys that are taken are its own trouble.
+// hand is a statement of another program's. Locks, triggers and keys that are taken are its own
+// trouble.
 func (w *world) hand(pool *pgxpool.Pool, sql string, args ...any) {
 	w.t.Helper()
 	_, err := pool.Exec(context.Background(), sql, args...)
@@ -34,8 +36,8 @@ func (w *world) hand(pool *pgxpool.Pool, sql string, args ...any) {
 const ownColumns = `mid, tid, mer_order_id, target_order_id, order_amount, created_at, expires_at, status,
 	total_amount, refund_amount, pay_time, next_query_at, review_reason, review_note`
 
-// saveStaleCopy saves a whole row as somebody once read it: its own columns as a rule, and all of them
-// where the ORM was given the whole table.
+// saveStaleCopy saves a whole row as somebody once read it: its own columns as a rule, and all of
+// them where the ORM was given the whole table.
 func (w *world) saveStaleCopy() {
 	id := w.someID()
 	versions := rows(w.t, w.db.clock, pgx.RowTo[int64], `SELECT seq FROM soak_history WHERE id = $1 AND (n).id IS NOT NULL ORDER BY seq`, id)
@@ -47,7 +49,8 @@ func (w *world) saveStaleCopy() {
 		WHERE id = $1`, id, pick(w.rand, versions...))
 }
 
-// saveUnknown writes UNKNOWN over a settled order, most of all over one that the reconciler settled.
+// saveUnknown writes UNKNOWN over a settled order, most of all over one that the reconciler
+// settled.
 func (w *world) saveUnknown() {
 	w.hand(w.db.orm, `UPDATE orders SET status = 'UNKNOWN', next_query_at = $1
 		WHERE id = (SELECT id FROM orders WHERE status LIKE 'TRADE%' ORDER BY settled_at IS NULL, id % $2, id LIMIT 1)`,
@@ -67,8 +70,8 @@ func (w *world) clearReview() {
 		w.rand.IntN(3), pick(w.rand, nil, &[]string{""}[0]))
 }
 
-// correctWrongly changes what a decision is made from, of an order that is asked about if there is one.
-// The numbers get a letter too many.
+// correctWrongly changes what a decision is made from, of an order that is asked about if there is
+// one. The numbers get a letter too many.
 func (w *world) correctWrongly() {
 	change := pick(w.rand,
 		`order_amount = order_amount + 150`,
@@ -103,7 +106,8 @@ func (w *world) correctRightly(most int) {
 	w.hand(w.db.person, sql, ids, mids, amounts, mers, targets, most)
 }
 
-// lockRows holds some orders for a while, which may be as long as the round: others may not wait for them.
+// lockRows holds some orders for a while, which may be as long as the round: others may not wait
+// for them.
 func (w *world) lockRows() {
 	length := time.Duration(w.rand.Int64N(int64(chaosTime)))
 	modulus, status := 5+w.rand.IntN(20), pick(w.rand, "", "TRADE_SUCCESS")

@@ -6,9 +6,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// checkPoison finds innocent orders under review poison. Guilty is an order of which three claims in a
-// row ended with their process, or took longer than their lease because the clock jumped. A lost reply,
-// an outage or an answer that could not be written is no guilt.
+// checkPoison finds innocent orders under review poison. Guilty is an order of which three claims
+// in a row ended with their process, or took longer than their lease because the clock jumped. A
+// lost reply, an outage or an answer that could not be written is no guilt.
 func (w *world) checkPoison() {
 	w.t.Helper()
 	type claim struct {

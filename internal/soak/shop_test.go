@@ -25,8 +25,8 @@ CREATE TRIGGER soak_keep AFTER INSERT OR UPDATE OR DELETE ON orders_archive FOR 
 CREATE TRIGGER soak_shop BEFORE UPDATE ON orders_archive FOR EACH ROW EXECUTE FUNCTION soak_shop();
 `
 
-// shopSQL is what a shop has beside the reconciler: a trigger that raises for some orders and drops the
-// writes of others. soak_rules says which.
+// shopSQL is what a shop has beside the reconciler: a trigger that raises for some orders and drops
+// the writes of others. soak_rules says which.
 const shopSQL = `
 CREATE TABLE soak_rules (order_id bigint PRIMARY KEY, rule text NOT NULL);
 CREATE TABLE soak_refused (order_id bigint);

@@ -21,8 +21,8 @@ func TestMain(m *testing.M) {
 const (
 	// soakTime is how long an ordinary go test begins new rounds, each of which takes some 10 s.
 	soakTime = 12 * time.Second
-	// chaosTime is how long one round is interfered with, before its dust settles. Where a machine is
-	// too slow for so many interventions it is longer.
+	// chaosTime is how long one round is interfered with, before its dust settles. Where a machine
+	// is too slow for so many interventions it is longer.
 	chaosTime, maxChaosTime = 2500 * time.Millisecond, 10 * time.Second
 	minInterventions        = 100
 )

@@ -180,8 +180,8 @@ func (w *world) settlePass(runs ...poller.Run) {
 	all.Wait()
 }
 
-// jump lets time pass, for everything at once. It waits so long for sessions that hold rows; 0: as long as
-// it takes; then none passes.
+// jump lets time pass, for everything at once. It waits so long for sessions that hold rows; 0: as
+// long as it takes; then none passes.
 func (w *world) jump(d, wait time.Duration) {
 	w.t.Helper()
 	err := pgx.BeginFunc(context.Background(), w.db.clock, func(tx pgx.Tx) error {
@@ -193,7 +193,8 @@ func (w *world) jump(d, wait time.Duration) {
 		for _, sql := range []string{
 			`UPDATE orders SET created_at = created_at - $1::interval, expires_at = expires_at - $1::interval, next_query_at = next_query_at - $1::interval,
 				last_queried_at = last_queried_at - $1::interval, lease_until = lease_until - $1::interval`,
-			// A row that may be written again, because its writer missed the reply, is known by its time.
+			// A row that may be written again, because its writer missed the reply, is known by its
+			// time.
 			`UPDATE order_queries SET queried_at = queried_at - $1::interval, next_query_at = next_query_at - $1::interval
 				WHERE soak_at < clock_timestamp() - interval '15 seconds' OR $1::interval > interval '100 hours'`,
 			`UPDATE gateway_budgets SET refilled_at = refilled_at - $1::interval`,

@@ -23,7 +23,8 @@ type BreakerPause struct {
 	QuestionsLost int
 }
 
-// maxBreakerPause is how long the breaker pauses at most. See [isPaused] for what lies further ahead.
+// maxBreakerPause is how long the breaker pauses at most. See [isPaused] for what lies further
+// ahead.
 const maxBreakerPause = time.Hour
 
 // PauseByBreaker opens the breaker of an app or a merchant, and opens an incident or continues the
@@ -91,13 +92,13 @@ func closeIncident(ctx context.Context, tx pgx.Tx, scope Scope, key, by string) 
 }
 
 // ResumeByBreaker ends a pause of the breaker whose probe came back well, with its incident, and
-// returns how long the incident lasted. Another pause, made by a person or meanwhile by the breaker,
-// stays.
+// returns how long the incident lasted. Another pause, made by a person or meanwhile by the
+// breaker, stays.
 func (s *Store) ResumeByBreaker(ctx context.Context, scope Scope, key string) (resumed bool, after time.Duration, err error) {
 	err = s.pool.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		var since, now time.Time
-		// A probe is out although the pause is not over, if the clock was set back or a person asked
-		// despite the pause. A pause that was opened meanwhile has no probe.
+		// A probe is out although the pause is not over, if the clock was set back or a person
+		// asked despite the pause. A pause that was opened meanwhile has no probe.
 		err := tx.QueryRow(ctx, `
 			DELETE FROM gateway_controls
 			WHERE scope = $1 AND key = $2 AND set_by = 'breaker' AND (paused_until <= now() OR probe_until IS NOT NULL)

@@ -28,13 +28,15 @@ type Claim struct {
 	// Suspects allows one suspect, an order with two claims that count toward poison. Without it
 	// none is claimed.
 	Suspects bool
-	// MaxPerMerchant bounds the orders of one merchant in the claimer's hands, with those in InHand;
-	// 0 is no bound. MerchantCaps has smaller bounds for single merchants, such as those that hang.
+	// MaxPerMerchant bounds the orders of one merchant in the claimer's hands, with those in
+	// InHand; 0 is no bound. MerchantCaps has smaller bounds for single merchants, such as those
+	// that hang.
 	MaxPerMerchant       int
 	InHand, MerchantCaps map[string]int // by mid
 	// Uncounted claims never count toward poison: they are probes while answers cannot be written.
 	Uncounted bool
-	// DespitePause claims also what is paused. Where the breaker set the pause, one order is its probe.
+	// DespitePause claims also what is paused. Where the breaker set the pause, one order is its
+	// probe.
 	DespitePause bool
 	// AskedBefore, when set, leaves out orders that were asked at or after it, so
 	// that a run asks no order twice.
@@ -96,7 +98,8 @@ type Page struct {
 	// NextToken, above 0, reports that the budget allowed no order. It is the time until the budget
 	// allows about a tenth of a second's round trips.
 	NextToken time.Duration
-	// Round is where the next claim goes on. It is zero where the merchants behind have nothing due.
+	// Round is where the next claim goes on. It is zero where the merchants behind have nothing
+	// due.
 	Round Round
 	// MoreDue reports that a limit in the claim left out something that is due. It is only a hint:
 	// false does not mean that nothing was left out.
@@ -171,8 +174,8 @@ func (s *Store) readOrders(ctx context.Context, sql string, args pgx.NamedArgs) 
 	return pgx.CollectRows(rows, pgx.RowToStructByName[order.Order])
 }
 
-// before is the order of a page. In a selection suspects come first, so that the last order is where
-// the next page begins.
+// before is the order of a page. In a selection suspects come first, so that the last order is
+// where the next page begins.
 func (c Claim) before(a, b order.Order) int {
 	if c.Selection != nil && c.isSuspect(a) != c.isSuspect(b) {
 		if c.isSuspect(a) {

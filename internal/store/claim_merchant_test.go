@@ -31,7 +31,8 @@ func byMerchant(orders []order.Order) map[string]int {
 	return counts
 }
 
-// Whichever way it finds them, a claim takes the orders longest due of the merchants that it is about.
+// Whichever way it finds them, a claim takes the orders longest due of the merchants that it is
+// about.
 func TestClaimOfSomeMerchants(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -85,7 +86,8 @@ func TestClaimKeepsMerchantsToTheirMost(t *testing.T) {
 	}
 }
 
-// With merchants left out, none of their orders is read: each merchant's are found by an index of their own.
+// With merchants left out, none of their orders is read: each merchant's are found by an index of
+// their own.
 func TestClaimByMerchantUsesItsIndex(t *testing.T) {
 	t.Parallel()
 	d := open(t)

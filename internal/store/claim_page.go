@@ -27,8 +27,8 @@ type claimedRow struct {
 	LastMID                string // that was looked at; "" is the last of all
 }
 
-// claimPage claims a page: due or selected orders, and the probes of merchants that are half-open. If
-// the app itself is half-open, it is one probe.
+// claimPage claims a page: due or selected orders, and the probes of merchants that are half-open.
+// If the app itself is half-open, it is one probe.
 func (s *Store) claimPage(ctx context.Context, c Claim) (Page, error) {
 	why, orders, err := s.runClaim(ctx, c.plan())
 	if err == nil && c.Rate > 0 && why.Tokens == nil {
@@ -68,8 +68,8 @@ func untilWorthwhile(tokens, rate float64) time.Duration {
 	return time.Duration(missing / rate * float64(time.Second))
 }
 
-// claimAppProbe claims the one probe of an app: about another merchant than that of the question that
-// failed last, or else about another order, or else whatever is due.
+// claimAppProbe claims the one probe of an app: about another merchant than that of the question
+// that failed last, or else about another order, or else whatever is due.
 func (s *Store) claimAppProbe(ctx context.Context, c Claim, why claimedRow) (claimedRow, []order.Order, error) {
 	c.Limit, c.Lanes, c.From = 1, false, Cursor{}
 	another := c
@@ -167,8 +167,8 @@ type claimPlan struct {
 	args pgx.NamedArgs
 }
 
-// plan is the claim of a page of due or selected orders. All merchants' orders are found by their due
-// times alone. If some merchants are left out, they are found by merchant as well.
+// plan is the claim of a page of due or selected orders. All merchants' orders are found by their
+// due times alone. If some merchants are left out, they are found by merchant as well.
 func (c Claim) plan() claimPlan {
 	page, suspect := pageOfAll+noWindow, withSuspect(isQueued+` AND o.next_query_at <= now()`, `o.next_query_at, o.id`, isDue)
 	switch {

@@ -4,8 +4,8 @@ package store
 const withoutSuspect = `,
 page AS (SELECT id, mid, rank FROM ordinary)`
 
-// withSuspect adds one suspect, of the first of some rows in an order. Suspects are among the longest
-// due: their claims did not change their due times.
+// withSuspect adds one suspect, of the first of some rows in an order. Suspects are among the
+// longest due: their claims did not change their due times.
 func withSuspect(rows, order, condition string) string {
 	return `,
 page_suspect AS MATERIALIZED (
@@ -25,9 +25,9 @@ page AS (
 )`
 }
 
-// pageOfProbes is one order of each merchant that is half-open: another one than that of the question
-// that failed last, where there is one. A random choice of the merchants is looked at, because some
-// may have nothing due.
+// pageOfProbes is one order of each merchant that is half-open: another one than that of the
+// question that failed last, where there is one. A random choice of the merchants is looked at,
+// because some may have nothing due.
 func pageOfProbes(rows, order string) string {
 	return `
 candidate AS MATERIALIZED (
@@ -86,7 +86,8 @@ merchant_lock AS (SELECT NULL::text AS key WHERE false)`
 //
 // The rows are found again by their ids: a ctid is unique in one table only, and orders may have
 // partitions and children. The array keeps the planner on the primary key, whatever it expects of
-// the page. A settled row is never taken, even if it has the id of a due one in another child table.
+// the page. A settled row is never taken, even if it has the id of a due one in another child
+// table.
 //
 // The result has a row even where nothing is claimed, and says why.
 const claimTake = `,

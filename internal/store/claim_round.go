@@ -22,8 +22,8 @@ func (c Claim) byMerchant() bool {
 	return c.ExceptMIDs != nil || c.MIDs != nil || len(c.PausedMIDs) > 0
 }
 
-// maxPerLook is how many orders of a merchant a claim looks at. With more merchants than one claim looks
-// at, the share of each is small.
+// maxPerLook is how many orders of a merchant a claim looks at. With more merchants than one claim
+// looks at, the share of each is small.
 func (c Claim) maxPerLook() int {
 	if c.Round.Behind == "" && len(c.MIDs) <= merchantWindow {
 		return 2 * c.Limit

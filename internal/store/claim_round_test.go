@@ -33,8 +33,8 @@ func othersOfRound() []string {
 	return list
 }
 
-// Whoever is left out, and however long their backlog is: a few claims after another find the orders of
-// all others, each once.
+// Whoever is left out, and however long their backlog is: a few claims after another find the
+// orders of all others, each once.
 func TestClaimsGoRoundTheMerchants(t *testing.T) {
 	t.Parallel()
 	for name, claim := range map[string]store.Claim{
@@ -83,7 +83,8 @@ func TestClaimSharesThePage(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	d.insert(t, 700)
-	// Merchant 0 is left out, merchant 1 has 300 orders that are longer due than those of 20 others.
+	// Merchant 0 is left out, merchant 1 has 300 orders that are longer due than those of 20
+	// others.
 	d.exec(t, `UPDATE orders SET mid = '8983401490001' || CASE WHEN id <= 300 THEN '00' WHEN id <= 600 THEN '01' ELSE lpad((2 + id % 20)::text, 2, '0') END`)
 	got := byMerchant(d.claimWith(t, store.Claim{Limit: 42, PausedMIDs: []string{merchant(0)}}))
 	if len(got) != 21 {

@@ -13,9 +13,9 @@ const isQueued = isOpen + `
 // than that has ended.
 const maxLease = `greatest(@lease::interval, interval '1 hour')`
 
-// isFree are orders that nobody asks about now, and whose merchants may be asked for. The CASE hides
-// all of that from the planner. It would expect the conditions to leave few rows, and sort a backlog
-// instead of following its index.
+// isFree are orders that nobody asks about now, and whose merchants may be asked for. The CASE
+// hides all of that from the planner. It would expect the conditions to leave few rows, and sort a
+// backlog instead of following its index.
 const isFree = `CASE WHEN (o.lease_until IS NULL OR o.lease_until <= now() OR o.lease_until > now() + ` + maxLease + `)
 	AND coalesce(o.mid = ANY (@mids), true)
 	AND coalesce(o.mid <> ALL (@except), true)
@@ -70,8 +70,8 @@ const selectedPage = `
 	ORDER BY o.id
 	LIMIT @limit`
 
-// walkBehind steps from merchant to merchant of the queued orders, behind one, and no further than it is
-// read; the last row is null.
+// walkBehind steps from merchant to merchant of the queued orders, behind one, and no further than
+// it is read; the last row is null.
 func walkBehind(mid string) string {
 	return `
 walk AS (
@@ -160,16 +160,17 @@ page_recent AS MATERIALIZED (
     LIMIT @max_recent FOR UPDATE OF o SKIP LOCKED
 ),` + lanesMeet
 
-// pageByMerchant is the same where merchants are left out: paused, at their limits, or another app's.
-// By their due times alone the orders of the wrong ones would be met at every claim (95 ms for 50,000).
+// pageByMerchant is the same where merchants are left out: paused, at their limits, or another
+// app's. By their due times alone the orders of the wrong ones would be met at every claim (95 ms
+// for 50,000).
 //
 // So a claim looks at the first queued orders ([headRows]) by their due times. If those are not all
-// that is due, it looks at the next merchants of a round ([merchantWindow]) as well. Each of these gets
-// its share of the page first. The rest goes to the longest due. The cost of a claim does not depend on
-// the number of merchants, nor on what the wrong ones have.
+// that is due, it looks at the next merchants of a round ([merchantWindow]) as well. Each of these
+// gets its share of the page first. The rest goes to the longest due. The cost of a claim does not
+// depend on the number of merchants, nor on what the wrong ones have.
 //
-// The candidates are locked once it is known which are wanted. Twice as many are looked at, so that an
-// instance that claims at the same time finds some left.
+// The candidates are locked once it is known which are wanted. Twice as many are looked at, so that
+// an instance that claims at the same time finds some left.
 //
 // Merchant and due time are compared as a row, which only orders_due_by_merchant can
 // serve in its order: from an equation the planner would conclude that orders_due does.

@@ -209,7 +209,8 @@ func TestClaimHeedsMerchantCaps(t *testing.T) {
 	}
 }
 
-// Claims that nobody has in hand are given back, uncounted. Others' are left alone, and locked rows.
+// Claims that nobody has in hand are given back, uncounted. Others' are left alone, and locked
+// rows.
 func TestReleaseStray(t *testing.T) {
 	t.Parallel()
 	d := open(t)

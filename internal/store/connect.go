@@ -202,8 +202,8 @@ func repeats(text, secret string) bool {
 	return false
 }
 
-// connectTrouble is a connection that could not be made. Its text is ours; its cause is for decisions
-// and not to be printed.
+// connectTrouble is a connection that could not be made. Its text is ours; its cause is for
+// decisions and not to be printed.
 type connectTrouble struct {
 	words string
 	err   error
@@ -212,8 +212,8 @@ type connectTrouble struct {
 func (e *connectTrouble) Error() string { return e.words }
 func (e *connectTrouble) Unwrap() error { return e.err }
 
-// words tells of all the addresses and ways that were tried what matters: the server's own refusal of
-// the user before any other, else the last.
+// words tells of all the addresses and ways that were tried what matters: the server's own refusal
+// of the user before any other, else the last.
 func (t target) words(err error) string {
 	causes := leaves(err)
 	cause := causes[len(causes)-1]

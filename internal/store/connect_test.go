@@ -93,8 +93,8 @@ func connectErrors(ctx context.Context, url string) (said []string) {
 	return said
 }
 
-// leaked is a part of the password that a text holds. Parts that words have by chance do not count: a
-// part has two letters that they hardly use.
+// leaked is a part of the password that a text holds. Parts that words have by chance do not count:
+// a part has two letters that they hardly use.
 func leaked(text, password string) string {
 	for i := range max(0, len(password)-3) {
 		part := password[i : i+4]

@@ -118,8 +118,8 @@ func (s *Store) Orders(ctx context.Context, f OrderFilter) (OrderPage, error) {
 	return p, nil
 }
 
-// source is the part of the table in which the partial indexes find all that the filter lets through;
-// "" where none does.
+// source is the part of the table in which the partial indexes find all that the filter lets
+// through; "" where none does.
 func (f OrderFilter) source() string {
 	const (
 		reviewed = `SELECT o.* FROM orders AS o WHERE ` + isUnderReview
@@ -173,13 +173,14 @@ func (f OrderFilter) walk(ctx context.Context, tx pgx.Tx) (OrderPage, error) {
 	return p, err
 }
 
-// firstOrderSince is about the first id whose order was created at or after a time. Ids grow with time
-// as a rule.
+// firstOrderSince is about the first id whose order was created at or after a time. Ids grow with
+// time as a rule.
 func firstOrderSince(ctx context.Context, tx pgx.Tx, since time.Time) (int64, error) {
 	return firstSince(ctx, tx, since, "orders", "created_at")
 }
 
-// firstSince halves the range of the ids of a table. A table of ours is named, never a foreign text.
+// firstSince halves the range of the ids of a table. A table of ours is named, never a foreign
+// text.
 func firstSince(ctx context.Context, tx pgx.Tx, since time.Time, table, column string) (int64, error) {
 	var low, high int64
 	err := tx.QueryRow(ctx, `SELECT coalesce(min(id), 0), coalesce(max(id), 0) + 1 FROM `+table).Scan(&low, &high)

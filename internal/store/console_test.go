@@ -128,7 +128,8 @@ func TestLearnedByDay(t *testing.T) {
 	}
 }
 
-// The last hour's questions count by minute and by how they came out, those of the last minute by merchant.
+// The last hour's questions count by minute and by how they came out, those of the last minute by
+// merchant.
 func TestAnswersByMinute(t *testing.T) {
 	t.Parallel()
 	d := open(t)

@@ -43,8 +43,8 @@ func orderIDs(events []event) []int64 {
 	return ids
 }
 
-// wantNext waits until the consumer reads these orders' events. Transactions of other tests' databases
-// count as older ones as well, so they may keep an event back for a moment.
+// wantNext waits until the consumer reads these orders' events. Transactions of other tests'
+// databases count as older ones as well, so they may keep an event back for a moment.
 func (d database) wantNext(t *testing.T, consumer string, want ...int64) []event {
 	t.Helper()
 	var got []event
@@ -57,7 +57,8 @@ func (d database) wantNext(t *testing.T, consumer string, want ...int64) []event
 	return nil
 }
 
-// wantAll waits until the consumer reads these orders' events, others that it has had perhaps again.
+// wantAll waits until the consumer reads these orders' events, others that it has had perhaps
+// again.
 func (d database) wantAll(t *testing.T, consumer string, want ...int64) []event {
 	t.Helper()
 	var got []event
@@ -155,8 +156,8 @@ func TestConsumersAfterARestore(t *testing.T) {
 	d.tell(t, 1)
 	d.tell(t, 2)
 	events := d.wantNext(t, "behind", 1, 2)
-	// As it would stand in a cluster that is far ahead: events 3 and 4 have high numbers, and so have the
-	// cursors of those who have read them.
+	// As it would stand in a cluster that is far ahead: events 3 and 4 have high numbers, and so
+	// have the cursors of those who have read them.
 	d.tell(t, 3)
 	d.tell(t, 4)
 	d.exec(t, `UPDATE order_events SET xact = (5000000000 + id)::text::xid8 WHERE order_id > 2`)
@@ -176,7 +177,8 @@ func TestConsumersAfterARestore(t *testing.T) {
 	}
 }
 
-// The functions find our tables whatever the caller's search_path is, and nobody has them by default.
+// The functions find our tables whatever the caller's search_path is, and nobody has them by
+// default.
 func TestEventFunctionsArePinned(t *testing.T) {
 	t.Parallel()
 	d := open(t)

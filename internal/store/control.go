@@ -41,7 +41,8 @@ const isPaused = `(c.paused_until IS NULL OR c.paused_until > now() AND (c.set_b
 // isProbed reports that the probe of a pause of the breaker is in flight.
 const isProbed = `(c.set_by = 'breaker' AND coalesce(c.probe_until > now() AND c.probe_until <= now() + interval '1 hour', false))`
 
-// isHalfOpen reports that a pause of the breaker is over, or is to be broken, and waits for its probe.
+// isHalfOpen reports that a pause of the breaker is over, or is to be broken, and waits for its
+// probe.
 const isHalfOpen = `(c.set_by = 'breaker' AND NOT ` + isProbed + ` AND (@despite OR NOT ` + isPaused + `))`
 
 // inForce is [isInForce] without @despite.
@@ -70,8 +71,8 @@ func (s *Store) controls(ctx context.Context, where string, args ...any) ([]Cont
 	return list, nil
 }
 
-// tokensNow is the level of the bucket b: it fills at @rate up to @burst. The clock may have been set
-// back: a refill in the future was now.
+// tokensNow is the level of the bucket b: it fills at @rate up to @burst. The clock may have been
+// set back: a refill in the future was now.
 const tokensNow = `least(@burst::float8, b.tokens + @rate::float8 *
     CASE WHEN b.refilled_at > clock_timestamp() THEN 0
          WHEN b.refilled_at < clock_timestamp() - interval '1 day' THEN 86400

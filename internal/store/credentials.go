@@ -8,8 +8,8 @@ import (
 )
 
 // ReviveNoCredentials makes the unresolved orders of merchants due that are under review
-// [order.ReviewNoCredentials], and returns how many. It is for merchants that have credentials again;
-// nil mids are all merchants.
+// [order.ReviewNoCredentials], and returns how many. It is for merchants that have credentials
+// again; nil mids are all merchants.
 func (s *Store) ReviveNoCredentials(ctx context.Context, mids []string) (int, error) {
 	tag, err := s.pool.Exec(ctx, `
 		UPDATE orders AS o

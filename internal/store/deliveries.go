@@ -34,9 +34,10 @@ type Attempt struct {
 	RetryAfter time.Duration
 }
 
-// HoldDeliveries makes holder the only one that delivers, for a lease from now, unless somebody else is. It reports
-// whether holder is. The first call registers the consumer at the end of the existing events. A lease in a row works
-// behind a pooler, where an advisory lock of a session does not.
+// HoldDeliveries makes holder the only one that delivers, for a lease from now, unless somebody
+// else is. It reports whether holder is. The first call registers the consumer at the end of the
+// existing events. A lease in a row works behind a pooler, where an advisory lock of a session does
+// not.
 func (s *Store) HoldDeliveries(ctx context.Context, holder string, lease time.Duration) (bool, error) {
 	_, err := s.pool.Exec(ctx, `
 		SELECT register_order_events($1, false)
@@ -44,8 +45,8 @@ func (s *Store) HoldDeliveries(ctx context.Context, holder string, lease time.Du
 	if err != nil {
 		return false, fmt.Errorf("register the webhook: %w", err)
 	}
-	// A lease that ends later than leases do is of a clock that was set back. A statement that had to wait
-	// for the row may meet a lease that began after its own now().
+	// A lease that ends later than leases do is of a clock that was set back. A statement that had
+	// to wait for the row may meet a lease that began after its own now().
 	tag, err := s.pool.Exec(ctx, `
 		UPDATE event_consumers SET held_by = $2, held_until = clock_timestamp() + $3::interval
 		WHERE name = $1
@@ -67,10 +68,10 @@ func (s *Store) ReleaseDeliveries(ctx context.Context, holder string) error {
 	return nil
 }
 
-// EnlistDeliveries turns up to limit unread events into deliveries and acknowledges them, in one transaction. From then
-// on the deliveries are the queue, so that an event that cannot be delivered holds up no other. An event of an order
-// that has an older delivery waits for that one. It returns how many there were, none where holder does not hold the
-// deliveries.
+// EnlistDeliveries turns up to limit unread events into deliveries and acknowledges them, in one
+// transaction. From then on the deliveries are the queue, so that an event that cannot be delivered
+// holds up no other. An event of an order that has an older delivery waits for that one. It returns
+// how many there were, none where holder does not hold the deliveries.
 func (s *Store) EnlistDeliveries(ctx context.Context, holder string, limit int) (n int, err error) {
 	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'"}
 	err = s.pool.inTx(ctx, begin, func(tx pgx.Tx) error {
@@ -119,7 +120,8 @@ func enlist(ctx context.Context, tx pgx.Tx, holder string, limit int) (int, erro
 	return len(events), err
 }
 
-// dueDeliveries precedes the condition and the limit of one lane. Of each order only the oldest delivery is due.
+// dueDeliveries precedes the condition and the limit of one lane. Of each order only the oldest
+// delivery is due.
 const dueDeliveries = `
 	SELECT e.id AS event_id, e.order_id, e.event, e.payload::text AS payload, e.created_at,
 	       d.attempts, d.pending_since, now() - d.pending_since AS pending_for
@@ -131,8 +133,8 @@ const dueDeliveries = `
 	      WHERE older.order_id = e.order_id AND older.id < e.id AND w.next_at IS NOT NULL)
 	  AND `
 
-// DueDeliveries reads the deliveries whose time has come, the longest due first: up to fresh that were never sent, and
-// up to retried that were. Orders that are busy are left out.
+// DueDeliveries reads the deliveries whose time has come, the longest due first: up to fresh that
+// were never sent, and up to retried that were. Orders that are busy are left out.
 func (s *Store) DueDeliveries(ctx context.Context, fresh, retried int, busy []int64) ([]Delivery, error) {
 	rows, err := s.pool.Query(ctx, `
 		(`+dueDeliveries+`d.attempts = 0 ORDER BY d.next_at, d.event_id LIMIT @fresh)
@@ -149,8 +151,9 @@ func (s *Store) DueDeliveries(ctx context.Context, fresh, retried int, busy []in
 	return due, nil
 }
 
-// RecordAttempt writes what became of a sending. The order's next delivery becomes due, or waits as long as this one.
-// Where the delivery has been attempted or asked for again meanwhile, nothing is written.
+// RecordAttempt writes what became of a sending. The order's next delivery becomes due, or waits as
+// long as this one. Where the delivery has been attempted or asked for again meanwhile, nothing is
+// written.
 func (s *Store) RecordAttempt(ctx context.Context, a Attempt) error {
 	_, err := s.pool.Exec(ctx, `
 		WITH sent AS (

@@ -29,8 +29,8 @@ func (d database) wantHold(t *testing.T, when, holder string, want bool) {
 	}
 }
 
-// enlist makes n deliveries of what was told since, as holder a. Transactions of other tests' databases may keep
-// events back for a moment.
+// enlist makes n deliveries of what was told since, as holder a. Transactions of other tests'
+// databases may keep events back for a moment.
 func (d database) enlist(t *testing.T, n int) {
 	t.Helper()
 	enlisted := 0
@@ -144,7 +144,8 @@ func TestDeliveriesAreNotTakenFromALaterLease(t *testing.T) {
 	}
 }
 
-// Only the holder turns events into deliveries: those after its beginning, each once, in small groups.
+// Only the holder turns events into deliveries: those after its beginning, each once, in small
+// groups.
 func TestEnlistDeliveries(t *testing.T) {
 	t.Parallel()
 	d := open(t)

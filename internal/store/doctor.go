@@ -44,8 +44,8 @@ func (s *Store) Orphans(ctx context.Context, limit int) ([]int64, error) {
 	return ids, nil
 }
 
-// AdoptOrphans makes at most limit orphans due and records the action, in one transaction. It returns
-// their number.
+// AdoptOrphans makes at most limit orphans due and records the action, in one transaction. It
+// returns their number.
 func (s *Store) AdoptOrphans(ctx context.Context, limit int, a Action) (int, error) {
 	n := 0
 	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'"}
@@ -107,8 +107,8 @@ const orderTables = `
 	    SELECT i.inhrelid FROM pg_inherits AS i JOIN tree ON i.inhparent = tree.oid
 	)`
 
-// MissingParts lists the partial indexes and the trigger that orders, a child or a partition lacks, or
-// that are not in force, each as "table: name".
+// MissingParts lists the partial indexes and the trigger that orders, a child or a partition lacks,
+// or that are not in force, each as "table: name".
 func (s *Store) MissingParts(ctx context.Context) ([]string, error) {
 	var list []string
 	err := s.look(ctx, func(tx pgx.Tx) error {

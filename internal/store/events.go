@@ -12,7 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ErrNoWebhook means that no daemon has ever delivered events by HTTP, so nothing can be sent again.
+// ErrNoWebhook means that no daemon has ever delivered events by HTTP, so nothing can be sent
+// again.
 var ErrNoWebhook = errors.New("no daemon delivers events by HTTP: set RECONCILER_WEBHOOK_URL for run first")
 
 // ErrNoEvent means that events that were named do not exist.
@@ -27,8 +28,8 @@ type EventDelivery struct {
 	Event      string
 	CreatedAt  time.Time
 	Payload    json.RawMessage
-	// State is delivered, set_aside, failing (it is tried again), waiting, or not_sent: it was there before the webhook,
-	// or there is none.
+	// State is delivered, set_aside, failing (it is tried again), waiting, or not_sent: it was
+	// there before the webhook, or there is none.
 	State       string
 	Attempts    int
 	NextAt      *time.Time
@@ -125,8 +126,9 @@ func (f EventFilter) where(ctx context.Context, tx pgx.Tx) (string, pgx.NamedArg
 	return strings.Join(conditions, " AND "), args, nil
 }
 
-// ResendEvents makes deliveries due again, also of what was delivered or set aside, and records the action. Its After
-// becomes what was sent again. It returns how many there were. [ErrNoEvent] means that nothing was done.
+// ResendEvents makes deliveries due again, also of what was delivered or set aside, and records the
+// action. Its After becomes what was sent again. It returns how many there were. [ErrNoEvent] means
+// that nothing was done.
 func (s *Store) ResendEvents(ctx context.Context, f EventFilter, a Action) (n int, err error) {
 	err = s.pool.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		n, err = resend(ctx, tx, f, a)

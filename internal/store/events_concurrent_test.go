@@ -18,8 +18,8 @@ import (
 
 const insertEvent = `INSERT INTO order_events (order_id, mid, event, payload) VALUES ($1, '898340149000005', 'order.paid', '{}') RETURNING id`
 
-// writeEvents writes events in transactions of different lengths. Each third one is rolled back. It returns what was
-// committed.
+// writeEvents writes events in transactions of different lengths. Each third one is rolled back. It
+// returns what was committed.
 func writeEvents(t *testing.T, url string, seed uint64, transactions int) []int64 {
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
@@ -54,8 +54,8 @@ func writeEvents(t *testing.T, url string, seed uint64, transactions int) []int6
 	return committed
 }
 
-// readEvents reads and acknowledges, in transactions of its own, until done says that nothing more is coming and nothing
-// is left.
+// readEvents reads and acknowledges, in transactions of its own, until done says that nothing more
+// is coming and nothing is left.
 func readEvents(t *testing.T, url, consumer string, most int, done func(read int) bool) []event {
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
@@ -187,7 +187,8 @@ func (d database) openTransaction(t *testing.T, sql string) (commit func()) {
 	}
 }
 
-// restoreInto copies events, cursors and the number of the next event, as a restore of the data alone does.
+// restoreInto copies events, cursors and the number of the next event, as a restore of the data
+// alone does.
 func (d database) restoreInto(t *testing.T, to database, tables ...string) {
 	t.Helper()
 	for _, table := range tables {
@@ -204,8 +205,9 @@ func (d database) restoreInto(t *testing.T, to database, tables ...string) {
 		scan[int64](t, d, `SELECT last_value FROM pg_sequences WHERE sequencename = 'order_events_id_seq'`))
 }
 
-// A cluster that is restored into can be far behind in its transaction numbers. It catches up while nobody reads.
-// Whatever the order in which the tables were copied, no event is lost and those of one order stay in order.
+// A cluster that is restored into can be far behind in its transaction numbers. It catches up while
+// nobody reads. Whatever the order in which the tables were copied, no event is lost and those of
+// one order stay in order.
 func TestRestoreIntoAnotherCluster(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

@@ -28,8 +28,8 @@ func eventIDs(list []store.EventDelivery) []int64 {
 	return ids
 }
 
-// delivered writes the state of deliveries: of 1 delivered, of 2 set aside, of 3 failing, of 4 enlisted.
-// Event 5 was told since, and 6 before the webhook began.
+// delivered writes the state of deliveries: of 1 delivered, of 2 set aside, of 3 failing, of 4
+// enlisted. Event 5 was told since, and 6 before the webhook began.
 func (d database) delivered(t *testing.T) {
 	t.Helper()
 	d.tell(t, 1, 2, 3, 4)
@@ -123,8 +123,8 @@ func TestEventFilter(t *testing.T) {
 	}
 }
 
-// Events since a time are found among many without a look at each, also where numbers are missing and
-// where a transaction took long.
+// Events since a time are found among many without a look at each, also where numbers are missing
+// and where a transaction took long.
 func TestEventsSince(t *testing.T) {
 	t.Parallel()
 	d := open(t)

@@ -44,9 +44,9 @@ func FailureReason(err error) string {
 	return "refused"
 }
 
-// isOfOneRow reports whether a row of the statement caused the error, by its values, by a trigger or
-// by a constraint. Triggers may raise any code, so every class counts that is not about the session,
-// the server or the schema.
+// isOfOneRow reports whether a row of the statement caused the error, by its values, by a trigger
+// or by a constraint. Triggers may raise any code, so every class counts that is not about the
+// session, the server or the schema.
 func isOfOneRow(err error) bool {
 	var pgErr *pgconn.PgError
 	if !errors.As(err, &pgErr) || errors.As(err, new(*pgconn.ConnectError)) || pgErr.Code == "" {
@@ -62,8 +62,8 @@ func isLockTimeout(err error) bool {
 	return errors.As(err, &pgErr) && pgErr.Code == "55P03"
 }
 
-// isValueError reports whether the values were refused: data exceptions, such as a NUL character or a
-// number out of range, and constraints.
+// isValueError reports whether the values were refused: data exceptions, such as a NUL character or
+// a number out of range, and constraints.
 func isValueError(err error) bool {
 	var pgErr *pgconn.PgError
 	return errors.As(err, &pgErr) && (class(pgErr) == "22" || class(pgErr) == "23")
@@ -78,9 +78,9 @@ func IsTimeout(err error) bool {
 	return ok && (pgErr.Code == "57014" || pgErr.Code == "55P03")
 }
 
-// IsUnavailable reports whether the server could not be asked, or gave up: it cannot be reached, has
-// gone, or ended the statement. What a row's own values caused is not that, and neither is a refusal of
-// this package.
+// IsUnavailable reports whether the server could not be asked, or gave up: it cannot be reached,
+// has gone, or ended the statement. What a row's own values caused is not that, and neither is a
+// refusal of this package.
 func IsUnavailable(err error) bool {
 	if errors.As(err, new(*pgconn.ConnectError)) || errors.As(err, new(net.Error)) || errors.Is(err, io.EOF) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded) {

@@ -8,7 +8,8 @@ import (
 	"reconciler/internal/store"
 )
 
-// An order is found by either number without reading the others, also before the table's first ANALYZE.
+// An order is found by either number without reading the others, also before the table's first
+// ANALYZE.
 func TestFindOrdersReadsNoOthers(t *testing.T) {
 	t.Parallel()
 	d := open(t)

@@ -9,9 +9,9 @@ type HeldPile struct {
 	Amount int64 // fen, at most 2^53
 }
 
-// pausesCTE are the pauses in force and the merchants that each app asks for. The daemon that was seen
-// last tells: an app without a list has the merchants of no other's. Where no daemon tells, a pause of
-// an app counts for every merchant.
+// pausesCTE are the pauses in force and the merchants that each app asks for. The daemon that was
+// seen last tells: an app without a list has the merchants of no other's. Where no daemon tells, a
+// pause of an app counts for every merchant.
 const pausesCTE = `
 pause AS MATERIALIZED (
     SELECT c.scope, c.key FROM gateway_controls AS c WHERE ` + inForce + `

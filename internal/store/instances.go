@@ -20,10 +20,10 @@ type Instance struct {
 	Settings   json.RawMessage
 }
 
-// Heartbeat writes the row of an instance and removes rows that nobody has written for a day. It ends
-// the incidents of people's pauses that have run out, and the breaker's pauses of merchants that have
-// no order left to probe them with. SeenAt is ignored: it becomes the database's
-// present time.
+// Heartbeat writes the row of an instance and removes rows that nobody has written for a day. It
+// ends the incidents of people's pauses that have run out, and the breaker's pauses of merchants
+// that have no order left to probe them with. SeenAt is ignored: it becomes the database's present
+// time.
 func (s *Store) Heartbeat(ctx context.Context, i Instance) error {
 	settings := i.Settings
 	if len(settings) == 0 {
@@ -53,9 +53,9 @@ const endLapsed = `
 	WHERE i.closed_at IS NULL AND i.opened_by <> 'breaker' AND c.scope = i.scope AND c.key = i.key
 	  AND c.set_by <> 'breaker' AND c.paused_until <= now()`
 
-// endWithoutOrders ends the breaker's pauses, and their incidents, of merchants that have had no order
-// to probe them with since the pause ran out a minute ago: the application has settled them itself.
-// The next order is asked as usual.
+// endWithoutOrders ends the breaker's pauses, and their incidents, of merchants that have had no
+// order to probe them with since the pause ran out a minute ago: the application has settled them
+// itself. The next order is asked as usual.
 const endWithoutOrders = `
 	WITH ended AS (
 	    DELETE FROM gateway_controls AS c

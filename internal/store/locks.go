@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	// lockPoll is how often a migration's sessions are looked at; a wait for a lock lasts two seconds.
+	// lockPoll is how often a migration's sessions are looked at; a wait for a lock lasts two
+	// seconds.
 	lockPoll = 400 * time.Millisecond
 	// blockerRetold is after how long a blocker that is still there is named again.
 	blockerRetold = 30 * time.Second

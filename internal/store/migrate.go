@@ -211,8 +211,8 @@ func migrationTexts() map[string]string {
 	return texts
 }
 
-// migrationFiles are the migrations. Postgres builds no index of a partitioned table beside writers,
-// so where a table was made partitioned, its indexes are built in the plain way.
+// migrationFiles are the migrations. Postgres builds no index of a partitioned table beside
+// writers, so where a table was made partitioned, its indexes are built in the plain way.
 func (s *Store) migrationFiles(ctx context.Context) (fs.FS, error) {
 	var partitioned bool
 	err := s.pool.QueryRow(ctx, `

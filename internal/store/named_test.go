@@ -10,8 +10,8 @@ import (
 	"reconciler/internal/store"
 )
 
-// Each name of a list is answered in its place: by all orders that it fits, or by whether there is one
-// that the selection leaves out.
+// Each name of a list is answered in its place: by all orders that it fits, or by whether there is
+// one that the selection leaves out.
 func TestLookUp(t *testing.T) {
 	t.Parallel()
 	d := open(t)

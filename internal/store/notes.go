@@ -12,8 +12,8 @@ import (
 // notes is the language of these notes: "zh" is Chinese, anything else English.
 type notes string
 
-// UseLanguage sets the language of the review notes that the store itself writes, "en" or "zh". It is
-// called before the store is in use.
+// UseLanguage sets the language of the review notes that the store itself writes, "en" or "zh". It
+// is called before the store is in use.
 func (s *Store) UseLanguage(lang string) { s.notes = notes(lang) }
 
 func (n notes) conflict(held, answered order.Status) string {

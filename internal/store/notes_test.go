@@ -8,8 +8,8 @@ import (
 	"reconciler/internal/order"
 )
 
-// The notes of the reviews that only a write shows are in the language of the settings, in the row and
-// in the event.
+// The notes of the reviews that only a write shows are in the language of the settings, in the row
+// and in the event.
 func TestNotesInBothLanguages(t *testing.T) {
 	t.Parallel()
 	han := regexp.MustCompile(`\p{Han}`)

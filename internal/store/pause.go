@@ -116,8 +116,8 @@ func (s *Store) ResumeShown(ctx context.Context, scope Scope, key string, shown 
 	return former, t, nil
 }
 
-// changePause lets one person at a time change the pause of an app or a merchant. A row that does not
-// exist yet cannot be locked.
+// changePause lets one person at a time change the pause of an app or a merchant. A row that does
+// not exist yet cannot be locked.
 func (s *Store) changePause(ctx context.Context, scope Scope, key string, do func(pgx.Tx) error) error {
 	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '10s'"}
 	return s.pool.inTx(ctx, begin, func(tx pgx.Tx) error {
@@ -178,8 +178,8 @@ func (a Action) about(ctx context.Context, tx pgx.Tx, c Control, t *Trace) (err 
 	return err
 }
 
-// HasMerchant reports whether any order is of a merchant. It looks at the open orders first. The rest
-// has no index by merchant, so it may end with an error after five seconds.
+// HasMerchant reports whether any order is of a merchant. It looks at the open orders first. The
+// rest has no index by merchant, so it may end with an error after five seconds.
 func (s *Store) HasMerchant(ctx context.Context, mid string) (bool, error) {
 	var found bool
 	err := s.look(ctx, func(tx pgx.Tx) error {

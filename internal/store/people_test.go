@@ -22,14 +22,15 @@ func byHand(action string) store.Action {
 	return store.Action{Actor: "li", Via: "cli", Action: action, Reason: "ticket 812"}
 }
 
-// isLockTimeout tells that a person waited longer than people do: only on a machine that is very slow.
+// isLockTimeout tells that a person waited longer than people do: only on a machine that is very
+// slow.
 func isLockTimeout(err error) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && pgErr.Code == "55P03"
 }
 
-// together lets people act at the same time: all wait for a lock, or are done, before it is given up. It
-// tries again where all have waited too long.
+// together lets people act at the same time: all wait for a lock, or are done, before it is given
+// up. It tries again where all have waited too long.
 func (d database) together(t *testing.T, lock string, people int, act func(person int) error) []error {
 	t.Helper()
 	errs := make([]error, people)

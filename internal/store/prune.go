@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// pruneBatch is how many rows one statement reads, and deletes at most. Its locks and its WAL are no
-// burden beside the daemon.
+// pruneBatch is how many rows one statement reads, and deletes at most. Its locks and its WAL are
+// no burden beside the daemon.
 const pruneBatch = 1000
 
 // Pruning says what to delete.
@@ -26,12 +26,13 @@ type Pruned struct {
 	Events    int
 	// Kept are events that are old enough, and that somebody has not acknowledged.
 	Kept int
-	// Waiting are the consumers that have not. The consumer webhook has not while a delivery is open.
+	// Waiting are the consumers that have not. The consumer webhook has not while a delivery is
+	// open.
 	Waiting []string
 }
 
-// isFinished are rows r whose order is done: settled or not found, nothing to come, nobody to look at
-// it; or gone.
+// isFinished are rows r whose order is done: settled or not found, nothing to come, nobody to look
+// at it; or gone.
 const isFinished = `NOT EXISTS (
 	SELECT 1 FROM orders AS o
 	WHERE o.id = r.order_id
@@ -54,8 +55,9 @@ const isUndelivered = `EXISTS (SELECT 1 FROM webhook_deliveries AS d WHERE d.eve
 func (s *Store) CheckPruneRights(ctx context.Context) error { return s.CheckRightsFor(ctx, forPrune) }
 
 // Prune deletes the questions and events of finished orders that are old enough, a small batch at a
-// time. It keeps events that a registered consumer has not acknowledged, and the last question of an
-// order that is not settled. What was deleted stays so when ctx ends; the result tells it then too.
+// time. It keeps events that a registered consumer has not acknowledged, and the last question of
+// an order that is not settled. What was deleted stays so when ctx ends; the result tells it then
+// too.
 func (s *Store) Prune(ctx context.Context, p Pruning) (Pruned, error) {
 	var done Pruned
 	tell := func() {
@@ -81,9 +83,9 @@ func (s *Store) Prune(ctx context.Context, p Pruning) (Pruned, error) {
 	return done, err
 }
 
-// prunePage begins a statement: a page of a table by its primary key. It is taken before it is looked
-// into: from the age of its rows the planner would conclude that it had better read the table, for
-// each page (50 s for 100,000 rows of 2,000,000).
+// prunePage begins a statement: a page of a table by its primary key. It is taken before it is
+// looked into: from the age of its rows the planner would conclude that it had better read the
+// table, for each page (50 s for 100,000 rows of 2,000,000).
 func prunePage(table, columns string) string {
 	return `
 		WITH page AS MATERIALIZED (
@@ -123,8 +125,8 @@ func eventPage(dryRun bool) string {
 		SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM old WHERE wanted), (SELECT max(id) FROM page)`
 }
 
-// walkOld finds the last row that is old enough, which takes reading the table, and walks up to it by
-// the primary key, whatever lies between.
+// walkOld finds the last row that is old enough, which takes reading the table, and walks up to it
+// by the primary key, whatever lies between.
 func (s *Store) walkOld(ctx context.Context, p Pruning, table, stamp, page string, told func(gone, kept int)) error {
 	var last *int64
 	// Without OFFSET the planner would walk backwards from the youngest row, page by page.

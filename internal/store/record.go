@@ -20,8 +20,8 @@ const (
 	Written RecordState = iota
 	// Locked: another session holds the row. The outcome can be written later.
 	Locked
-	// Refused: the database refused the write of this row alone, for example by a trigger that raises.
-	// Recorded.Err says why.
+	// Refused: the database refused the write of this row alone, for example by a trigger that
+	// raises. Recorded.Err says why.
 	Refused
 	// Dropped: a trigger returned NULL. The write vanished although its guard holds.
 	Dropped

@@ -7,8 +7,8 @@ import (
 	"reconciler/internal/order"
 )
 
-// TestRecordInEveryQueryMode writes under each way in which the driver may be told to run statements: prepared, which is
-// usual, and those that work behind a pooler.
+// TestRecordInEveryQueryMode writes under each way in which the driver may be told to run
+// statements: prepared, which is usual, and those that work behind a pooler.
 func TestRecordInEveryQueryMode(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {

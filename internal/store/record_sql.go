@@ -25,9 +25,9 @@ func insertQuestions() string {
 	return "INSERT INTO order_queries (" + strings.Join(list, ", ") + ")\n    SELECT q.* FROM "
 }
 
-// recordSQL writes the orders whose guard holds, with their ledger rows and events, and notifies the
-// listeners. Each CASE hides a condition from the planner. It would expect the condition to leave a
-// single row, and then compare each row of a group with each other.
+// recordSQL writes the orders whose guard holds, with their ledger rows and events, and notifies
+// the listeners. Each CASE hides a condition from the planner. It would expect the condition to
+// leave a single row, and then compare each row of a group with each other.
 func recordSQL() string {
 	outcomes, questions := len(outcomeColumns()), len(questionColumns())
 	return `WITH r AS (
@@ -51,9 +51,9 @@ SELECT id, claim_no FROM matching
 WHERE coalesce((SELECT pg_notify('order_events', '')::text FROM (SELECT FROM events LIMIT 1) AS some_event), '') = ''`
 }
 
-// updateOrdersSQL writes orders. The first write takes the lease away, so that the guard of a second
-// one fails. Only a settlement clears a review; another outcome sets its own reason or leaves the
-// present one.
+// updateOrdersSQL writes orders. The first write takes the lease away, so that the guard of a
+// second one fails. Only a settlement clears a review; another outcome sets its own reason or
+// leaves the present one.
 func updateOrdersSQL() string {
 	var set strings.Builder
 	for _, c := range bookedColumns() {

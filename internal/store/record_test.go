@@ -114,7 +114,8 @@ func TestRecordKeepsTheEvidenceOfWhoCameLate(t *testing.T) {
 	}
 }
 
-// A second late answer of the same kind is one conflict, not two, in a group of its own or in the same.
+// A second late answer of the same kind is one conflict, not two, in a group of its own or in the
+// same.
 func TestRecordTellsOfAConflictOnce(t *testing.T) {
 	t.Parallel()
 	for _, together := range []bool{false, true} {

@@ -53,7 +53,8 @@ func TestRecordBesideATrigger(t *testing.T) {
 			if again := d.recordAll(t, group...); again[0].State != store.Written || again[1].State != tt.want {
 				t.Errorf("written again: states %d, %d", again[0].State, again[1].State)
 			}
-			// After some leases the poller gives up on the answer. This trigger lets the review pass.
+			// After some leases the poller gives up on the answer. This trigger lets the review
+			// pass.
 			alone, err := d.RecordUnwritable(t.Context(), group[1], recorded[1].Err)
 			if err != nil || alone.State != store.Written {
 				t.Fatalf("RecordUnwritable: state %d, %v, %v", alone.State, alone.Err, err)

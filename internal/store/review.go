@@ -98,8 +98,8 @@ const traced = `jsonb_build_object('status', o.status, 'review_reason', o.review
 	'mer_order_id', o.mer_order_id, 'target_order_id', o.target_order_id, 'total_amount', o.total_amount, 'refund_amount', o.refund_amount,
 	'pay_time', o.pay_time, 'settle_date', o.settle_date, 'settled_at', o.settled_at, 'settled_by', o.settled_by, 'next_query_at', o.next_query_at)`
 
-// SettleByHand writes the order, its event and the action in one transaction. It returns [ErrChanged]
-// or an [InFlightError] where the row is not free or not as it was shown.
+// SettleByHand writes the order, its event and the action in one transaction. It returns
+// [ErrChanged] or an [InFlightError] where the row is not free or not as it was shown.
 func (s *Store) SettleByHand(ctx context.Context, h HandSettlement) (Trace, error) {
 	var w Trace
 	err := s.change(ctx, h.Shown, h.Action, &w, func(tx pgx.Tx) error {

@@ -169,8 +169,8 @@ func Grants(audience Audience, schema, role string) []string {
 	return list
 }
 
-// Schema is the schema in force: the first of the search_path that exists, whether the role may use it
-// or not. It is "" where none exists.
+// Schema is the schema in force: the first of the search_path that exists, whether the role may use
+// it or not. It is "" where none exists.
 func (s *Store) Schema(ctx context.Context) (string, error) {
 	var schema string
 	err := s.pool.QueryRow(ctx, `
@@ -185,9 +185,9 @@ func (s *Store) Schema(ctx context.Context) (string, error) {
 	return schema, nil
 }
 
-// CheckRights returns [ErrRights] with the complete list of missing rights, as GRANT statements, where
-// our role lacks any that run and run-once need. Tables that are not there yet are [Store.CheckSchema]'s
-// to judge.
+// CheckRights returns [ErrRights] with the complete list of missing rights, as GRANT statements,
+// where our role lacks any that run and run-once need. Tables that are not there yet are
+// [Store.CheckSchema]'s to judge.
 func (s *Store) CheckRights(ctx context.Context) error { return s.CheckRightsFor(ctx, ForDaemon) }
 
 // CheckRightsFor is CheckRights for another audience.

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// sessionParams are the settings that our statements rely on, whatever the role and the database have.
-// Each is one that poolers know: they refuse others in the first packet.
+// sessionParams are the settings that our statements rely on, whatever the role and the database
+// have. Each is one that poolers know: they refuse others in the first packet.
 func sessionParams() map[string]string {
 	return map[string]string{
 		"client_encoding":             "UTF8",
@@ -36,8 +36,8 @@ func setParams(config *pgconn.Config) {
 	maps.Copy(config.RuntimeParams, ours)
 }
 
-// sessionSQL sets what poolers do not know, where it differs. A guarded write that has to wait must see
-// the row as it is then, which is read committed alone.
+// sessionSQL sets what poolers do not know, where it differs. A guarded write that has to wait must
+// see the row as it is then, which is read committed alone.
 const sessionSQL = `
 SELECT set_config(name, value, false)
 FROM (VALUES ('default_transaction_isolation', 'read committed'), ('array_nulls', 'on'), ('IntervalStyle', 'postgres')) AS ours(name, value)
@@ -49,8 +49,8 @@ func prepareSession(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // connPool is a pool whose errors are in our own words where it cannot connect, and which tries a
-// statement again whose plan another session has made stale. Statements of a transaction are not tried
-// again: [retryStale] is for the whole of one.
+// statement again whose plan another session has made stale. Statements of a transaction are not
+// tried again: [retryStale] is for the whole of one.
 type connPool struct {
 	*pgxpool.Pool
 
@@ -129,8 +129,8 @@ func (p *connPool) inTx(ctx context.Context, options pgx.TxOptions, do func(pgx.
 	return p.retryStale(func() error { return pgx.BeginTxFunc(ctx, p, options, do) })
 }
 
-// retryStale tries again at once while a plan is stale. Each connection has plans of its own, and the
-// driver forgets one that has failed.
+// retryStale tries again at once while a plan is stale. Each connection has plans of its own, and
+// the driver forgets one that has failed.
 func (p *connPool) retryStale(do func() error) error {
 	err := do()
 	for tries := p.Config().MaxConns; isStalePlan(err) && tries > 0; tries-- {

@@ -156,16 +156,16 @@ func firstEventSince(ctx context.Context, tx pgx.Tx, since time.Time) (int64, er
 	return firstSince(ctx, tx, since.Add(-time.Hour), "order_events", "created_at")
 }
 
-// Unread is what a consumer of the events has not acknowledged. The consumer [WebhookConsumer] acknowledges what the
-// application has accepted, and what is set aside.
+// Unread is what a consumer of the events has not acknowledged. The consumer [WebhookConsumer]
+// acknowledges what the application has accepted, and what is set aside.
 type Unread struct {
 	Consumer string
 	Oldest   *time.Time // since when the oldest event waits: its created_at, or when it was to be sent again; nil: it has read all
 	SeenAt   time.Time
 }
 
-// UnreadEvents lists the consumers of the events. It also counts the deliveries by HTTP that were set
-// aside.
+// UnreadEvents lists the consumers of the events. It also counts the deliveries by HTTP that were
+// set aside.
 func (s *Store) UnreadEvents(ctx context.Context) (list []Unread, setAside int, err error) {
 	err = s.look(ctx, func(tx pgx.Tx) error {
 		list, err = collectRows[Unread](ctx, tx, `

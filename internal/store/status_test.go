@@ -11,7 +11,8 @@ import (
 	"reconciler/internal/store"
 )
 
-// Open orders count by age, those under review and orphans included. Late checks count where overdue.
+// Open orders count by age, those under review and orphans included. Late checks count where
+// overdue.
 func TestOpenMerchants(t *testing.T) {
 	t.Parallel()
 	d := open(t)
@@ -62,8 +63,8 @@ func TestOpenMerchants(t *testing.T) {
 	}
 }
 
-// The orders that need a person: all reviews of open orders, and conflicts of settled ones. The list
-// has the gateway's last word, the pile the sums.
+// The orders that need a person: all reviews of open orders, and conflicts of settled ones. The
+// list has the gateway's last word, the pile the sums.
 func TestReviews(t *testing.T) {
 	t.Parallel()
 	d := open(t)

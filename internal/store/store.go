@@ -49,9 +49,9 @@ type Store struct {
 	params    chan *arrays.Params // one, for the next write
 }
 
-// Open prepares a pool for url (any pgx URL or keyword string; the standard PG* variables fill in what
-// it leaves out). It fails on a url that cannot be read. [Store.Ping] tells whether the server answers.
-// No error has a part of a password in it.
+// Open prepares a pool for url (any pgx URL or keyword string; the standard PG* variables fill in
+// what it leaves out). It fails on a url that cannot be read. [Store.Ping] tells whether the server
+// answers. No error has a part of a password in it.
 func Open(ctx context.Context, url string) (*Store, error) { return openPool(ctx, url, prepareSession) }
 
 func openPool(ctx context.Context, url string, prepare func(context.Context, *pgx.Conn) error) (*Store, error) {

@@ -106,7 +106,8 @@ func readCurrent(ctx context.Context, tx pgx.Tx, stale []*Recorded) (map[claimKe
 		outcomes[i] = r.Outcome
 	}
 	var p arrays.Params
-	// A claim number alone does not name a question: an ORM that saves a stale copy of the row lowers it.
+	// A claim number alone does not name a question: an ORM that saves a stale copy of the row
+	// lowers it.
 	columns := append(guardColumns(), col("asked_at", arrays.Timestamptz(), func(o *order.Outcome) time.Time { return o.Question.At }))
 	arrays.Add(&p, columns, outcomes)
 	list, err := arrays.QueryOnce[current](ctx, tx.Conn(), &p, `

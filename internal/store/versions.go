@@ -42,8 +42,8 @@ type Migration struct {
 	Known     bool       // to this program; an unknown one is of a newer program
 }
 
-// MigrationStatus lists every step that this program knows, and newer ones that the database has. It
-// writes nothing.
+// MigrationStatus lists every step that this program knows, and newer ones that the database has.
+// It writes nothing.
 func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
 	applied, err := s.appliedMigrations(ctx)
 	if err != nil {
@@ -130,8 +130,8 @@ func (s *Store) appliedMigrations(ctx context.Context) (map[int64]time.Time, err
 	return applied, err
 }
 
-// versionTableInForce is our table, or the shared one where it holds our migrations and no others, or
-// "" where there is neither.
+// versionTableInForce is our table, or the shared one where it holds our migrations and no others,
+// or "" where there is neither.
 func (s *Store) versionTableInForce(ctx context.Context) (string, error) {
 	standing, err := s.tablesStanding(ctx)
 	if err != nil {
@@ -154,8 +154,8 @@ func (s *Store) versionTableInForce(ctx context.Context) (string, error) {
 	return sharedVersionTable, nil
 }
 
-// areOurs reports whether versions are the first of our migrations, without a gap, and the tables that
-// these make stand with our comments.
+// areOurs reports whether versions are the first of our migrations, without a gap, and the tables
+// that these make stand with our comments.
 func areOurs(versions []int64, standing map[string]string) bool {
 	known := knownMigrations()
 	if len(versions) == 0 || versions[len(versions)-1] > maxSharedVersion {
@@ -316,8 +316,8 @@ func (s *Store) checkDroppable(ctx context.Context, name string) error {
 	return nil
 }
 
-// checkPlace refuses a database whose encoding cannot hold every answer, and a search_path without a
-// schema that exists and may be used.
+// checkPlace refuses a database whose encoding cannot hold every answer, and a search_path without
+// a schema that exists and may be used.
 func (s *Store) checkPlace(ctx context.Context) error {
 	var encoding, searchPath, role string
 	var schema *string

@@ -82,8 +82,8 @@ func findOrders(ctx context.Context, tx pgx.Tx, name OrderName, zone *time.Locat
 	return list, err
 }
 
-// findSQL finds few orders by a condition that has an index. The sum keeps the planner from reading the
-// primary key backwards instead, up to the twentieth match.
+// findSQL finds few orders by a condition that has an index. The sum keeps the planner from reading
+// the primary key backwards instead, up to the twentieth match.
 func findSQL(where string) string {
 	return `SELECT ` + detailColumns + ` FROM orders AS o WHERE ` + where + ` AND ($2 = '' OR o.mid = $2) ORDER BY o.id + 0 DESC LIMIT 20`
 }
@@ -168,8 +168,8 @@ func (s *Store) History(ctx context.Context, o order.Order) (History, error) {
 	return h, nil
 }
 
-// FoundAt is the time of a merchant's latest found answer at or after since. It is nil where there is
-// none.
+// FoundAt is the time of a merchant's latest found answer at or after since. It is nil where there
+// is none.
 func (s *Store) FoundAt(ctx context.Context, mid string, since time.Time) (*time.Time, error) {
 	at, err := lastFound(ctx, s.pool, mid, since)
 	if err != nil {

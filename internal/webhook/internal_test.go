@@ -30,7 +30,8 @@ func TestRetryWait(t *testing.T) {
 	}
 }
 
-// A process that was stopped between its look at the database and its request sends nothing when it wakes up late.
+// A process that was stopped between its look at the database and its request sends nothing when it
+// wakes up late.
 func TestLateProcessSendsNothing(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

@@ -15,8 +15,8 @@ const (
 	minAttempts = 10
 )
 
-// retryWait is the time to the next attempt after one that failed, 0 where there is none. Attempts are those that were
-// made so far, this one included.
+// retryWait is the time to the next attempt after one that failed, 0 where there is none. Attempts
+// are those that were made so far, this one included.
 func retryWait(attempts int, pending time.Duration) time.Duration {
 	if pending >= maxPending && attempts >= minAttempts {
 		return 0

@@ -28,8 +28,8 @@ const (
 	minSecretSize = 24
 )
 
-// CheckURL refuses an address to which events must not be sent. The error continues a sentence that begins with the
-// setting's name. Plain http is for this machine, unless insecure.
+// CheckURL refuses an address to which events must not be sent. The error continues a sentence that
+// begins with the setting's name. Plain http is for this machine, unless insecure.
 func CheckURL(address string, insecure bool) error {
 	u, err := url.Parse(address)
 	switch {
@@ -49,8 +49,8 @@ func isLoopback(host string) bool {
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
-// CheckSecret refuses a secret that cannot be used: it is base64, as a rule behind "whsec_". The warning is not empty
-// where the secret is shorter than the scheme asks for.
+// CheckSecret refuses a secret that cannot be used: it is base64, as a rule behind "whsec_". The
+// warning is not empty where the secret is shorter than the scheme asks for.
 func CheckSecret(secret string) (warning string, err error) {
 	if _, err := newKey(secret); err != nil {
 		return "", err
@@ -138,7 +138,8 @@ func (s *sender) post(ctx context.Context, d store.Delivery) (*http.Response, er
 	request.Header.Set(standardwebhooks.HeaderWebhookID, id)
 	request.Header.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(now.Unix(), 10))
 	request.Header.Set(standardwebhooks.HeaderWebhookSignature, signature)
-	// Present and empty, it is not sent: the client may repeat the request where a kept connection was closed.
+	// Present and empty, it is not sent: the client may repeat the request where a kept connection
+	// was closed.
 	request.Header["Idempotency-Key"] = nil
 	return s.client.Do(request)
 }

@@ -6,10 +6,12 @@ import (
 	"time"
 )
 
-// quietFor is the time between two lines about one trouble. It is over when it has not come for as long.
+// quietFor is the time between two lines about one trouble. It is over when it has not come for as
+// long.
 const quietFor = time.Minute
 
-// trouble tells of something that fails again and again: at first, then once a minute with a count, and when it is over.
+// trouble tells of something that fails again and again: at first, then once a minute with a count,
+// and when it is over.
 type trouble struct {
 	logger       *slog.Logger
 	now          func() time.Time

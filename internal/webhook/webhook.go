@@ -1,25 +1,26 @@
 // Package webhook delivers order_events to the application by HTTP.
 //
-// Each event is a POST that is signed by the Standard Webhooks scheme. An answer of the 2xx class ends it; anything
-// else is tried again, and after three days the event is set aside.
+// Each event is a POST that is signed by the Standard Webhooks scheme. An answer of the 2xx class
+// ends it; anything else is tried again, and after three days the event is set aside.
 //
 // # How events become deliveries
 //
-// The consumer "webhook" reads events by its cursor and turns each into a row of webhook_deliveries, in the transaction
-// that acknowledges it. From then on the rows are the queue. So an event that the application does not accept holds up
-// nothing but later events of its own order, and what was sent survives any crash. A process that dies between a
-// sending and its record sends again: delivery is at least once.
+// The consumer "webhook" reads events by its cursor and turns each into a row of
+// webhook_deliveries, in the transaction that acknowledges it. From then on the rows are the queue.
+// So an event that the application does not accept holds up nothing but later events of its own
+// order, and what was sent survives any crash. A process that dies between a sending and its record
+// sends again: delivery is at least once.
 //
 // # Who delivers
 //
-// One instance holds a lease of 30 s in the row of the consumer and renews it every 10 s. Others ask for it every
-// 10 s, so one takes over within a minute. A process that was stopped, and wakes up when its lease is over, sends
-// nothing more: it looks at the lease before each request.
+// One instance holds a lease of 30 s in the row of the consumer and renews it every 10 s. Others
+// ask for it every 10 s, so one takes over within a minute. A process that was stopped, and wakes
+// up when its lease is over, sends nothing more: it looks at the lease before each request.
 //
 // # Slow and failing receivers
 //
-// Up to 16 requests are in flight, each about another order. At most half of them are repetitions, so that new events
-// pass beside those that fail or hang.
+// Up to 16 requests are in flight, each about another order. At most half of them are repetitions,
+// so that new events pass beside those that fail or hang.
 package webhook
 
 import (
@@ -123,8 +124,8 @@ func orDefault(given, otherwise time.Duration) time.Duration {
 	return given
 }
 
-// Run delivers until ctx ends. Then it waits for the requests in flight, writes what became of them and lets another
-// instance deliver.
+// Run delivers until ctx ends. Then it waits for the requests in flight, writes what became of them
+// and lets another instance deliver.
 func (d *Deliverer) Run(ctx context.Context) {
 	defer d.sender.client.CloseIdleConnections()
 	for ctx.Err() == nil {

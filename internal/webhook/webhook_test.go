@@ -229,7 +229,8 @@ func TestSetsAside(t *testing.T) {
 	}
 }
 
-// One instance delivers. The next one takes over when it stops, and when its lease ends without a word.
+// One instance delivers. The next one takes over when it stops, and when its lease ends without a
+// word.
 func TestTakeOver(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -1,4 +1,5 @@
-// Package compose holds docker-compose.yml to the Compose specification, where no engine is at hand to do it.
+// Package compose holds docker-compose.yml to the Compose specification, where no engine is at hand
+// to do it.
 package compose
 
 import (

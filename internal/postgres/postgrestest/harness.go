@@ -41,8 +41,8 @@ func newHarness(foreign string, migrate func(context.Context, string) error) *ha
 	return h
 }
 
-// startServer leaves the hundreds of small databases to themselves: to visit each of them once a minute
-// cost a third of the processors, and statistics that come at any moment change plans.
+// startServer leaves the hundreds of small databases to themselves: to visit each of them once a
+// minute cost a third of the processors, and statistics that come at any moment change plans.
 func (h *harness) startServer() (*postgres.Server, error) {
 	server, err := postgres.Start(context.Background(), postgres.Options{Settings: []string{"autovacuum_naptime=1d"}})
 	if err == nil {
@@ -103,8 +103,8 @@ func (h *harness) clone(ctx context.Context) (string, error) {
 	return withDatabase(tmpl.admin, name)
 }
 
-// drop removes a database that was made here, also under open connections. Of a private server none is dropped: that
-// would take longer than making it did, and its folder goes anyway.
+// drop removes a database that was made here, also under open connections. Of a private server none
+// is dropped: that would take longer than making it did, and its folder goes anyway.
 func (h *harness) drop(ctx context.Context, target string) error {
 	config, err := pgx.ParseConfig(target)
 	if err != nil {

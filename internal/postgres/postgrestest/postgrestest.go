@@ -1,4 +1,5 @@
-// Package postgrestest gives each test a database of its own on one real Postgres server per package.
+// Package postgrestest gives each test a database of its own on one real Postgres server per
+// package.
 //
 //	func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m, migrate)) }
 //
@@ -6,10 +7,11 @@
 //		t.Parallel()
 //		url := postgrestest.NewDatabase(t)
 //
-// The migrations run once, on a template; a test's database is a copy of it, which takes a few hundredths of a second.
-// Databases and not schemas, because advisory locks are per database. The server is private and starts when the first
-// test asks for it. RECONCILER_TEST_DATABASE_URL, when set, is used instead: only databases that were made here are
-// touched there, and they are dropped again.
+// The migrations run once, on a template; a test's database is a copy of it, which takes a few
+// hundredths of a second. Databases and not schemas, because advisory locks are per database. The
+// server is private and starts when the first test asks for it. RECONCILER_TEST_DATABASE_URL, when
+// set, is used instead: only databases that were made here are touched there, and they are dropped
+// again.
 package postgrestest
 
 import (
@@ -29,11 +31,13 @@ import (
 // urlVariable names a server to use instead of a private one.
 const urlVariable = "RECONCILER_TEST_DATABASE_URL"
 
-// shared is how the tests reach what Main made: TestMain and the tests have nothing in common but the package.
+// shared is how the tests reach what Main made: TestMain and the tests have nothing in common but
+// the package.
 var shared *harness //nolint:gochecknoglobals // see above
 
-// Main runs the package's tests, stops what they started and then looks for goroutines left behind. It returns the
-// exit code. The migrate function brings the template's schema up to date; nil leaves it empty.
+// Main runs the package's tests, stops what they started and then looks for goroutines left behind.
+// It returns the exit code. The migrate function brings the template's schema up to date; nil
+// leaves it empty.
 func Main(m *testing.M, migrate func(ctx context.Context, url string) error) int {
 	SetParallel(6)
 	shared = newHarness(os.Getenv(urlVariable), migrate)
@@ -78,8 +82,8 @@ func NewDatabase(t testing.TB) string {
 	return url
 }
 
-// Server returns the package's private server, for its process and its socket. Other tests use it at the same time:
-// one that wants to harm a server starts its own.
+// Server returns the package's private server, for its process and its socket. Other tests use it
+// at the same time: one that wants to harm a server starts its own.
 func Server(t testing.TB) *postgres.Server {
 	t.Helper()
 	server, err := mustShared(t).server()

@@ -1,5 +1,5 @@
-// Package storetest gives each test a migrated database of its own, a store over it, and connections
-// beside the store that play the application and the operator.
+// Package storetest gives each test a migrated database of its own, a store over it, and
+// connections beside the store that play the application and the operator.
 //
 //	func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
 //
@@ -7,8 +7,8 @@
 //		t.Parallel()
 //		s, pool := storetest.NewStore(t)
 //
-// The server and its template come from postgrestest. All that is opened here is closed when the test
-// ends, and every error is fatal to the test.
+// The server and its template come from postgrestest. All that is opened here is closed when the
+// test ends, and every error is fatal to the test.
 package storetest
 
 import (
@@ -137,8 +137,8 @@ func Exec(t testing.TB, db Querier, sql string, args ...any) pgconn.CommandTag {
 	return tag
 }
 
-// Eventually waits until something holds that other goroutines or processes bring about. It fails the
-// test when that takes longer than the limit.
+// Eventually waits until something holds that other goroutines or processes bring about. It fails
+// the test when that takes longer than the limit.
 func Eventually(t testing.TB, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
