@@ -16,6 +16,7 @@ import (
 	"reconciler/internal/chinaums/simulator"
 	"reconciler/internal/credentials"
 	"reconciler/internal/operator"
+	"reconciler/internal/ops"
 	"reconciler/internal/policy"
 	"reconciler/internal/poller"
 	"reconciler/internal/postgres"
@@ -49,6 +50,8 @@ type demo struct {
 	rate      float64
 	console   *demoConsole  // with --keep
 	receiver  *demoReceiver // with --keep
+	health    *ops.Server   // with --keep
+	metrics   *ops.Metrics
 	deliverer *webhook.Deliverer
 }
 
@@ -65,6 +68,9 @@ func (c *demoCommand) Run(p *process) error {
 	if err == nil && c.Keep {
 		if err = d.startWebhook(p); err == nil {
 			d.console, err = serveDemoConsole(p, d.server.URL(demoDatabase), d.rules, d.rate)
+		}
+		if err == nil {
+			err = d.serveMetrics(p)
 		}
 	}
 	if err != nil {
@@ -97,7 +103,7 @@ func (c *demoCommand) Run(p *process) error {
 }
 
 func newDemo(p *process) (*demo, error) {
-	d := &demo{script: newScript(time.Now())}
+	d := &demo{script: newScript(time.Now()), metrics: ops.NewMetrics()}
 	var err error
 	if d.server, err = postgres.Start(p.ctx, postgres.Options{}); err != nil {
 		return d, err
@@ -135,7 +141,7 @@ func (d *demo) startGateway(p *process) error {
 			BaseURL: "http://" + d.gateway.address, Path: simulator.QueryPath, Timeout: demoTimeout, Concurrency: 32,
 		}, []credentials.App{{Credentials: app}}),
 		options: poller.Options{
-			Worker: "demo", Concurrency: 32, Rate: 200, RequestTimeout: demoTimeout, Lease: 10 * time.Second,
+			Observer: d.metrics, Worker: "demo", Concurrency: 32, Rate: 200, RequestTimeout: demoTimeout, Lease: 10 * time.Second,
 			Rules: policy.Rules{Plan: policy.Plan{
 				Initial: 500 * time.Millisecond, Multiplier: 2, Max: 2 * time.Second, Jitter: 0.1,
 				SlowAfter: 24 * time.Hour, GiveUpAfter: 168 * time.Hour, NotFoundAfter: 2 * time.Hour,
@@ -245,11 +251,15 @@ func (d *demo) printHints(w io.Writer, keep bool) {
 		"  SELECT * FROM order_queries WHERE order_id = 61 ORDER BY id;\n"+
 		"  SELECT event, count(*) FROM order_events GROUP BY 1;\n\n"+
 		"The webhook's deliveries, as the application gets them: http://%s/\n"+
-		"The console, with everything in pages: http://%s/\n", d.server.Dir(), d.receiver.address, d.console.address)
+		"The console, with everything in pages: http://%s/\n"+
+		"The daemon's metrics: http://%s/metrics\n", d.server.Dir(), d.receiver.address, d.console.address, d.health.Address)
 }
 
 // closeAll ends everything that was started, in reverse order.
 func (d *demo) closeAll() {
+	if d.health != nil {
+		d.health.Close()
+	}
 	if d.console != nil {
 		d.console.closeAll()
 	}

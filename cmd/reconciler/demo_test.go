@@ -33,6 +33,11 @@ func TestDemo(t *testing.T) {
 	} else {
 		awaitDeliveries(t, strings.TrimSpace(page))
 	}
+	if metrics := regexp.MustCompile(`metrics: (http://127\.0\.0\.1:\d+/metrics)\n`).FindStringSubmatch(p.stdout.String()); metrics == nil {
+		t.Error("the demo does not say where the metrics are")
+	} else if code, body := fetchPage(t, metrics[1]); code != http.StatusOK || !strings.Contains(body, `reconciler_answers_recorded_total`) {
+		t.Errorf("the metrics answer %d: %s", code, body)
+	}
 	if pages := regexp.MustCompile(`The console, .*: (http://127\.0\.0\.1:\d+/)\n`).FindStringSubmatch(p.stdout.String()); pages == nil {
 		t.Error("the demo does not say where the console is")
 	} else if code, body := fetchPage(t, pages[1]); code != http.StatusOK || !strings.Contains(body, "898340149000005") {
