@@ -57,11 +57,13 @@ func TestRunOnceAccountsForEveryNamedOrder(t *testing.T) {
 	if o := s.Orders[6]; o.ID != nil || o.MID != nil || o.Before != nil {
 		t.Errorf("the absent one: %+v", o)
 	}
+	goldenOf(t, "run-once-account.en.json", r.stdout)
 	if strings.Contains(r.stdout, `"decision": ""`) || strings.Contains(r.stdout, `"skipped": ""`) {
 		t.Errorf("an entry has an empty decision beside skipped:\n%s", r.stdout)
 	}
 
 	text := w.invoke(t, append([]string{"run-once"}, numberFlags(numbers[1], numbers[2], numbers[3], paused[0], "319499999999")...)...)
+	goldenOf(t, "run-once-account.en.text", text.stdout)
 	text.want(t, 1, "skipped: under_review", "1 order under review: --review", "--despite-pause", "in flight", "settled already", "not in the table")
 
 	_, s = w.summary(t, 0, append([]string{"run-once", "--review", "--despite-pause", "--actor=wang"}, numberFlags(numbers[2], paused[0])...)...)

@@ -20,6 +20,7 @@ func goldenOf(t *testing.T, name, output string) {
 		{`\d{4}-\d\d-\d\d([ T])\d\d:\d\d:\d\d(\.\d+)?`, "2026-01-31${1}12:00:00"},
 		{`"db_user": "\w+"`, `"db_user": "postgres"`},
 		{`\(\w+\)  cli`, "(postgres)  cli"},
+		{`("?duration_seconds"?:? +)[\d.]+`, "${1}0.1"},
 		{`\b\d+ s\b`, "1 s"},
 		{`\d+ 秒`, "1 秒"},
 		{`\d+ min 1 s`, "1 min 1 s"},

@@ -155,6 +155,7 @@ func TestRunOnceText(t *testing.T) {
 	everyDecision(t, w)
 	r := w.invoke(t, "run-once")
 	r.want(t, 1)
+	goldenOf(t, "run-once.en.text", r.stdout)
 	figures := map[string]string{
 		"selected": "7", "asked": "7", "settled": "2", "deferred": "1", "not_found": "1", "review": "1",
 		"no_answer": "1", "refused": "1", "superseded": "0",

@@ -163,6 +163,7 @@ func TestPlan(t *testing.T) {
 	}
 	w.invoke(t, "plan", "--next=200h").want(t, 2, "--next")
 	w.goldens(t, 0, "plan-simulate", "plan", "--simulate=1000")
+	w.goldens(t, 0, "plan-order", "plan", "319400000003")
 	wantKeys(t, "plan", document[map[string]any](t, w, 0, "plan"), "curve", "falls_due")
 	w.invoke(t, "plan", "--lang=zh").want(t, 0, "查询次数", "等待 0")
 	w.unset("DATABASE_URL")
