@@ -23,6 +23,7 @@ func frontOf(t *testing.T, w *world) *proxy {
 	t.Cleanup(func() {
 		p.cut()
 		p.running.Wait()
+		p.releasePort()
 	})
 	w.set("CHINAUMS_BASE_URL=http://" + p.address)
 	return p

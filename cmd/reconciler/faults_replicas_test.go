@@ -83,7 +83,7 @@ func (w *world) wantUnderLease(t *testing.T) {
 			t.Errorf("%s was asked about at %v, under no lease: the last claim was %+v", r.MerOrderID, r.Time, c)
 		}
 		key := fmt.Sprint(r.MerOrderID, " claim ", c.ClaimNo)
-		if asked[key]++; asked[key] > 1 {
+		if asked[key]++; asked[key] > 3 { // a question has up to three round trips
 			t.Errorf("%s was asked about %d times under one lease", key, asked[key])
 		}
 	}

@@ -2,9 +2,11 @@ package main_test
 
 import (
 	"net"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -19,6 +21,7 @@ type proxy struct {
 
 	mu       sync.Mutex
 	listener net.Listener // nil while it is cut
+	held     []int        // sockets that keep the port while nobody listens
 	conns    map[net.Conn]bool
 	paused   chan struct{} // closed while answers may pass
 	running  sync.WaitGroup
@@ -41,6 +44,7 @@ func throughProxy(t *testing.T, w *world) *proxy {
 		p.resume()
 		p.cut()
 		p.running.Wait()
+		p.releasePort()
 	})
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(config.User, config.Password), Host: p.address,
@@ -59,6 +63,7 @@ func (p *proxy) listen(address string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.listener, p.address = listener, listener.Addr().String()
+	p.releasePort()
 	p.running.Go(func() { p.accept(listener) })
 }
 
@@ -75,10 +80,35 @@ func (p *proxy) cut() {
 	if p.listener != nil {
 		p.listener.Close()
 		p.listener = nil
+		p.holdPort()
 	}
 	for conn := range p.conns {
 		conn.Close()
 	}
+}
+
+// holdPort keeps the port from the servers of other tests, which would get our process's requests. A
+// socket that does not listen refuses connections.
+func (p *proxy) holdPort() {
+	address := netip.MustParseAddrPort(p.address)
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err == nil {
+		p.held = append(p.held, fd)
+		err = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
+	}
+	if err == nil {
+		err = syscall.Bind(fd, &syscall.SockaddrInet4{Port: int(address.Port()), Addr: address.Addr().As4()})
+	}
+	if err != nil {
+		p.t.Errorf("hold %s: %v", p.address, err)
+	}
+}
+
+func (p *proxy) releasePort() {
+	for _, fd := range p.held {
+		_ = syscall.Close(fd)
+	}
+	p.held = nil
 }
 
 // pause keeps what the database says from now on.
