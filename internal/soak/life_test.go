@@ -21,8 +21,6 @@ import (
 
 const (
 	requestTimeout = 200 * time.Millisecond
-	// patientTimeout is that of the last lives, for slow machines. The gateway's slow faults take longer.
-	patientTimeout = 500 * time.Millisecond
 	appID          = "soak-app"
 )
 

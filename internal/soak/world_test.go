@@ -172,7 +172,7 @@ func (w *world) settlePass(runs ...poller.Run) {
 	var all sync.WaitGroup
 	for _, run := range runs {
 		all.Go(func() {
-			l := w.newLifeWith("last", 24, 0, 0, patientTimeout)
+			l := w.newLife("last", 24, 0, 0)
 			defer l.end()
 			l.pass(run)
 		})
