@@ -77,6 +77,9 @@ func TestOrphansAreAdopted(t *testing.T) {
 func TestTableHealths(t *testing.T) {
 	t.Parallel()
 	d := open(t)
+	if scan[int](t, d, `SELECT current_setting('server_version_num')::int`) < 150000 {
+		t.Skip("before Postgres 15 the statistics come from a process that reports late")
+	}
 	d.exec(t, `CREATE TABLE orders_archive () INHERITS (orders) WITH (autovacuum_enabled = off)`)
 	d.exec(t, `CREATE TABLE orders_other () INHERITS (orders) WITH (autovacuum_enabled = true, fillfactor = 70)`)
 	d.exec(t, `ALTER TABLE order_events SET (autovacuum_enabled = false)`)
