@@ -77,9 +77,6 @@ func TestOrphansAreAdopted(t *testing.T) {
 func TestTableHealths(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	if scan[int](t, d, `SELECT current_setting('server_version_num')::int`) < 150000 {
-		t.Skip("before Postgres 15 the statistics come from a process that reports late")
-	}
 	d.exec(t, `CREATE TABLE orders_archive () INHERITS (orders) WITH (autovacuum_enabled = off)`)
 	d.exec(t, `CREATE TABLE orders_other () INHERITS (orders) WITH (autovacuum_enabled = true, fillfactor = 70)`)
 	d.exec(t, `ALTER TABLE order_events SET (autovacuum_enabled = false)`)
@@ -88,6 +85,7 @@ func TestTableHealths(t *testing.T) {
 	d.exec(t, `VACUUM order_queries`)
 	var list []store.TableHealth
 	storetest.Eventually(t, time.Minute, "the statistics of orders", func() bool {
+		d.exec(t, `SELECT`) // before Postgres 15 an idle session keeps its figures to itself
 		var err error
 		list, err = d.TableHealths(t.Context())
 		must(t, err)
