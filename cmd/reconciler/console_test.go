@@ -1,9 +1,7 @@
 package main_test
 
 import (
-	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -29,25 +27,6 @@ func (w *world) console(t *testing.T, args ...string) (*process, string) {
 	return p, m[1]
 }
 
-func fetchPage(t *testing.T, address string) (int, string) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, address, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, string(body)
-}
-
 func TestConsoleUnderTheViewersRole(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -56,8 +35,8 @@ func TestConsoleUnderTheViewersRole(t *testing.T) {
 	w.as(t, "viewer")
 	p, address := w.console(t, "--lang=zh")
 	for path, text := range map[string]string{"": "总览", "orders": numbers[0], "review": "人工复核", "gateway": "网关", "events": "order.paid", "audit": "操作记录"} {
-		if code, body := fetchPage(t, address+path); code != http.StatusOK || !strings.Contains(body, text) {
-			t.Errorf("/%s: %d, %s", path, code, body)
+		if got := fetchPage(t, address+path); got.code != http.StatusOK || !strings.Contains(got.body, text) {
+			t.Errorf("/%s: %d, %s", path, got.code, got.body)
 		}
 	}
 	p.stop(t)
@@ -99,8 +78,8 @@ func TestConsoleReadsItsUsersAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, address := w.console(t, "--console-users-file="+file, "--console-actions")
-	if code, _ := fetchPage(t, address+"login"); code != http.StatusOK {
-		t.Errorf("log-in: %d", code)
+	if got := fetchPage(t, address+"login"); got.code != http.StatusOK {
+		t.Errorf("log-in: %d", got.code)
 	}
 	p.signal(t, syscall.SIGHUP)
 	p.awaitLog(t, "users file reloaded")

@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -35,13 +34,13 @@ func TestDemo(t *testing.T) {
 	}
 	if metrics := regexp.MustCompile(`metrics: (http://127\.0\.0\.1:\d+/metrics)\n`).FindStringSubmatch(p.stdout.String()); metrics == nil {
 		t.Error("the demo does not say where the metrics are")
-	} else if code, body := fetchPage(t, metrics[1]); code != http.StatusOK || !strings.Contains(body, `reconciler_answers_recorded_total`) {
-		t.Errorf("the metrics answer %d: %s", code, body)
+	} else if got := fetchPage(t, metrics[1]); got.code != http.StatusOK || !strings.Contains(got.body, `reconciler_answers_recorded_total`) {
+		t.Errorf("the metrics answer %d: %s", got.code, got.body)
 	}
 	if pages := regexp.MustCompile(`The console, .*: (http://127\.0\.0\.1:\d+/)\n`).FindStringSubmatch(p.stdout.String()); pages == nil {
 		t.Error("the demo does not say where the console is")
-	} else if code, body := fetchPage(t, pages[1]); code != http.StatusOK || !strings.Contains(body, "898340149000005") {
-		t.Errorf("the console answers %d: %s", code, body)
+	} else if got := fetchPage(t, pages[1]); got.code != http.StatusOK || !strings.Contains(got.body, "898340149000005") {
+		t.Errorf("the console answers %d: %s", got.code, got.body)
 	}
 	p.stop(t)
 	if !regexp.MustCompile(`(?m)^all +300 +300$`).MatchString(p.stdout.String()) {
@@ -71,21 +70,9 @@ func lookAround(t *testing.T, folder string) {
 func awaitDeliveries(t *testing.T, page string) {
 	t.Helper()
 	storetest.Eventually(t, 2*patience, "all kinds of events are delivered", func() bool {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, page, http.NoBody)
-		if err != nil {
-			t.Fatal(err)
-		}
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
+		body := fetchPage(t, page).body
 		for _, event := range []string{"order.paid", "order.refunded", "order.closed", "order.not_found", "order.review"} {
-			if !strings.Contains(string(body), event+" ") {
+			if !strings.Contains(body, event+" ") {
 				return false
 			}
 		}

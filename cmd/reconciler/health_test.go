@@ -38,7 +38,13 @@ func healthAddress(t *testing.T, p *process) string {
 
 func get(t *testing.T, address, path string) page {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, nil)
+	return fetchPage(t, "http://"+address+path)
+}
+
+// fetchPage is a request on a connection of its own.
+func fetchPage(t *testing.T, url string) page {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
