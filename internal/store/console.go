@@ -219,10 +219,7 @@ func (s *Store) LearnedByDay(ctx context.Context, since time.Time, zone *time.Lo
 		}
 		list, err = collectRows[DayCount](ctx, tx, `
 			SELECT to_char(o.settled_at AT TIME ZONE $3, 'YYYY-MM-DD') AS day, o.status, count(*) AS orders
-			FROM (SELECT DISTINCT e.order_id FROM order_events AS e
-			      WHERE e.id >= $1 AND e.event IN ('order.paid', 'order.refunded', 'order.closed')) AS told
-			JOIN orders AS o ON o.id = told.order_id
-			WHERE o.settled_by = 'query' AND o.settled_at >= $2
+			`+fromLearned+`
 			GROUP BY 1, 2 ORDER BY 1, 2`, first, since, zone.String())
 		return err
 	})

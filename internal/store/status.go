@@ -121,8 +121,16 @@ type Learned struct {
 	P95    float64
 }
 
-// LearnedSince counts the orders that were settled by a query at or after a time. It finds them by
-// their events, whose numbers grow with time, so that no table is read as a whole.
+// fromLearned are the orders o that were settled by a query at or after $2. They are found by their
+// events from number $1 on ([firstEventSince]), whose numbers grow with time, so that no table is
+// read as a whole.
+const fromLearned = `
+	FROM (SELECT DISTINCT e.order_id FROM order_events AS e
+	      WHERE e.id >= $1 AND e.event IN ('order.paid', 'order.refunded', 'order.closed')) AS told
+	JOIN orders AS o ON o.id = told.order_id
+	WHERE o.settled_by = 'query' AND o.settled_at >= $2`
+
+// LearnedSince counts the orders that were settled by a query at or after a time.
 func (s *Store) LearnedSince(ctx context.Context, since time.Time) ([]Learned, error) {
 	var list []Learned
 	err := s.look(ctx, func(tx pgx.Tx) error {
@@ -134,10 +142,7 @@ func (s *Store) LearnedSince(ctx context.Context, since time.Time) ([]Learned, e
 			SELECT o.status, count(*) AS orders, least(sum(coalesce(o.total_amount, o.order_amount)), 9007199254740992)::bigint AS amount,
 			       percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM o.settled_at - o.created_at)::float8) AS p50,
 			       percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM o.settled_at - o.created_at)::float8) AS p95
-			FROM (SELECT DISTINCT e.order_id FROM order_events AS e
-			      WHERE e.id >= $1 AND e.event IN ('order.paid', 'order.refunded', 'order.closed')) AS told
-			JOIN orders AS o ON o.id = told.order_id
-			WHERE o.settled_by = 'query' AND o.settled_at >= $2 AND isfinite(o.created_at)
+			`+fromLearned+` AND isfinite(o.created_at)
 			GROUP BY GROUPING SETS ((o.status), ())
 			HAVING count(*) > 0
 			ORDER BY o.status`, first, since)
