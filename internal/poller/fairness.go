@@ -2,8 +2,6 @@ package poller
 
 import (
 	"context"
-	"maps"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -12,26 +10,33 @@ import (
 )
 
 const (
-	// refreshStats is how often the merchants with open orders are counted.
+	// statsEvery is how often the merchants with open orders are counted.
 	statsEvery = time.Second
 	// keepRoomFor is how long room is kept for other merchants once there were any.
 	keepRoomFor = 10 * time.Minute
-	// hangsAfter is how long a question is with a worker before its merchant counts as hanging.
-	hangsAfter = 2 * time.Second
+	// A question is slow after paceFactor times the time that answers usually take, but not before
+	// minPatience. So nobody hangs because the whole gateway is slow.
+	paceFactor  = 4
+	minPatience = 100 * time.Millisecond
+	// longAfter is the same while nobody was answered yet, and where answers about other orders of
+	// the merchant come in.
+	longAfter = 2 * time.Second
+	// maxAnswered bounds the memory of the merchants that had an answer.
+	maxAnswered = 100_000
 )
 
 // fairness keeps one merchant from delaying the others. Its limits hold while several merchants
-// have open orders.
+// have open orders. A merchant has one of three standings:
 //
-//   - A quarter of the workers stays free of any one merchant, even when the others have nothing
-//     due.
-//   - A merchant that hangs has an eighth: a question has been with a worker for long, or the last
-//     one timed out. So has a new merchant, until its first answer. All that hang have half of the
-//     workers, all new ones three quarters.
+//   - Trusted: it was answered. It may have three quarters of the workers.
+//   - Watched: it is new, or one of its questions takes long while others are answered. It may have
+//     an eighth.
+//   - Hanging: its last question timed out, or a slow question is under way and no answer came
+//     meanwhile. It may have one worker, and all that hang a sixteenth together.
 //
-// So an order of a healthy merchant finds a worker, whatever the others do. The same shares hold
-// for the orders that are claimed. Orders that are claimed and may not have a worker yet take no
-// room from the others.
+// Those that are not trusted leave an eighth free together. So an order of a trusted merchant finds
+// a worker, whatever the others do. The same shares hold for the orders that are claimed. Orders
+// that are claimed and may not have a worker yet take no room from the others.
 type fairness struct {
 	workers int
 
@@ -40,14 +45,18 @@ type fairness struct {
 	refreshedAt  time.Time
 	severalUntil time.Time
 	timedOut     map[string]bool // merchants whose last question got no answer in time
-	answered     map[string]bool // merchants that had an answer
+	answered     map[string]answers
+	pace         time.Duration // of all answers
 }
 
-// maxAnswered bounds the memory of the merchants that had an answer.
-const maxAnswered = 100_000
+// answers are those about one merchant.
+type answers struct {
+	lastAt time.Time
+	pace   time.Duration // the time that they take, of which the latest is half
+}
 
 func newFairness(workers int) *fairness {
-	return &fairness{workers: workers, timedOut: make(map[string]bool), answered: make(map[string]bool)}
+	return &fairness{workers: workers, timedOut: make(map[string]bool), answered: make(map[string]answers)}
 }
 
 // refreshStats counts the merchants once in a while, and reports whether it did. The claimers call
@@ -72,104 +81,51 @@ func (f *fairness) refreshStats(ctx context.Context, claims Claims) (bool, error
 	return true, nil
 }
 
-// noteQuestion notes whether a merchant's question was answered, or timed out.
-func (f *fairness) noteQuestion(mid string, answered, timedOut bool) {
+// noteTimeout notes that a merchant's round trip timed out.
+func (f *fairness) noteTimeout(mid string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	switch {
-	case timedOut:
-		f.timedOut[mid] = true
-	case answered:
-		delete(f.timedOut, mid)
-		if len(f.answered) >= maxAnswered {
-			clear(f.answered)
-		}
-		f.answered[mid] = true
-	}
+	f.timedOut[mid] = true
 }
 
-// isHanging reports whether the merchant's last question timed out.
-func (f *fairness) isHanging(mid string) bool {
+// noteAnswer notes an answer and how long it took. It reports whether the merchant may have more
+// workers now.
+func (f *fairness) noteAnswer(mid string, took time.Duration) (raised bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a, known := f.answered[mid]
+	raised = !known || f.timedOut[mid] || took > f.patience(a)
+	delete(f.timedOut, mid)
+	if !known && len(f.answered) >= maxAnswered {
+		clear(f.answered)
+	}
+	if a.pace == 0 {
+		a.pace = took
+	}
+	if f.pace == 0 {
+		f.pace = took
+	}
+	f.answered[mid] = answers{lastAt: time.Now(), pace: (a.pace + took) / 2}
+	f.pace += (took - f.pace) / 8
+	return raised
+}
+
+// patience is the time after which a merchant's question is slow.
+func (f *fairness) patience(a answers) time.Duration {
+	if f.pace == 0 {
+		return longAfter
+	}
+	return max(minPatience, paceFactor*max(a.pace, f.pace))
+}
+
+// hasTimedOut reports whether the merchant's last question timed out.
+func (f *fairness) hasTimedOut(mid string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.timedOut[mid]
 }
 
 func (f *fairness) severalMerchants() bool { return time.Now().Before(f.severalUntil) && f.workers > 1 }
-
-// questions are the orders that are with workers, by mid and order id, and since when.
-type questions map[string]map[int64]time.Time
-
-// workerLimits says how many workers a merchant may have now. It is made for one look at the queue.
-type workerLimits struct {
-	unlimited bool
-	most      int             // workers of any merchant
-	few       int             // workers of a merchant that hangs, or is new
-	hanging   map[string]bool // merchants
-	isNew     func(mid string) bool
-
-	freeForHanging, freeForNew int // workers
-}
-
-// workerLimits looks at the questions under way.
-func (f *fairness) workerLimits(asking questions, now time.Time) workerLimits {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.severalMerchants() {
-		return workerLimits{unlimited: true}
-	}
-	most := f.workers - max(1, f.workers/4)
-	limits := workerLimits{
-		most: most, few: max(1, f.workers/8), hanging: maps.Clone(f.timedOut),
-		freeForHanging: max(1, f.workers/2), freeForNew: most,
-		isNew: f.isNew,
-	}
-	for mid, orders := range asking {
-		for _, since := range orders {
-			if now.Sub(since) > hangsAfter {
-				limits.hanging[mid] = true
-			}
-		}
-		switch {
-		case limits.hanging[mid]:
-			limits.freeForHanging -= len(orders)
-		case !f.answered[mid]:
-			limits.freeForNew -= len(orders)
-		}
-	}
-	return limits
-}
-
-// isNew reports whether the merchant has had no answer yet.
-func (f *fairness) isNew(mid string) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return !f.answered[mid]
-}
-
-// maxOf is how many workers a merchant may have at most.
-func (l workerLimits) maxOf(mid string) int {
-	switch {
-	case l.unlimited:
-		return math.MaxInt
-	case l.hanging[mid] || l.isNew(mid):
-		return l.few
-	}
-	return l.most
-}
-
-// allowsWorker reports whether a merchant that has some workers may have one more.
-func (l workerLimits) allowsWorker(mid string, workers int) bool {
-	switch {
-	case l.unlimited:
-		return true
-	case l.hanging[mid]:
-		return workers < l.few && l.freeForHanging > 0
-	case l.isNew(mid):
-		return workers < l.few && l.freeForNew > 0
-	}
-	return workers < l.most
-}
 
 // claimLimits is the part of the fairness that a claim has to heed.
 type claimLimits struct {
@@ -193,9 +149,14 @@ func (f *fairness) claimLimits(queue *queue, minClaim int) claimLimits {
 	}
 	limits.inHand, limits.caps = inHand, make(map[string]int)
 	limits.maxPerMerchant = min(workers.most*queue.maxHand/f.workers, queue.maxHand-minClaim)
-	for mid := range workers.hanging {
-		limits.caps[mid] = workers.few
-		if workers.freeForHanging <= 0 && inHand[mid] == 0 {
+	hanging, theirs := workers.hangingMerchants(), 0
+	for mid := range hanging {
+		theirs += inHand[mid]
+	}
+	hasRoom := workers.freeForHanging() > 0 && theirs < workers.fewest*queue.maxHand/f.workers
+	for mid := range hanging {
+		limits.caps[mid] = 1
+		if !hasRoom && inHand[mid] == 0 {
 			limits.excludeMerchant(mid)
 		}
 	}

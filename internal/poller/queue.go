@@ -102,7 +102,7 @@ func (q *queue) nextOrder() (claimed, bool) {
 	for {
 		limits := q.fairness.workerLimits(q.asking, time.Now())
 		for i, c := range q.waiting {
-			if q.closed || limits.allowsWorker(c.MID, len(q.asking[c.MID])) {
+			if q.closed || limits.allowsWorker(c.MID) {
 				q.removeWaiting(i)
 				q.beginQuestion(c)
 				return c, true
@@ -241,14 +241,20 @@ func (q *queue) freeRoom() int {
 	if limits.unlimited {
 		return q.maxHand - q.hand
 	}
-	taken := 0
+	limits.countWorkers()
+	taken, ofHanging := 0, 0
 	for mid, n := range q.inHand {
-		most := max(limits.maxOf(mid), len(q.asking[mid]))
-		if most < limits.most {
-			n = min(n, most)
+		most := limits.maxOf(mid)
+		switch {
+		case most >= limits.most:
+			taken += n
+		case limits.standingOf(mid) == hanging:
+			ofHanging += min(n, max(most, len(q.asking[mid])))
+		default:
+			taken += min(n, max(most, len(q.asking[mid])))
 		}
-		taken += n
 	}
+	taken += min(ofHanging, max(limits.ofHanging, limits.fewest*q.maxHand/q.fairness.workers))
 	return q.maxHand - taken
 }
 
@@ -299,6 +305,13 @@ func (q *queue) askingNow() questions {
 		asking[mid] = maps.Clone(orders)
 	}
 	return asking
+}
+
+// allowsRetry reports whether a question that has just timed out may keep its worker to ask again.
+func (q *queue) allowsRetry() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.fairness.workerLimits(q.asking, time.Now()).allowsRetry()
 }
 
 // wakeWorkers lets the workers look again: the limits may have changed.

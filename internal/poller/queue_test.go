@@ -17,7 +17,7 @@ func severalMerchants(workers int) *fairness {
 	f := newFairness(workers)
 	f.severalUntil = time.Now().Add(time.Hour)
 	for _, mid := range []string{"a", "b", "c"} { // they are not new: each had an answer
-		f.noteQuestion(mid, true, false)
+		f.noteAnswer(mid, 20*time.Millisecond)
 	}
 	return f
 }

@@ -98,8 +98,9 @@ func (w *worker) handleOrder(ctx context.Context, c claimed) result {
 	out := q.askGateway(ctx)
 	trouble := policy.TroubleOf(out, q.trouble)
 	w.breaker.reportQuestion(ctx, c, trouble, q.finalReply(out))
-	tookTooLong := out.Question.Duration >= w.RequestTimeout
-	w.fairness.noteQuestion(c.MID, trouble == policy.NoTrouble, trouble == policy.GatewayFails && tookTooLong)
+	if trouble == policy.NoTrouble && w.fairness.noteAnswer(c.MID, out.Question.Duration) {
+		w.queue.wakeWorkers()
+	}
 	w.Observer.Decided(out)
 	return result{claimed: c, outcome: out}
 }
@@ -136,11 +137,19 @@ func (q *question) askGateway(ctx context.Context) (out order.Outcome) {
 		q.record.Duration = time.Since(started)
 		out.Question = q.record
 	}()
+	retries := q.maxRetries()
 	roundTrip := func() error {
 		if q.record.RoundTrips > 0 && q.awaitBudget(ctx) != nil {
 			return backoff.Permanent(errAskAgain) // the lease ends before the rate allows another
 		}
+		sentAt := time.Now()
 		out = q.roundTrip(ctx)
+		if time.Since(sentAt) >= q.RequestTimeout && policy.TroubleOf(out, q.trouble) == policy.GatewayFails {
+			q.fairness.noteTimeout(q.MID)
+			if !q.queue.allowsRetry() {
+				return backoff.Permanent(errAskAgain)
+			}
+		}
 		if out.Decision == order.NoAnswer || out.Reason == order.ReasonUnusableAnswer {
 			return errAskAgain
 		}
@@ -150,13 +159,13 @@ func (q *question) askGateway(ctx context.Context) (out order.Outcome) {
 		backoff.WithInitialInterval(retryInitial), backoff.WithMultiplier(2),
 		backoff.WithRandomizationFactor(retryJitter), backoff.WithMaxElapsedTime(0))
 	// The error only says that the retries are over: out holds the last reply.
-	_ = backoff.Retry(roundTrip, backoff.WithContext(backoff.WithMaxRetries(waits, q.maxRetries()), q.stopping))
+	_ = backoff.Retry(roundTrip, backoff.WithContext(backoff.WithMaxRetries(waits, retries), q.stopping))
 	return out
 }
 
-// maxRetries is 0 for a merchant that hangs: its questions hold their workers for a timeout each.
+// maxRetries is 0 for a merchant whose last question timed out: each holds its worker for a timeout.
 func (q *question) maxRetries() uint64 {
-	if q.fairness.isHanging(q.MID) {
+	if q.fairness.hasTimedOut(q.MID) {
 		return 0
 	}
 	return maxRoundTrips - 1
