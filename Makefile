@@ -6,7 +6,7 @@ LINT    := go tool -modfile=tools/go.mod golangci-lint
 SCRIPTS := .ci/run $(wildcard scripts/*) $(wildcard packaging/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-postgres quick soak cover lint bench fuzz screenshots packages up down
+.PHONY: help build demo test test-postgres quick soak patroni cover lint bench fuzz screenshots packages snapshot up down
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,11 @@ soak: ## settle orders under crashes, races and clock jumps for SOAKTIME, 3m; SO
 	@scripts/ensure-cgo
 	SOAKTIME=$(or $(SOAKTIME),3m) SOAKSEED=$(SOAKSEED) go test -race -count=1 -v -timeout 0 -run '^TestSoak$$' ./internal/soak
 
+patroni: ## settle orders while Patroni changes the primary of three nodes: a switchover, a killed server, a killed node; about 4 minutes
+	@scripts/ensure-postgres
+	@scripts/ensure-patroni
+	RECONCILER_PATRONI=1 go test -count=1 -v -timeout 20m -run '^TestPatroni$$' ./cmd/reconciler
+
 cover: ## say how much of each package the tests reach
 	go test -count=1 -coverpkg=./... -coverprofile=coverage.out ./...
 	go tool cover -func=coverage.out | tail -n 1
@@ -69,6 +74,10 @@ screenshots: ## take the pictures of the console in docs/images anew
 
 packages: ## make deb and rpm in bin/packages; the first run builds nfpm, some minutes
 	scripts/packages $(VERSION)
+
+snapshot: ## try a release without publishing it: archives, deb, rpm, bills of materials, checksums in dist; the first run builds goreleaser, half an hour
+	go run github.com/goreleaser/goreleaser/v2@v2.16.0 check
+	go run github.com/goreleaser/goreleaser/v2@v2.16.0 release --snapshot --clean $(if $(shell docker info >/dev/null 2>&1 && echo up),,--skip=docker)
 
 up: ## start Postgres, a simulated gateway and the reconciler in containers
 	VERSION=$(VERSION) docker compose up --build --detach

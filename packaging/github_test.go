@@ -83,3 +83,33 @@ func TestDependabotsFoldersExist(t *testing.T) {
 		t.Errorf("%d ecosystems, want %d", len(config.Updates), len(files))
 	}
 }
+
+// A pattern that matches nothing leaves its files out of the archives, silently.
+func TestReleaseHasThePages(t *testing.T) {
+	t.Parallel()
+	var config struct {
+		Archives []struct{ Files []string }
+	}
+	readYAML(t, "../.goreleaser.yaml", &config)
+	if len(config.Archives) != 1 {
+		t.Fatalf("%d archives", len(config.Archives))
+	}
+	packed := make(map[string]bool)
+	for _, pattern := range config.Archives[0].Files {
+		paths, err := filepath.Glob(filepath.Join("..", pattern))
+		if err != nil || len(paths) == 0 {
+			t.Errorf("%s matches nothing: %v", pattern, err)
+		}
+		for _, path := range paths {
+			packed[path] = true
+		}
+	}
+	for _, pattern := range []string{"../docs/*.md", "../docs/*/*.md", "../docs/images/*", "../examples/*.*", "../examples/*/*"} {
+		paths, _ := filepath.Glob(pattern)
+		for _, path := range paths {
+			if !packed[path] {
+				t.Errorf("%s is in no archive", path)
+			}
+		}
+	}
+}
