@@ -31,14 +31,16 @@ type backlog struct {
 	truth   map[string]string // by number: the status, and the review's reason after a slash
 }
 
-// backlog makes n orders of mixed fates, each answered after delay.
-func (w *world) backlog(t *testing.T, n int, delay time.Duration) backlog {
-	t.Helper()
-	fates := []struct {
-		share int // of ten
-		truth string
-		life  []simulator.Step
-	}{
+// fate is what becomes of a payment.
+type fate struct {
+	share int // of ten
+	truth string
+	life  []simulator.Step
+}
+
+// mixedFates are answered after delay.
+func mixedFates(delay time.Duration) []fate {
+	return []fate{
 		{5, "TRADE_SUCCESS/", []simulator.Step{{Status: chinaums.StatusTradeSuccess, Delay: delay}}},
 		{2, "TRADE_SUCCESS/", []simulator.Step{
 			{Status: chinaums.StatusWaitBuyerPay, Delay: delay, Times: 1},
@@ -48,8 +50,13 @@ func (w *world) backlog(t *testing.T, n int, delay time.Duration) backlog {
 		{1, "TRADE_REFUND/", []simulator.Step{{Status: chinaums.StatusTradeRefund, Delay: delay}}},
 		{1, "UNKNOWN/amount_mismatch", []simulator.Step{{Status: chinaums.StatusTradeSuccess, Delay: delay, Amount: new(int64(amount + 1))}}},
 	}
+}
+
+// backlog makes n orders of mixed fates, each answered after delay.
+func (w *world) backlog(t *testing.T, n int, delay time.Duration) backlog {
+	t.Helper()
 	b := backlog{truth: make(map[string]string)}
-	for _, fate := range fates {
+	for _, fate := range mixedFates(delay) {
 		for _, number := range w.register(t, mid, n*fate.share/10, fate.life...) {
 			b.numbers = append(b.numbers, number)
 			b.truth[number] = fate.truth
