@@ -29,8 +29,7 @@ test: ## run all tests, on a Postgres server of their own
 	cd tools && go test -count=1 ./...
 	cd bench && go test -count=1 ./...
 
-quick: ## run the tests that start no program, browser or soak, in some seconds
-	@scripts/ensure-postgres
+quick: ## run the tests that start no process, in some seconds
 	go test -short ./...
 
 test-postgres: ## run the tests on Postgres VERSION, 14 to 18, from the npm registry; PACKAGES=./internal/store narrows it

@@ -256,6 +256,9 @@ func TestConsumersInOtherLanguages(t *testing.T) {
 	t.Parallel()
 	t.Run("java", func(t *testing.T) {
 		t.Parallel()
+		if testing.Short() {
+			t.Skip("starts a compiler")
+		}
 		compiler, err := exec.LookPath("javac")
 		if err != nil {
 			t.Skip("javac is not installed")

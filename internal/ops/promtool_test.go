@@ -13,6 +13,9 @@ import (
 // promtool runs Prometheus's own checker beside the examples.
 func promtool(t *testing.T, stdin string, arguments ...string) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("starts promtool")
+	}
 	command := exec.CommandContext(t.Context(), "promtool", arguments...)
 	command.Dir, command.Stdin = "../../examples", strings.NewReader(stdin)
 	output, err := command.CombinedOutput()

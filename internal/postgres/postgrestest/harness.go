@@ -25,6 +25,38 @@ type harness struct {
 	server   func() (*postgres.Server, error)
 	template func() (template, error)
 	cleanups cleanups
+	copying  copySession
+}
+
+// copySession is the session that makes the copies, one after the other. A session for each copy
+// would be a third of all sessions, and to start one costs more than the copy.
+type copySession struct {
+	mu   sync.Mutex
+	conn *pgx.Conn // nil before the first copy, and after a failure
+}
+
+func (c *copySession) exec(ctx context.Context, admin, sql string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == nil || c.conn.IsClosed() {
+		conn, err := pgx.Connect(ctx, admin)
+		if err != nil {
+			return fmt.Errorf("postgrestest: %w", err)
+		}
+		c.conn = conn
+	}
+	if _, err := c.conn.Exec(ctx, sql); err != nil {
+		return fmt.Errorf("postgrestest: %s: %w", sql, err)
+	}
+	return nil
+}
+
+func (c *copySession) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn != nil {
+		_ = c.conn.Close(context.Background())
+	}
 }
 
 // template is the database that is cloned.
@@ -97,7 +129,7 @@ func (h *harness) clone(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("postgrestest: template: %w", err)
 	}
 	name := randomName()
-	if err := exec(ctx, tmpl.admin, "CREATE DATABASE "+name+" TEMPLATE "+tmpl.name+tmpl.clause); err != nil {
+	if err := h.copying.exec(ctx, tmpl.admin, "CREATE DATABASE "+name+" TEMPLATE "+tmpl.name+tmpl.clause); err != nil {
 		return "", err
 	}
 	return withDatabase(tmpl.admin, name)
@@ -116,7 +148,10 @@ func (h *harness) drop(ctx context.Context, target string) error {
 	return exec(ctx, h.foreign, "DROP DATABASE IF EXISTS "+config.Database+" WITH (FORCE)")
 }
 
-func (h *harness) close() error { return h.cleanups.run() }
+func (h *harness) close() error {
+	h.copying.close()
+	return h.cleanups.run()
+}
 
 // cloneClause asks for the copy that is faster for small databases, where the server knows it.
 func cloneClause(ctx context.Context, admin string) (string, error) {

@@ -93,8 +93,12 @@ func Server(t testing.TB) *postgres.Server {
 	return server
 }
 
+// mustShared skips a test with -short: only tests that start no process run then.
 func mustShared(t testing.TB) *harness {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("needs a Postgres server")
+	}
 	if shared == nil {
 		t.Fatal("postgrestest: TestMain does not call postgrestest.Main")
 	}
