@@ -131,18 +131,19 @@ type eventsPage struct {
 	Kinds    []option
 	Failed   bool
 	Filtered bool
+	Walked   string
 	Rows     []eventLine
 	More     more
 }
 
 func (c *Console) events(v *visit) error {
 	query := v.query()
-	f := operator.EventFilter{Event: query.Get("event"), Failed: query.Get("failed") != "", Limit: pageSize + 1}
+	f := operator.EventFilter{Event: query.Get("event"), Failed: query.Get("failed") != "", Limit: pageSize}
 	var err error
 	if f.Below, err = cursor(query.Get("below")); err != nil {
 		return v.refuse(http.StatusBadRequest, v.t("error"), err.Error(), "/events")
 	}
-	list, err := v.desk().Events(v.ctx(), f)
+	list, err := v.desk().EventPage(v.ctx(), f)
 	if err != nil {
 		return err
 	}
@@ -154,12 +155,11 @@ func (c *Console) events(v *visit) error {
 	for _, event := range []string{order.EventPaid, order.EventRefunded, order.EventClosed, order.EventNotFound, order.EventReview} {
 		p.Kinds = append(p.Kinds, choices(f.Event, option{Value: event, Word: event})...)
 	}
-	rows, next := list.Events, int64(0)
-	if len(rows) > pageSize {
-		rows, next = rows[:pageSize], rows[pageSize-1].ID
+	if list.WalkedTo != nil {
+		p.Walked = v.Stamp(*list.WalkedTo)
 	}
-	p.More = moreOf("/events", query, "below", next)
-	for _, e := range rows {
+	p.More = moreOf("/events", query, "below", list.Below)
+	for _, e := range list.Events {
 		line := eventLine{Event: e, Number: numberOf(deref(e.MerOrderID), "", e.OrderID), Delivery: v.Delivery(e)}
 		line.Tone = map[string]string{"delivered": "good", "set_aside": "bad", "failing": "warning", "waiting": "notice"}[e.State]
 		if e.LastStatus != nil {

@@ -49,6 +49,7 @@ const (
 	msgWebOutcome        message = "outcome" + zh + "结果"
 	msgWebNoOrders       message = "no order fits" + zh + "没有符合条件的订单"
 	msgWebWalked         message = "Older orders than those of %s were not looked at yet." + zh + "尚未查看早于 %s 的订单。"
+	msgWebWalkedEvents   message = "Older events than those of %s were not looked at yet." + zh + "尚未查看早于 %s 的事件。"
 	msgWebChannel        message = "channel's number" + zh + "渠道订单号"
 	msgWebTerminal       message = "terminal" + zh + "终端"
 	msgWebAgo            message = "%s ago" + zh + "%s前"

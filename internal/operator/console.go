@@ -99,9 +99,8 @@ func (d *Desk) Overview(ctx context.Context) Overview {
 		o.PlotErr = f.answersErr
 		return o
 	}
-	if o.Days, o.PlotErr = d.Store.LearnedByDay(ctx, f.now.Add(-lately), d.Zone); o.PlotErr == nil {
-		o.Minutes, _, o.PlotErr = d.Store.AnswersByMinute(ctx)
-	}
+	o.Days = f.learned.Days
+	o.Minutes, _, o.PlotErr = d.Store.AnswersByMinute(ctx)
 	return o
 }
 
@@ -241,6 +240,19 @@ func (d *Desk) Find(ctx context.Context, name OrderName) ([]Found, error) {
 		}
 	}
 	return list, err
+}
+
+// EventPage is a part of a list of events, the latest first.
+type EventPage struct {
+	Events   []Event
+	Below    int64      // where the next page begins; 0: there is none
+	WalkedTo *time.Time // when the last event was written that was looked at, where the page ended early
+}
+
+// EventPage lists events page by page.
+func (d *Desk) EventPage(ctx context.Context, f EventFilter) (EventPage, error) {
+	p, err := d.Store.EventPage(ctx, f)
+	return EventPage{d.eventsOf(p.Events), p.Below, d.localOf(p.WalkedTo)}, err
 }
 
 // Consumers are those who read the events.

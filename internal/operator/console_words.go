@@ -81,6 +81,7 @@ func consoleWords() map[string]message { //nolint:funlen // a table
 		"next":            msgWhyNext,
 		"no_orders":       msgWebNoOrders,
 		"walked_to":       msgWebWalked,
+		"walked_events":   msgWebWalkedEvents,
 		"channel_number":  msgWebChannel,
 		"terminal":        msgWebTerminal,
 		"ago":             msgWebAgo,

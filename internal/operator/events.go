@@ -36,15 +36,19 @@ type Events struct {
 // Events lists what the application was told.
 func (d *Desk) Events(ctx context.Context, f store.EventFilter) (Events, error) {
 	rows, err := d.Store.Events(ctx, f)
-	list := Events{Events: make([]Event, len(rows))}
+	return Events{d.eventsOf(rows)}, err
+}
+
+func (l Locale) eventsOf(rows []store.EventDelivery) []Event {
+	list := make([]Event, len(rows))
 	for i, r := range rows {
-		list.Events[i] = Event{
-			ID: r.ID, OrderID: r.OrderID, MID: r.MID, MerOrderID: r.MerOrderID, Event: r.Event, CreatedAt: d.local(r.CreatedAt),
-			State: r.State, Attempts: r.Attempts, NextAt: d.localOf(r.NextAt), LastAt: d.localOf(r.LastAt), LastStatus: r.LastStatus,
-			LastAnswer: r.LastAnswer, DeliveredAt: d.localOf(r.DeliveredAt), SetAsideAt: d.localOf(r.SetAsideAt), Payload: r.Payload,
+		list[i] = Event{
+			ID: r.ID, OrderID: r.OrderID, MID: r.MID, MerOrderID: r.MerOrderID, Event: r.Event, CreatedAt: l.local(r.CreatedAt),
+			State: r.State, Attempts: r.Attempts, NextAt: l.localOf(r.NextAt), LastAt: l.localOf(r.LastAt), LastStatus: r.LastStatus,
+			LastAnswer: r.LastAnswer, DeliveredAt: l.localOf(r.DeliveredAt), SetAsideAt: l.localOf(r.SetAsideAt), Payload: r.Payload,
 		}
 	}
-	return list, err
+	return list
 }
 
 // Page is the list as a table.

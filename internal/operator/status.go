@@ -94,7 +94,7 @@ type figures struct {
 	incidents    []store.Incident
 	unread       []store.Unread
 	setAside     int
-	learned      []store.Learned
+	learned      store.Learned
 	instancesErr error
 	controlsErr  error
 	openErr      error
@@ -151,7 +151,7 @@ func (d *Desk) readFigures(ctx context.Context, now time.Time) figures {
 	f.incidents, incidentsErr = d.Store.Incidents(ctx, store.IncidentFilter{Since: new(now.Add(-lately)), Limit: 1000})
 	f.controlsErr = errors.Join(f.controlsErr, incidentsErr)
 	f.unread, f.setAside, f.unreadErr = d.Store.UnreadEvents(ctx)
-	f.learned, learnedErr = d.Store.LearnedSince(ctx, now.Add(-lately))
+	f.learned, learnedErr = d.Store.LearnedSince(ctx, now.Add(-lately), d.Zone)
 	f.unreadErr = errors.Join(f.unreadErr, learnedErr)
 	return f
 }
@@ -168,12 +168,11 @@ func (d *Desk) fillFigures(s *Status, f figures) {
 			ByAge: ByAge{Under10m: m.Under10m, Under1h: m.Under1h, Under24h: m.Under24h, Older: m.Older},
 		})
 	}
-	for _, row := range f.learned {
-		if row.Status == nil {
-			s.After = &LearnedAfter{P50: row.P50, P95: row.P95}
-			continue
-		}
-		s.Learned = append(s.Learned, Learned{Status: *row.Status, Orders: row.Orders, AmountFen: row.Amount})
+	for _, row := range f.learned.Statuses {
+		s.Learned = append(s.Learned, Learned{Status: row.Status, Orders: row.Orders, AmountFen: row.Amount})
+	}
+	if len(s.Learned) > 0 {
+		s.After = &LearnedAfter{P50: f.learned.P50, P95: f.learned.P95}
 	}
 	s.Incidents = d.incidentsOf(f.incidents)
 }

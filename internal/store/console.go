@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -179,54 +178,23 @@ func firstOrderSince(ctx context.Context, tx pgx.Tx, since time.Time) (int64, er
 	return firstSince(ctx, tx, since, "orders", "created_at")
 }
 
-// firstSince halves the range of the ids of a table. A table of ours is named, never a foreign
-// text.
-func firstSince(ctx context.Context, tx pgx.Tx, since time.Time, table, column string) (int64, error) {
-	var low, high int64
-	err := tx.QueryRow(ctx, `SELECT coalesce(min(id), 0), coalesce(max(id), 0) + 1 FROM `+table).Scan(&low, &high)
-	for err == nil && low < high {
-		middle := low + (high-low)/2
-		var id int64
-		var older bool
-		err = tx.QueryRow(ctx, `SELECT id, `+column+` < $2 FROM `+table+` WHERE id >= $1 ORDER BY id LIMIT 1`, middle, since).Scan(&id, &older)
-		switch {
-		case errors.Is(err, pgx.ErrNoRows):
-			high, err = middle, nil
-		case err != nil:
-		case older:
-			low = id + 1
-		default:
-			high = middle
-		}
-	}
-	return low, err
-}
-
-// DayCount counts the orders of one status whose outcome the reconciler found out on one day.
-type DayCount struct {
-	Day    string // 2006-01-02
-	Status order.Status
-	Orders int
-}
-
-// LearnedByDay counts the outcomes that were learned since a time, by day of a zone.
-func (s *Store) LearnedByDay(ctx context.Context, since time.Time, zone *time.Location) ([]DayCount, error) {
-	var list []DayCount
-	err := s.look(ctx, func(tx pgx.Tx) error {
-		first, err := firstEventSince(ctx, tx, since)
-		if err != nil || first == 0 {
-			return err
-		}
-		list, err = collectRows[DayCount](ctx, tx, `
-			SELECT to_char(o.settled_at AT TIME ZONE $3, 'YYYY-MM-DD') AS day, o.status, count(*) AS orders
-			`+fromLearned+`
-			GROUP BY 1, 2 ORDER BY 1, 2`, first, since, zone.String())
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("count the outcomes by day: %w", err)
-	}
-	return list, nil
+// firstSince halves the range of the ids of a table, in one statement. A table of ours is named,
+// never a foreign text.
+func firstSince(ctx context.Context, tx pgx.Tx, since time.Time, table, column string) (first int64, err error) {
+	err = tx.QueryRow(ctx, `
+		WITH RECURSIVE half AS (
+		    SELECT coalesce(min(id), 0) AS low, coalesce(max(id), 0) + 1 AS high FROM `+table+`
+		    UNION ALL
+		    SELECT CASE WHEN found.older THEN found.id + 1 ELSE half.low END, CASE WHEN found.older THEN half.high ELSE middle.id END
+		    FROM half
+		    CROSS JOIN LATERAL (SELECT half.low + (half.high - half.low) / 2 AS id) AS middle
+		    LEFT JOIN LATERAL (
+		        SELECT t.id, t.`+column+` < $1 AS older FROM `+table+` AS t WHERE t.id >= middle.id ORDER BY t.id LIMIT 1
+		    ) AS found ON true
+		    WHERE half.low < half.high
+		)
+		SELECT max(low) FROM half`, since).Scan(&first)
+	return first, err
 }
 
 // MinuteCount counts the questions of one minute, by how they came out.

@@ -104,7 +104,7 @@ func TestOrdersShowTheirRows(t *testing.T) {
 }
 
 // The outcomes that were learned count by the day of the reader's zone.
-func TestLearnedByDay(t *testing.T) {
+func TestLearnedDays(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	d.insert(t, 6)
@@ -120,9 +120,9 @@ func TestLearnedByDay(t *testing.T) {
 		time.UTC: {{"2026-11-25", order.StatusTradeClosed, 1}, {"2026-11-25", order.StatusTradeSuccess, 3}},
 		shanghai: {{"2026-11-25", order.StatusTradeSuccess, 2}, {"2026-11-26", order.StatusTradeClosed, 1}, {"2026-11-26", order.StatusTradeSuccess, 1}},
 	} {
-		got, err := d.LearnedByDay(t.Context(), time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC), zone)
+		got, err := d.LearnedSince(t.Context(), time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC), zone)
 		must(t, err)
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := cmp.Diff(want, got.Days); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", zone, diff)
 		}
 	}
@@ -179,6 +179,47 @@ func TestListsGoOnWhereTheyEnded(t *testing.T) {
 	actions := d.actions(t, store.ActionFilter{Limit: 10, Below: 3})
 	if len(actions) != 2 || actions[0].ID != 2 {
 		t.Errorf("actions %+v below 3", actions)
+	}
+}
+
+// A page of events of a rare kind ends before it has looked at all, and the next one goes on there.
+// Failed deliveries have an index and are found however old they are.
+func TestEventPageEndsEarly(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 1)
+	d.exec(t, `INSERT INTO order_events (id, order_id, mid, event, payload, created_at) OVERRIDING SYSTEM VALUE
+		SELECT id, 1, $1, CASE WHEN id = 2 THEN 'order.closed' ELSE 'order.paid' END, '{}', '2026-11-25T08:00:00Z'::timestamptz + id * interval '1 second'
+		FROM unnest(ARRAY[1, 2, 20000, 70000]) AS id`, mid)
+	d.exec(t, `INSERT INTO webhook_deliveries (event_id, attempts, set_aside_at) VALUES (2, 9, now())`)
+	pageOf := func(f store.EventFilter) store.EventPage {
+		t.Helper()
+		f.Limit = 2
+		p, err := d.EventPage(t.Context(), f)
+		must(t, err)
+		return p
+	}
+	p := pageOf(store.EventFilter{Event: "order.closed"})
+	if len(p.Events) != 0 || p.Below != 20001 || p.WalkedTo == nil || p.WalkedTo.Unix() != time.Date(2026, 11, 25, 8, 0, 70000, 0, time.UTC).Unix() {
+		t.Errorf("first page %+v", p)
+	}
+	p = pageOf(store.EventFilter{Event: "order.closed", Below: p.Below})
+	if !slices.Equal(eventIDs(p.Events), []int64{2}) || p.Below != 0 || p.WalkedTo != nil {
+		t.Errorf("second page %+v", p)
+	}
+	if p = pageOf(store.EventFilter{Failed: true}); !slices.Equal(eventIDs(p.Events), []int64{2}) || p.Below != 0 {
+		t.Errorf("failed %+v", p)
+	}
+	if p = pageOf(store.EventFilter{}); !slices.Equal(eventIDs(p.Events), []int64{70000}) || p.Below != 20001 {
+		t.Errorf("all %+v", p)
+	}
+	p = pageOf(store.EventFilter{Below: 1 << 40})
+	if p = pageOf(store.EventFilter{Below: p.Below}); !slices.Equal(eventIDs(p.Events), []int64{20000, 2}) || p.Below != 2 {
+		t.Errorf("second of all %+v", p)
+	}
+	d.exec(t, `DELETE FROM order_events`)
+	if p = pageOf(store.EventFilter{Event: "order.closed"}); len(p.Events) != 0 || p.Below != 0 {
+		t.Errorf("of none %+v", p)
 	}
 }
 

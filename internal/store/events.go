@@ -50,38 +50,87 @@ type EventFilter struct {
 	Event  string // such as order.paid
 	Below  int64  // only ids below this one
 	Limit  int
+
+	from int64 // only ids from this one on
 }
 
 // Events lists events, the latest first.
-func (s *Store) Events(ctx context.Context, f EventFilter) ([]EventDelivery, error) {
-	var list []EventDelivery
-	err := s.look(ctx, func(tx pgx.Tx) error {
-		where, args, err := f.where(ctx, tx)
-		if err != nil {
-			return err
-		}
-		args["limit"], args["consumer"] = f.Limit, WebhookConsumer
-		list, err = collectRows[EventDelivery](ctx, tx, `
-			SELECT e.id, e.order_id, e.mid, e.mer_order_id, e.event, e.created_at, e.payload,
-			       CASE WHEN d.delivered_at IS NOT NULL THEN 'delivered'
-			            WHEN d.set_aside_at IS NOT NULL THEN 'set_aside'
-			            WHEN d.attempts > 0 THEN 'failing'
-			            WHEN d.event_id IS NOT NULL
-			              OR ((e.xact, e.id) > (c.xact, c.id)
-			                  AND (c.registered_in IS NULL OR NOT pg_visible_in_snapshot(e.xact, c.registered_in))) THEN 'waiting'
-			            ELSE 'not_sent' END AS state,
-			       coalesce(d.attempts, 0) AS attempts, d.next_at, d.last_at, d.last_status, d.last_answer, d.delivered_at, d.set_aside_at
-			FROM order_events AS e
-			LEFT JOIN webhook_deliveries AS d ON d.event_id = e.id
-			LEFT JOIN event_consumers AS c ON c.name = @consumer
-			WHERE `+where+`
-			ORDER BY e.id DESC LIMIT @limit`, args)
+func (s *Store) Events(ctx context.Context, f EventFilter) (list []EventDelivery, err error) {
+	err = s.look(ctx, func(tx pgx.Tx) error {
+		list, err = f.list(ctx, tx)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the events: %w", err)
 	}
 	return list, nil
+}
+
+// EventPage is a part of a list of events, the latest first.
+type EventPage struct {
+	Events []EventDelivery
+	Below  int64 // where the next page begins; 0: there is none
+	// WalkedTo is when the last event was written that was looked at, where the page ended early.
+	WalkedTo *time.Time
+}
+
+// EventPage is [Store.Events] for a page. It looks at no more than [maxWalk] numbers, unless only
+// failed deliveries are listed: they have indexes.
+func (s *Store) EventPage(ctx context.Context, f EventFilter) (p EventPage, err error) {
+	err = s.look(ctx, func(tx pgx.Tx) error {
+		var first, last int64
+		err := tx.QueryRow(ctx, `SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM order_events`).Scan(&first, &last)
+		if err != nil {
+			return err
+		}
+		if f.Below == 0 || f.Below > last {
+			f.Below = last + 1
+		}
+		if !f.Failed {
+			f.from = f.Below - maxWalk
+		}
+		limit := f.Limit
+		f.Limit++ // to learn whether there are more
+		if p.Events, err = f.list(ctx, tx); err != nil {
+			return err
+		}
+		if len(p.Events) > limit {
+			p.Events, p.Below = p.Events[:limit], p.Events[limit-1].ID
+			return nil
+		}
+		if f.Failed || f.from <= first {
+			return nil
+		}
+		p.Below = f.from
+		return tx.QueryRow(ctx, `SELECT e.created_at FROM order_events AS e WHERE e.id >= $1 ORDER BY e.id LIMIT 1`, f.from).Scan(&p.WalkedTo)
+	})
+	if err != nil {
+		return EventPage{}, fmt.Errorf("read the events: %w", err)
+	}
+	return p, nil
+}
+
+func (f EventFilter) list(ctx context.Context, tx pgx.Tx) ([]EventDelivery, error) {
+	where, args, err := f.where(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	args["limit"], args["consumer"] = f.Limit, WebhookConsumer
+	return collectRows[EventDelivery](ctx, tx, `
+		SELECT e.id, e.order_id, e.mid, e.mer_order_id, e.event, e.created_at, e.payload,
+		       CASE WHEN d.delivered_at IS NOT NULL THEN 'delivered'
+		            WHEN d.set_aside_at IS NOT NULL THEN 'set_aside'
+		            WHEN d.attempts > 0 THEN 'failing'
+		            WHEN d.event_id IS NOT NULL
+		              OR ((e.xact, e.id) > (c.xact, c.id)
+		                  AND (c.registered_in IS NULL OR NOT pg_visible_in_snapshot(e.xact, c.registered_in))) THEN 'waiting'
+		            ELSE 'not_sent' END AS state,
+		       coalesce(d.attempts, 0) AS attempts, d.next_at, d.last_at, d.last_status, d.last_answer, d.delivered_at, d.set_aside_at
+		FROM order_events AS e
+		LEFT JOIN webhook_deliveries AS d ON d.event_id = e.id
+		LEFT JOIN event_consumers AS c ON c.name = @consumer
+		WHERE `+where+`
+		ORDER BY e.id DESC LIMIT @limit`, args)
 }
 
 // failedEvents are read by the partial indexes of the deliveries.
@@ -114,6 +163,10 @@ func (f EventFilter) where(ctx context.Context, tx pgx.Tx) (string, pgx.NamedArg
 	if f.Below != 0 {
 		conditions = append(conditions, "e.id < @below")
 		args["below"] = f.Below
+	}
+	if f.from > 0 {
+		conditions = append(conditions, "e.id >= @from")
+		args["from"] = f.from
 	}
 	if f.MID != "" {
 		conditions = append(conditions, "e.mid = @mid")

@@ -49,4 +49,5 @@ func FindSQL(where string) string { return findSQL(where) }
 const (
 	HasMerchantNumber = hasMerchantNumber
 	HasChannelNumber  = hasChannelNumber
+	HasReference      = hasReference
 )

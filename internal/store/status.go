@@ -111,47 +111,77 @@ func (s *Store) ReviewPile(ctx context.Context) (map[string]Pile, error) {
 // application has settled the order.
 const isUnderReview = `o.review_reason IS NOT NULL AND (` + isOpen + ` OR o.review_reason = 'conflict')`
 
-// Learned counts the orders whose outcome the reconciler found out. The row without a status is
-// their total.
+// Learned are the orders whose outcome the reconciler found out.
 type Learned struct {
-	Status *order.Status
-	Orders int
-	Amount int64   // fen: total_amount, else order_amount
-	P50    float64 // seconds from created_at to settled_at
-	P95    float64
+	Statuses []StatusCount // those with orders
+	Days     []DayCount    // the same orders by the day on which they were settled
+	// P50 and P95 are the seconds from created_at to settled_at, 0 where nothing was learned.
+	P50, P95 float64
 }
 
-// fromLearned are the orders o that were settled by a query at or after $2. They are found by their
-// events from number $1 on ([firstEventSince]), whose numbers grow with time, so that no table is
-// read as a whole.
-const fromLearned = `
-	FROM (SELECT DISTINCT e.order_id FROM order_events AS e
-	      WHERE e.id >= $1 AND e.event IN ('order.paid', 'order.refunded', 'order.closed')) AS told
-	JOIN orders AS o ON o.id = told.order_id
-	WHERE o.settled_by = 'query' AND o.settled_at >= $2`
+// StatusCount counts the learned orders of one status.
+type StatusCount struct {
+	Status order.Status
+	Orders int
+	Amount int64 // fen: total_amount, else order_amount
+}
 
-// LearnedSince counts the orders that were settled by a query at or after a time.
-func (s *Store) LearnedSince(ctx context.Context, since time.Time) ([]Learned, error) {
-	var list []Learned
+// DayCount counts the learned orders of one status and one day.
+type DayCount struct {
+	Day    string // 2006-01-02
+	Status order.Status
+	Orders int
+}
+
+// LearnedSince counts the orders that were settled by a query at or after a time, with the days of
+// a zone. They are found by their events, whose numbers grow with time, so that no table is read as
+// a whole. One statement counts all: each order is a row to look up.
+func (s *Store) LearnedSince(ctx context.Context, since time.Time, zone *time.Location) (Learned, error) {
+	type row struct {
+		Status   *order.Status
+		Day      *string
+		Orders   int
+		Amount   int64
+		P50, P95 float64
+	}
+	var rows []row
 	err := s.look(ctx, func(tx pgx.Tx) error {
 		first, err := firstEventSince(ctx, tx, since)
 		if err != nil || first == 0 {
 			return err
 		}
-		list, err = collectRows[Learned](ctx, tx, `
-			SELECT o.status, count(*) AS orders, least(sum(coalesce(o.total_amount, o.order_amount)), 9007199254740992)::bigint AS amount,
-			       percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM o.settled_at - o.created_at)::float8) AS p50,
-			       percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM o.settled_at - o.created_at)::float8) AS p95
-			`+fromLearned+` AND isfinite(o.created_at)
-			GROUP BY GROUPING SETS ((o.status), ())
+		rows, err = collectRows[row](ctx, tx, `
+			SELECT o.status, to_char(o.day, 'YYYY-MM-DD') AS day, count(*) AS orders, least(sum(o.amount), 9007199254740992)::bigint AS amount,
+			       coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY o.seconds), 0) AS p50,
+			       coalesce(percentile_cont(0.95) WITHIN GROUP (ORDER BY o.seconds), 0) AS p95
+			FROM (
+			    SELECT o.status, (o.settled_at AT TIME ZONE $3)::date AS day, coalesce(o.total_amount, o.order_amount) AS amount,
+			           CASE WHEN isfinite(o.created_at) THEN extract(epoch FROM o.settled_at - o.created_at)::float8 END AS seconds
+			    FROM (SELECT DISTINCT e.order_id FROM order_events AS e
+			          WHERE e.id >= $1 AND e.event IN ('order.paid', 'order.refunded', 'order.closed')) AS told
+			    JOIN orders AS o ON o.id = told.order_id
+			    WHERE o.settled_by = 'query' AND o.settled_at >= $2 AND isfinite(o.settled_at)
+			) AS o
+			GROUP BY GROUPING SETS ((o.status), (o.day, o.status), ())
 			HAVING count(*) > 0
-			ORDER BY o.status`, first, since)
+			ORDER BY o.day, o.status`, first, since, zone.String())
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("count the outcomes that were learned: %w", err)
+		return Learned{}, fmt.Errorf("count the outcomes that were learned: %w", err)
 	}
-	return list, nil
+	var l Learned
+	for _, r := range rows {
+		switch {
+		case r.Day != nil:
+			l.Days = append(l.Days, DayCount{*r.Day, *r.Status, r.Orders})
+		case r.Status != nil:
+			l.Statuses = append(l.Statuses, StatusCount{*r.Status, r.Orders, r.Amount})
+		default:
+			l.P50, l.P95 = r.P50, r.P95
+		}
+	}
+	return l, nil
 }
 
 // firstEventSince is the number of about the first event at or after a time, 0 where there is none.

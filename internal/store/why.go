@@ -77,7 +77,7 @@ func findOrders(ctx context.Context, tx pgx.Tx, name OrderName, zone *time.Locat
 		list, err = find(hasChannelNumber, name.Number)
 	}
 	if err == nil && len(list) == 0 && name.References {
-		list, err = find("(o.ref_id = $1 OR o.seq_id = $1)", name.Number)
+		list, err = find(hasReference, name.Number)
 	}
 	return list, err
 }
@@ -91,6 +91,7 @@ func findSQL(where string) string {
 const (
 	hasMerchantNumber = "o.mer_order_id = $1"
 	hasChannelNumber  = "o.target_order_id = $1"
+	hasReference      = "(o.ref_id = $1 OR o.seq_id = $1)"
 )
 
 // LedgerRow is a row of order_queries. What is null is nil.
