@@ -3,6 +3,7 @@ package console
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -71,21 +72,20 @@ func (p preview) hides(key string) bool {
 
 // refuseDeed tells why nothing was written.
 func (v *visit) refuseDeed(err error, back string) error {
-	m := message{Tone: "bad", Text: err.Error(), Back: back}
+	words := v.Refusal(err)
+	m := message{Tone: "bad", Text: words, Back: back}
 	switch {
 	case errors.Is(err, operator.ErrNoOrder):
 		return err
 	case operator.IsStale(err):
-		m.Text, m.Detail = v.t("stale"), err.Error()
 		return v.show(http.StatusConflict, "message", v.t("stale_title"), m)
 	case operator.IsPausedByOther(err):
-		m.Text, m.Detail = v.t("other_pause"), err.Error()
 		return v.show(http.StatusConflict, "message", v.t("refused_title"), m)
-	case errors.Is(err, operator.ErrOtherAmount):
-		m.Text, m.Detail = v.t("need_accept"), err.Error()
-	}
-	if operator.IsUnavailable(err) {
+	case words == "" && operator.IsUnavailable(err):
 		return err
+	case words == "":
+		v.c.Logger.LogAttrs(v.ctx(), slog.LevelWarn, "action failed", slog.String("path", v.r.URL.Path), slog.Any("error", err))
+		m.Text, m.Detail = v.t("by_database"), err.Error()
 	}
 	return v.show(http.StatusUnprocessableEntity, "message", v.t("refused_title"), m)
 }
@@ -138,7 +138,7 @@ func (v *visit) resolution() (operator.Resolution, error) {
 	if text := v.field("settle_date"); text != "" {
 		day, err := time.Parse(time.DateOnly, text)
 		if err != nil {
-			err = fmt.Errorf("%w: a day must be such as 2026-01-31, not %q", operator.ErrUsage, text)
+			err = operator.RefuseInput("bad_day", text)
 		}
 		r.SettleDate, errs = &day, append(errs, err)
 	}
@@ -173,7 +173,7 @@ func (c *Console) retry(v *visit) error {
 func (v *visit) pauseTarget() (operator.Scope, string, error) {
 	scope, key := operator.Scope(v.field("scope")), v.field("key")
 	if (scope != operator.ScopeApp && scope != operator.ScopeMerchant) || key == "" {
-		return "", "", fmt.Errorf("%w: a pause is about an app id or a merchant", operator.ErrUsage)
+		return "", "", operator.RefuseInput("bad_target")
 	}
 	return scope, key, nil
 }

@@ -110,33 +110,78 @@ func TestRetry(t *testing.T) {
 	}
 	p.post(t, fmt.Sprintf("/orders/%d/retry", paid), "reason", "x").want(t, http.StatusUnprocessableEntity, "is settled")
 	p.post(t, "/orders/999999/retry", "reason", "x").want(t, http.StatusNotFound)
-	bad := w.insert(t, mid, 1, `review_reason = 'bad_request', next_query_at = NULL`)
-	refused := p.confirm(t, p.post(t, fmt.Sprintf("/orders/%d/retry", bad), "tid", "1", "reason", "too short"))
-	refused.want(t, http.StatusUnprocessableEntity, "This was not done")
 }
 
+// A form that cannot be done is refused in the person's language, by the page's fields: no page
+// names a flag of the command line.
 func TestRefusedForms(t *testing.T) {
 	t.Parallel()
 	w, p := newActor(t)
-	_, id := w.fill(t)
-	path := fmt.Sprintf("/orders/%d/resolve", id)
-	p.post(t, path, "as", "TRADE_SUCCESS").want(t, http.StatusBadRequest, "A reason is required")
-	p.post(t, path, "as", "TRADE_SUCCESS", "reason", "   ").want(t, http.StatusBadRequest, "A reason is required")
-	p.post(t, path, "as", "NOT_FOUND", "reason", "x").want(t, http.StatusUnprocessableEntity, "TRADE_SUCCESS")
-	p.post(t, path, "as", "TRADE_SUCCESS", "amount", "0.01", "reason", "x").want(t, http.StatusUnprocessableEntity, "Tick the box")
-	p.post(t, path, "as", "TRADE_SUCCESS", "amount", "0.01", "accept_amount", "true", "reason", "x").want(t, http.StatusOK, "¥0.01")
-	for _, amount := range []string{"1.234", "-1", "1e3", "x", "9999999999999999"} {
-		p.post(t, path, "as", "TRADE_SUCCESS", "amount", amount, "reason", "x").want(t, http.StatusUnprocessableEntity, "must be such as")
+	paid, id := w.fill(t)
+	flying := w.insert(t, mid, 1, `review_reason = 'poison', next_query_at = NULL, claimed_by = 'web-1/7', lease_until = now() + interval '10 minutes'`)
+	waiting := w.insert(t, mid, 1)
+	form := func(pairs ...string) map[string][]string {
+		fields := make(map[string][]string)
+		for i := 0; i < len(pairs); i += 2 {
+			fields[pairs[i]] = []string{pairs[i+1]}
+		}
+		if fields["reason"] == nil {
+			fields["reason"] = []string{"x"}
+		}
+		return fields
 	}
-	p.post(t, path, "as", "TRADE_SUCCESS", "pay_time", "yesterday", "reason", "x").want(t, http.StatusUnprocessableEntity)
-	p.post(t, path, "as", "TRADE_SUCCESS", "settle_date", "2026-13-01", "reason", "x").want(t, http.StatusUnprocessableEntity)
-	p.post(t, "/gateway/pause", "scope", "all", "key", "x", "reason", "x").want(t, http.StatusUnprocessableEntity)
-	p.post(t, "/gateway/pause", "scope", "mid", "key", "898340149999999", "reason", "x").want(t, http.StatusUnprocessableEntity, "no order is of merchant")
-	p.post(t, "/gateway/pause", "scope", "mid", "key", mid, "until", "2020-01-01", "reason", "x").want(t, http.StatusUnprocessableEntity, "has passed")
-	p.do(t, http.MethodPost, path, map[string][]string{"reason": {strings.Repeat("x", 70_000)}}).want(t, http.StatusBadRequest)
+	resolve, retry := func(id int64) string { return fmt.Sprintf("/orders/%d/resolve", id) }, func(id int64) string { return fmt.Sprintf("/orders/%d/retry", id) }
+	success := func(pairs ...string) map[string][]string {
+		return form(append([]string{"as", "TRADE_SUCCESS"}, pairs...)...)
+	}
+	for _, tt := range []struct {
+		path   string
+		form   map[string][]string
+		status int
+		en, zh string
+	}{
+		{resolve(id), success("reason", "   "), 400, "A reason is required.", "必须填写原因。"},
+		{resolve(id), form("as", "NOT_FOUND"), 422, "Choose the outcome", "请选择结果"},
+		{resolve(id), success("amount", "0.01"), 422, "Tick the box", "¥0.01 与应付金额 ¥50.00 不一致"},
+		{resolve(id), success("amount", "1.234"), 422, "must be such as 1290.50", "金额格式应如 1290.50"},
+		{resolve(id), success("amount", "-1"), 422, "must be such as 1290.50", "金额格式应如 1290.50"},
+		{resolve(id), success("refund_amount", "9999999999999999"), 422, "must be such as 1290.50", "金额格式应如 1290.50"},
+		{resolve(id), success("refund_amount", "51"), 422, "The refund, ¥51.00, is greater", "退款金额 ¥51.00 大于"},
+		{resolve(id), success("pay_time", "yesterday", "settle_date", "2026-13-01"), 422, "A day must be such as", "日期格式应如"},
+		{resolve(paid), success(), 422, "settled already, as TRADE_SUCCESS", "此订单已有结果：TRADE_SUCCESS"},
+		{resolve(flying), success(), 409, "in flight, by web-1/7", "web-1/7 正在查询此订单"},
+		{retry(paid), form(), 422, "is not asked again", "不再查询"},
+		{retry(waiting), form(), 422, "not under review", "不在人工复核中"},
+		{retry(id), form("tid", "1"), 422, "tid must have 2 to 32 characters", "tid 的长度应为 2 到 32 个字符"},
+		{"/gateway/pause", form("scope", "all", "key", "x"), 422, "Choose a merchant or an app id", "请选择商户或应用"},
+		{"/gateway/pause", form("scope", "mid", "key", "898340149999999"), 422, "No order is of merchant 898340149999999", "没有商户 898340149999999 的订单"},
+		{"/gateway/pause", form("scope", "app", "key", "nobody"), 422, "App id nobody is neither", "应用 nobody 既不在"},
+		{"/gateway/pause", form("scope", "mid", "key", mid, "until", "2020-01-01"), 422, "2020-01-01 has passed", "2020-01-01 已经过去"},
+		{"/gateway/pause", form("scope", "mid", "key", mid, "until", "soon"), 422, "A time must be such as", "时间格式应如"},
+		{"/gateway/pause", form("scope", "mid", "key", otherMID), 409, "support ticket 812. Tick the box", "他人设置的暂停仍在生效"},
+		{"/gateway/resume", form("scope", "mid", "key", mid), 409, "merchant " + mid + " is not paused", "商户 " + mid + "未被暂停"},
+		{resolve(id), map[string][]string{"reason": {strings.Repeat("x", 70_000)}}, 400, "A reason is required.", "必须填写原因。"}, // larger than a form may be
+	} {
+		for lang, want := range map[string]string{"en": tt.en, "zh": tt.zh} {
+			p.get(t, "/?lang="+lang).want(t, http.StatusSeeOther)
+			a := p.do(t, http.MethodPost, tt.path, tt.form)
+			a.want(t, tt.status)
+			text := html.UnescapeString(a.body)
+			if !strings.Contains(text, want) {
+				t.Errorf("%s %v does not say %q:\n%s", tt.path, tt.form, want, text)
+			}
+			if flag := regexp.MustCompile(`\s--[a-z-]+`).FindString(text); flag != "" || strings.Contains(text, "bad usage") || strings.Contains(text, `class="detail"`) {
+				t.Errorf("%s speaks of the command line: %s\n%s", tt.path, flag, text)
+			}
+		}
+	}
 	if n := scan[int](t, w, `SELECT count(*) FROM operator_actions WHERE via = 'console'`); n != 0 {
 		t.Errorf("%d actions", n)
 	}
+	p.get(t, "/?lang=en")
+	p.post(t, resolve(id), "as", "TRADE_SUCCESS", "amount", "0.01", "accept_amount", "true", "reason", "x").want(t, http.StatusOK, "¥0.01")
+	taken := scan[string](t, w, `SELECT mer_order_id FROM orders WHERE id = $1`, paid)
+	p.confirm(t, p.post(t, retry(id), "mer_order_id", taken, "reason", "x")).want(t, http.StatusUnprocessableEntity, "Another order of the merchant has this number")
 }
 
 func TestPauseAndResume(t *testing.T) {

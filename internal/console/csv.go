@@ -2,7 +2,6 @@ package console
 
 import (
 	"encoding/csv"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -68,7 +67,7 @@ func cellYuan(fen *int64) string {
 func (c *Console) ordersCSV(v *visit) error {
 	f, err := v.orderFilter(v.query())
 	if err != nil {
-		return v.refuse(http.StatusBadRequest, v.t("error"), err.Error(), "/orders")
+		return err
 	}
 	f.Limit = exportBatch
 	page, err := v.desk().Orders(v.ctx(), f)
@@ -88,7 +87,7 @@ func (c *Console) ordersCSV(v *visit) error {
 			return t.finish()
 		}
 		if page, err = v.desk().Orders(v.ctx(), f); err != nil {
-			t.row("ERROR: the file is not complete")
+			t.row(v.t("not_complete"))
 			return t.finish()
 		}
 	}
@@ -97,7 +96,7 @@ func (c *Console) ordersCSV(v *visit) error {
 func (c *Console) reviewCSV(v *visit) error {
 	f, err := reviewFilter(v.query())
 	if err != nil {
-		return v.refuse(http.StatusBadRequest, v.t("error"), err.Error(), "/review")
+		return err
 	}
 	f.Limit = exportBatch
 	list, err := v.desk().Reviews(v.ctx(), f)
@@ -116,7 +115,7 @@ func (c *Console) reviewCSV(v *visit) error {
 		last := list.Reviews[len(list.Reviews)-1]
 		f.AfterReason, f.AfterID = last.ReviewReason, last.ID
 		if list, err = v.desk().Reviews(v.ctx(), f); err != nil {
-			t.row("ERROR: the file is not complete")
+			t.row(v.t("not_complete"))
 			break
 		}
 	}
@@ -126,7 +125,7 @@ func (c *Console) reviewCSV(v *visit) error {
 func (c *Console) auditCSV(v *visit) error {
 	f, err := actionFilter(v.query())
 	if err != nil {
-		return v.refuse(http.StatusBadRequest, v.t("error"), err.Error(), "/audit")
+		return err
 	}
 	f.Limit = exportBatch
 	list, err := v.desk().Actions(v.ctx(), f)
@@ -143,7 +142,7 @@ func (c *Console) auditCSV(v *visit) error {
 		}
 		f.Below = list.Actions[len(list.Actions)-1].ID
 		if list, err = v.desk().Actions(v.ctx(), f); err != nil {
-			t.row("ERROR: the file is not complete")
+			t.row(v.t("not_complete"))
 			break
 		}
 	}

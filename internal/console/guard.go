@@ -144,6 +144,10 @@ func (v *visit) fail(err error) {
 		_ = v.refuse(http.StatusNotFound, v.t("error"), v.t("not_found_order"), "")
 		return
 	}
+	if words := v.Refusal(err); words != "" {
+		_ = v.refuse(http.StatusBadRequest, v.t("error"), words, strings.TrimSuffix(v.r.URL.Path, ".csv"))
+		return
+	}
 	v.c.Logger.LogAttrs(v.ctx(), slog.LevelWarn, "page cannot be shown", slog.String("path", v.r.URL.Path), slog.Any("error", err))
 	text := v.t("database_fails")
 	if operator.IsTooSlow(err) {

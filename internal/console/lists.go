@@ -29,7 +29,7 @@ func (c *Console) review(v *visit) error {
 	query := v.query()
 	f, err := reviewFilter(query)
 	if err != nil {
-		return v.refuse(http.StatusBadRequest, v.t("error"), err.Error(), "/review")
+		return err
 	}
 	f.Limit = pageSize + 1
 	list, err := v.desk().Reviews(v.ctx(), f)
@@ -141,7 +141,7 @@ func (c *Console) events(v *visit) error {
 	f := operator.EventFilter{Event: query.Get("event"), Failed: query.Get("failed") != "", Limit: pageSize}
 	var err error
 	if f.Below, err = cursor(query.Get("below")); err != nil {
-		return v.refuse(http.StatusBadRequest, v.t("error"), err.Error(), "/events")
+		return err
 	}
 	list, err := v.desk().EventPage(v.ctx(), f)
 	if err != nil {
@@ -189,7 +189,7 @@ func (c *Console) audit(v *visit) error {
 	query := v.query()
 	f, err := actionFilter(query)
 	if err != nil {
-		return v.refuse(http.StatusBadRequest, v.t("error"), err.Error(), "/audit")
+		return err
 	}
 	f.Limit = pageSize + 1
 	list, err := v.desk().Actions(v.ctx(), f)

@@ -2,7 +2,6 @@ package console
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -55,8 +54,7 @@ func (c *Console) orders(v *visit) error {
 	}
 	f, err := v.orderFilter(query)
 	if err != nil {
-		p.Problem = err.Error()
-		return v.show(http.StatusBadRequest, "orders", v.t("orders_page"), p)
+		return err
 	}
 	list, err := v.desk().Orders(v.ctx(), f)
 	if err != nil {
@@ -102,7 +100,7 @@ func cursor(text string) (int64, error) {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n <= 0 {
-		return 0, fmt.Errorf("%w: a page begins at a number, not %q", operator.ErrUsage, text)
+		return 0, operator.RefuseInput("bad_page", text)
 	}
 	return n, nil
 }

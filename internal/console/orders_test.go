@@ -41,7 +41,7 @@ func wordsInSources(t *testing.T) []string {
 		if strings.HasSuffix(path, ".go") {
 			// Keys also stand in tables and as arguments: every text of that form that is a word
 			// counts.
-			pattern = regexp.MustCompile(`\.t\("([a-z_0-9]+)"`)
+			pattern = regexp.MustCompile(`(?:\.t|RefuseInput)\("([a-z_0-9]+)"`)
 			for _, m := range regexp.MustCompile(`"([a-z_0-9]+)"`).FindAllStringSubmatch(string(text), -1) {
 				if slices.Contains([]string{"plots.go", "render.go", "actions.go", "users.go"}, path) && !strings.Contains(m[1], "-") {
 					said = append(said, "?"+m[1])

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"reconciler/internal/store"
@@ -39,11 +38,8 @@ type PauseChange struct {
 
 // Pause pauses an app id or a merchant for all instances.
 func (d *Desk) Pause(ctx context.Context, r PauseRequest) (PauseChange, error) {
-	if err := d.checkActor(); err != nil {
+	if err := errors.Join(d.checkActor(), checkReason(r.Reason)); err != nil {
 		return PauseChange{}, err
-	}
-	if strings.TrimSpace(r.Reason) == "" {
-		return PauseChange{}, fmt.Errorf("%w: --reason is required", ErrUsage)
 	}
 	now, err := d.Store.Now(ctx)
 	if err != nil {
@@ -85,7 +81,7 @@ func (d *Desk) checkKnown(ctx context.Context, r PauseRequest) error {
 	known := false
 	if r.Scope == store.ScopeMerchant {
 		if known, err = d.Store.HasMerchant(ctx, r.Key); err != nil {
-			return fmt.Errorf("%w; --unknown pauses it without looking", err)
+			return refuse(fmt.Errorf("%w; --unknown pauses it without looking", err), msgRefusedNotLooked, r.Key)
 		}
 	} else {
 		known = slices.Contains(r.AppIDs, r.Key)
@@ -97,9 +93,9 @@ func (d *Desk) checkKnown(ctx context.Context, r PauseRequest) error {
 	case known:
 		return nil
 	case r.Scope == store.ScopeMerchant:
-		return fmt.Errorf("no order is of merchant %s; --unknown pauses it all the same", r.Key)
+		return refuse(fmt.Errorf("no order is of merchant %s; --unknown pauses it all the same", r.Key), msgRefusedNoMerchant, r.Key)
 	}
-	return fmt.Errorf("app id %s is neither in the settings nor used by an instance; --unknown pauses it all the same", r.Key)
+	return refuse(fmt.Errorf("app id %s is neither in the settings nor used by an instance; --unknown pauses it all the same", r.Key), msgRefusedNoApp, r.Key)
 }
 
 // countHeld counts the orders that a pause holds.
@@ -131,7 +127,7 @@ func (d *Desk) resume(ctx context.Context, scope store.Scope, key, reason string
 		return PauseChange{}, err
 	}
 	if former == nil {
-		return PauseChange{}, fmt.Errorf("nothing to resume: %s %s is not paused", scope, key)
+		return PauseChange{}, refuse(fmt.Errorf("nothing to resume: %s %s is not paused", scope, key), msgRefusedNotPaused, d.target(scope, key))
 	}
 	change.Before, change.ActionID = trace.Before, trace.ActionID
 	return change, nil

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"reconciler/internal/order"
 	"reconciler/internal/store"
@@ -78,9 +79,6 @@ type Resolution struct {
 	Evidence     string
 }
 
-// ErrOtherAmount is the usage error of an amount that has to be accepted explicitly.
-var ErrOtherAmount = fmt.Errorf("%w", ErrUsage)
-
 // Settlement is a resolution of one order, checked and ready to be confirmed.
 type Settlement struct {
 	write store.HandSettlement
@@ -109,14 +107,12 @@ func eventOf(s order.Status) string {
 func (r Resolution) validate() error {
 	var errs []error
 	if eventOf(r.As) == "" {
-		errs = append(errs, fmt.Errorf("%w: --as must be TRADE_SUCCESS, TRADE_REFUND or TRADE_CLOSED, not %q", ErrUsage, r.As))
+		errs = append(errs, refuse(fmt.Errorf("%w: --as must be TRADE_SUCCESS, TRADE_REFUND or TRADE_CLOSED, not %q", ErrUsage, r.As), msgRefusedStatus))
 	}
-	if strings.TrimSpace(r.Reason) == "" {
-		errs = append(errs, fmt.Errorf("%w: --reason is required", ErrUsage))
-	}
+	errs = append(errs, checkReason(r.Reason))
 	for name, amount := range map[string]*int64{"--amount": r.Amount, "--refund-amount": r.RefundAmount} {
 		if amount != nil && *amount < 0 {
-			errs = append(errs, fmt.Errorf("%w: %s must not be negative", ErrUsage, name))
+			errs = append(errs, refuse(fmt.Errorf("%w: %s must not be negative", ErrUsage, name), msgRefusedNegative))
 		}
 	}
 	return errors.Join(errs...)
@@ -139,11 +135,12 @@ func (d *Desk) PrepareResolve(ctx context.Context, name store.OrderName, r Resol
 		total = &o.OrderAmount
 	}
 	if total != nil && *total != o.OrderAmount && !r.AcceptAmount {
-		return Settlement{}, fmt.Errorf("%w: %s is not the amount that the payer was asked for, %s; --accept-amount settles the order all the same",
-			ErrOtherAmount, Yuan(*total), Yuan(o.OrderAmount))
+		return Settlement{}, refuse(fmt.Errorf("%w: %s is not the amount that the payer was asked for, %s; --accept-amount settles the order all the same",
+			ErrUsage, Yuan(*total), Yuan(o.OrderAmount)), msgRefusedAccept, Yuan(*total), Yuan(o.OrderAmount))
 	}
 	if r.RefundAmount != nil && total != nil && *r.RefundAmount > *total {
-		return Settlement{}, fmt.Errorf("%w: the refund, %s, is greater than the amount, %s", ErrUsage, Yuan(*r.RefundAmount), Yuan(*total))
+		return Settlement{}, refuse(fmt.Errorf("%w: the refund, %s, is greater than the amount, %s", ErrUsage, Yuan(*r.RefundAmount), Yuan(*total)),
+			msgRefusedRefund, Yuan(*r.RefundAmount), Yuan(*total))
 	}
 	return Settlement{store.HandSettlement{
 		Shown: o, Status: r.As, Event: eventOf(r.As), TotalAmount: total, RefundAmount: r.RefundAmount, PayTime: r.PayTime, SettleDate: r.SettleDate,
@@ -154,7 +151,15 @@ func (d *Desk) PrepareResolve(ctx context.Context, name store.OrderName, r Resol
 // checkActor refuses a name that the records use for the circuit breaker.
 func (d *Desk) checkActor() error {
 	if d.Actor == store.Breaker || strings.TrimSpace(d.Actor) == "" {
-		return fmt.Errorf("%w: nobody can act under the name %q: set --actor", ErrUsage, d.Actor)
+		return refuse(fmt.Errorf("%w: nobody can act under the name %q: set --actor", ErrUsage, d.Actor), msgRefusedActor, d.Actor)
+	}
+	return nil
+}
+
+// checkReason refuses an action without one.
+func checkReason(reason string) error {
+	if strings.TrimSpace(reason) == "" {
+		return refuse(fmt.Errorf("%w: --reason is required", ErrUsage), msgWebNoReason)
 	}
 	return nil
 }
@@ -165,7 +170,7 @@ func (d *Desk) checkResolvable(o store.Detail) error {
 		return fmt.Errorf("order %d: %w", o.ID, &store.InFlightError{ClaimedBy: o.ClaimedBy, Until: d.local(*o.LeaseUntil)})
 	}
 	if o.Status.Settled() && o.ReviewReason != order.ReviewConflict {
-		return fmt.Errorf("order %d is settled already, as %s", o.ID, o.Status)
+		return refuse(fmt.Errorf("order %d is settled already, as %s", o.ID, o.Status), msgRefusedSettled, o.Status)
 	}
 	return nil
 }
@@ -191,6 +196,8 @@ func (d *Desk) explain(err error) error {
 	switch {
 	case errors.Is(err, store.ErrChanged):
 		return fmt.Errorf("%w, by another person, the daemon or the application; nothing was written: look at it again", err)
+	case store.IsDuplicate(err):
+		return refuse(err, msgRefusedNumber)
 	case errors.As(err, &flight):
 		return &store.InFlightError{ClaimedBy: flight.ClaimedBy, Until: d.local(flight.Until)}
 	}
@@ -249,8 +256,8 @@ type Retries struct {
 // its own. It goes on after an error, and returns all errors.
 func (d *Desk) Retry(ctx context.Context, names []store.OrderName, c store.Correction, reason string) (Retries, error) {
 	done := Retries{Retries: []Change{}}
-	if strings.TrimSpace(reason) == "" {
-		return done, fmt.Errorf("%w: --reason is required", ErrUsage)
+	if err := checkReason(reason); err != nil {
+		return done, err
 	}
 	if len(names) > 1 && (c.MerOrderID != "" || c.TargetOrderID != "") {
 		return done, fmt.Errorf("%w: an order number can be set for one order at a time", ErrUsage)
@@ -287,11 +294,8 @@ type Retrial struct {
 
 // PrepareRetry checks a retry against the order.
 func (d *Desk) PrepareRetry(ctx context.Context, name store.OrderName, c store.Correction, reason string) (Retrial, error) {
-	if err := d.checkActor(); err != nil {
+	if err := errors.Join(d.checkActor(), checkReason(reason), checkCorrection(c)); err != nil {
 		return Retrial{}, err
-	}
-	if strings.TrimSpace(reason) == "" {
-		return Retrial{}, fmt.Errorf("%w: --reason is required", ErrUsage)
 	}
 	o, err := d.findOrder(ctx, name)
 	if err != nil {
@@ -299,14 +303,30 @@ func (d *Desk) PrepareRetry(ctx context.Context, name store.OrderName, c store.C
 	}
 	switch {
 	case o.Status.Settled():
-		return Retrial{}, fmt.Errorf("order %d is settled, as %s: it is not asked again; review resolve ends a conflict", o.ID, o.Status)
+		return Retrial{}, refuse(fmt.Errorf("order %d is settled, as %s: it is not asked again; review resolve ends a conflict", o.ID, o.Status), msgRefusedNotAsked, o.Status)
 	case o.ReviewReason == "":
-		return Retrial{}, fmt.Errorf("order %d is not under review; run-once asks it now", o.ID)
+		return Retrial{}, refuse(fmt.Errorf("order %d is not under review; run-once asks it now", o.ID), msgRefusedNoReview)
 	}
 	if err := d.checkResolvable(o); err != nil {
 		return Retrial{}, err
 	}
 	return Retrial{shown: o, correction: c, action: store.Action{Actor: d.Actor, Via: d.Via, Action: "retry", Reason: reason}}, nil
+}
+
+// checkCorrection refuses what the columns do not take.
+func checkCorrection(c store.Correction) error {
+	var errs []error
+	for _, f := range []struct {
+		column, text string
+		minLength    int
+		maxLength    int
+	}{{"tid", c.TID, 2, 32}, {"inst_mid", c.InstMID, 8, 32}, {"mer_order_id", c.MerOrderID, minNumberLength, 64}, {"target_order_id", c.TargetOrderID, minNumberLength, 64}} {
+		if n := utf8.RuneCountInString(f.text); n != 0 && (n < f.minLength || n > f.maxLength) {
+			errs = append(errs, refuse(fmt.Errorf("%w: %s must have %d to %d characters", ErrUsage, f.column, f.minLength, f.maxLength),
+				msgRefusedLength, f.column, f.minLength, f.maxLength))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // RetryShown writes a retry that was shown.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -189,7 +190,7 @@ func (d *Desk) PrepareResume(ctx context.Context, scope store.Scope, key, reason
 		return p, err
 	}
 	if p.before == nil {
-		return p, fmt.Errorf("%w: %s %s is not paused", ErrStale, scope, key)
+		return p, refuse(fmt.Errorf("%w: %s %s is not paused", ErrStale, scope, key), msgRefusedNotPaused, d.target(scope, key))
 	}
 	return p, nil
 }
@@ -252,18 +253,12 @@ func Amount(text string) (int64, error) {
 	for len(rest) < 2 {
 		rest += "0"
 	}
-	var fen int64
 	digits := whole + rest
-	if len(rest) != 2 || whole == "" || len(digits) > 15 {
-		return 0, fmt.Errorf("%w: an amount must be such as 1290.50, not %q", ErrUsage, text)
+	fen, err := strconv.ParseUint(digits, 10, 63)
+	if err != nil || len(rest) != 2 || whole == "" || len(digits) > 15 {
+		return 0, refuse(fmt.Errorf("%w: an amount must be such as 1290.50, not %q", ErrUsage, text), msgRefusedAmount, text)
 	}
-	for _, r := range digits {
-		if r < '0' || r > '9' {
-			return 0, fmt.Errorf("%w: an amount must be such as 1290.50, not %q", ErrUsage, text)
-		}
-		fen = fen*10 + int64(r-'0')
-	}
-	return fen, nil
+	return int64(fen), nil
 }
 
 // SettledStatuses are the outcomes that a person can give.

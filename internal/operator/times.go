@@ -16,7 +16,7 @@ func ParseTime(text string, zone *time.Location) (time.Time, error) {
 			return at, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%w: a time must be such as 2026-01-31T15:04:05+08:00, 2026-01-31 15:04 or 2026-01-31, not %q", ErrUsage, text)
+	return time.Time{}, refuse(fmt.Errorf("%w: a time must be such as 2026-01-31T15:04:05+08:00, 2026-01-31 15:04 or 2026-01-31, not %q", ErrUsage, text), msgRefusedTime, text)
 }
 
 // ParseUntil reads a time to come: one of [ParseTime], or an age from now such as 2h.
@@ -26,7 +26,7 @@ func ParseUntil(text string, now time.Time, zone *time.Location) (time.Time, err
 		at, err = now.Add(age), nil
 	}
 	if err == nil && !at.After(now) {
-		err = fmt.Errorf("%w: %s has passed", ErrUsage, text)
+		err = refuse(fmt.Errorf("%w: %s has passed", ErrUsage, text), msgRefusedPast, text)
 	}
 	return at, err
 }

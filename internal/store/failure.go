@@ -69,6 +69,12 @@ func isValueError(err error) bool {
 	return errors.As(err, &pgErr) && (class(pgErr) == "22" || class(pgErr) == "23")
 }
 
+// IsDuplicate reports whether a value stands in another row already, such as an order's number.
+func IsDuplicate(err error) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pgErr.Code == "23505"
+}
+
 // class is the first two characters of an error's SQLSTATE.
 func class(err *pgconn.PgError) string { return err.Code[:min(2, len(err.Code))] }
 

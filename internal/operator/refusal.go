@@ -1,0 +1,57 @@
+package operator
+
+import (
+	"fmt"
+	"strings"
+
+	"reconciler/internal/store"
+)
+
+// refusal tells a person why something was not done. Its error is for the command line: English,
+// with the flags that help. Its words are for a page: either language, with the page's fields.
+type refusal struct {
+	error
+
+	words message
+	args  []any
+}
+
+func (r *refusal) Unwrap() error { return r.error }
+
+// refuse gives an error the words of a page. A test wants words for every refusal of an action.
+func refuse(err error, words message, args ...any) error { return &refusal{err, words, args} }
+
+// RefuseInput is a mistake in what a person filled in or followed, in a word of the console.
+func RefuseInput(key string, args ...any) error {
+	words := consoleWords()[key]
+	return &refusal{fmt.Errorf("%w: %s", ErrUsage, Locale{}.say(words, args...)), words, args}
+}
+
+// Refusal says in the person's language why an action was refused. It is "" for an error that is
+// no refusal, such as a database that does not answer.
+func (l Locale) Refusal(err error) string {
+	return strings.Join(l.refusals(err), " ")
+}
+
+func (l Locale) refusals(err error) (list []string) {
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself, to find each refusal of a joined error
+	case *refusal:
+		return []string{l.say(e.words, e.args...)}
+	case *store.InFlightError:
+		return []string{l.say(msgRefusedInFlight, e.ClaimedBy, l.stamp(e.Until))}
+	case *store.PausedError:
+		c := e.Control
+		return []string{l.say(msgRefusedPaused, Pause{Scope: c.Scope, Key: c.Key, PausedUntil: c.PausedUntil, Reason: c.Reason, SetBy: c.SetBy}.inWords(l))}
+	case interface{ Unwrap() []error }:
+		for _, part := range e.Unwrap() {
+			list = append(list, l.refusals(part)...)
+		}
+		return list
+	case interface{ Unwrap() error }:
+		return l.refusals(e.Unwrap())
+	}
+	if IsStale(err) {
+		return []string{l.say(msgWebStale)}
+	}
+	return nil
+}
