@@ -76,7 +76,7 @@ func TestPackageContentsExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sources := regexp.MustCompile(`(?m)^ *- src: (\S+)$`).FindAllStringSubmatch(string(config), -1)
+	sources := regexp.MustCompile(`(?m)^ *- src: "?([^\s"]+)"?$`).FindAllStringSubmatch(string(config), -1)
 	if len(sources) < 8 {
 		t.Fatalf("only %d files are in the package", len(sources))
 	}
@@ -84,8 +84,8 @@ func TestPackageContentsExist(t *testing.T) {
 		if strings.HasPrefix(source[1], "bin/") {
 			continue
 		}
-		if _, err := os.Stat(filepath.Join("..", source[1])); err != nil {
-			t.Error(err)
+		if paths, err := filepath.Glob(filepath.Join("..", source[1])); err != nil || len(paths) == 0 {
+			t.Errorf("%s: %v", source[1], err)
 		}
 	}
 }

@@ -4,5 +4,7 @@ set -e
 case "$1" in
 upgrade | 1) exit 0 ;;
 esac
-[ -d /run/systemd/system ] || exit 0
-systemctl disable --now reconciler.service reconciler-prune.timer || true
+command -v systemctl >/dev/null || exit 0
+now=
+if [ -d /run/systemd/system ]; then now=--now; fi
+systemctl disable $now reconciler.service reconciler-prune.timer || true
