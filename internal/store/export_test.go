@@ -51,3 +51,9 @@ const (
 	HasChannelNumber  = hasChannelNumber
 	HasReference      = hasReference
 )
+
+// LookSetting is a setting of the server while people look.
+func (s *Store) LookSetting(ctx context.Context, name string) (value string, err error) {
+	err = s.look(ctx, func(tx pgx.Tx) error { return tx.QueryRow(ctx, `SELECT current_setting($1)`, name).Scan(&value) })
+	return value, err
+}

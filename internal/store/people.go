@@ -13,8 +13,10 @@ import (
 const lookTimeout = "5s"
 
 // look reads several things as of one moment. Each statement ends after five seconds on the server.
+// It reads few rows: to compile it, or to start workers for it, takes longer than to run it.
 func (s *Store) look(ctx context.Context, do func(pgx.Tx) error) error {
-	begin := pgx.TxOptions{BeginQuery: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '" + lookTimeout + "'"}
+	begin := pgx.TxOptions{BeginQuery: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '" + lookTimeout + "'; " +
+		"SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0"}
 	return s.pool.inTx(ctx, begin, do)
 }
 
