@@ -125,7 +125,7 @@ func TestRunOnceFromCSV(t *testing.T) {
 	w := newWorld(t)
 	numbers := w.orders(t, 2, paid())
 	w.exec(t, `INSERT INTO orders (mid, tid, mer_order_id, order_amount) VALUES ($1, $2, $3, 1)`, otherMID, tid, numbers[0])
-	_, s := w.summary(t, 0, "run-once", "--from", listFile(t, "mid,note,mer_order_id\n"+mid+",\"a, b\n\","+numbers[0]+"\n,,"+numbers[1]+"\n"))
+	_, s := w.summary(t, 0, "run-once", "--from", listFile(t, "MID,note,Mer_Order_ID\n"+mid+",\"a, b\n\","+numbers[0]+"\n,,"+numbers[1]+"\n"))
 	if diff := cmp.Diff([]string{numbers[0] + " settled", numbers[1] + " settled"}, fates(s)); diff != "" || *s.Orders[0].MID != mid {
 		t.Errorf("orders (-want +got):\n%s", diff)
 	}
@@ -140,6 +140,7 @@ func TestRunOnceFromCSV(t *testing.T) {
 		"mid,mer_order_id\na,319400000001\nb": "line 3",
 		"mid,mer_order_id\na,\"3194\n":        "line",
 		"mer_order_id,mer_order_id\n1,2\n":    "two columns",
+		"mid;mer_order_id\na;319400000001\n":  "line 1: the CSV has no column mer_order_id; commas separate",
 		strings.Repeat("9", 1<<20):            `9" is no order number`,
 	} {
 		if r := w.invoke(t, "run-once", "--from", listFile(t, text)); r.code != 2 || !strings.Contains(r.stderr, want) {

@@ -53,6 +53,17 @@ func TestDoctorOfAHealthyDatabase(t *testing.T) {
 	wantKeys(t, "check", document[map[string][]any](t, w, 0, "doctor")["checks"][0], "name", "state", "detail", "fix")
 }
 
+func TestDoctorGoldens(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.exec(t, `
+		ALTER TABLE orders DISABLE TRIGGER zz_orders_stay_due;
+		INSERT INTO orders (mid, tid, mer_order_id, order_amount, next_query_at) VALUES ('`+mid+`', '1234', '319400000001', 1, NULL);
+		INSERT INTO gateway_controls (scope, key, reason, set_by) VALUES ('mid', '`+mid+`', 'maintenance', 'li');
+		INSERT INTO instances (worker, version, last_pass_at, seen_at) VALUES ('web-1/7', 'v1.4.0', now(), now() + interval '1 hour')`)
+	w.goldens(t, 1, "doctor", "doctor")
+}
+
 func TestDoctorFindsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -70,16 +70,17 @@ func parseList(text []byte) ([]store.NamedOrder, error) {
 	return list, nil
 }
 
-// headerOf is the header of a CSV: a first line with several columns, or the one of mer_order_id.
+// headerOf is the header of a CSV, in small letters: a first line with several columns, or one that
+// speaks of mer_order_id.
 func headerOf(text string) []string {
 	header, err := csv.NewReader(strings.NewReader(text)).Read()
 	if err != nil {
 		return nil
 	}
 	for i, name := range header {
-		header[i] = strings.TrimSpace(name)
+		header[i] = strings.ToLower(strings.TrimSpace(name))
 	}
-	if len(header) > 1 || header[0] == "mer_order_id" {
+	if len(header) > 1 || strings.Contains(header[0], "mer_order_id") {
 		return header
 	}
 	return nil
@@ -106,7 +107,7 @@ func parseCSV(text string, header []string) ([]store.NamedOrder, error) {
 		return nil, errors.New("line 1: the CSV has two columns mer_order_id")
 	}
 	if number < 0 {
-		return nil, errors.New("line 1: the CSV has no column mer_order_id")
+		return nil, errors.New("line 1: the CSV has no column mer_order_id; commas separate columns")
 	}
 	reader := csv.NewReader(strings.NewReader(text))
 	reader.FieldsPerRecord = -1

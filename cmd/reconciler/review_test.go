@@ -19,6 +19,8 @@ func TestReviewList(t *testing.T) {
 	if amount := list["reviews"][0]["gateway_amount_fen"]; amount != 1.0 {
 		t.Errorf("gateway_amount_fen = %v, want 1", amount)
 	}
+	w.invoke(t, "review", "list", "--reason=nonsense").want(t, 2, `no review reason`, "amount_mismatch, bad_request")
+	w.invoke(t, "audit", "--action=nonsense").want(t, 2, `no action`, "doctor --fix")
 	if none := document[map[string][]any](t, w, 0, "review", "list", "--reason=poison"); none["reviews"] == nil || len(none["reviews"]) != 0 {
 		t.Errorf("reviews of another reason: %v", none)
 	}

@@ -248,8 +248,10 @@ func (r *report) print(w io.Writer, form string) error {
 	}
 	fmt.Fprintf(table, "duration_seconds\t%.3f\n", r.Seconds)
 	if r.Changes != nil {
-		fmt.Fprintf(table, "dry_run\tnothing was written; %s\n\n", plural(len(*r.Changes), "order would change", "orders would change"))
-		fmt.Fprintln(table, "ID\tMID\tMER_ORDER_ID\tFROM\tTO\tDECISION\tREASON")
+		fmt.Fprintf(table, "dry_run\tnothing was written; %s\n", plural(len(*r.Changes), "order would change", "orders would change"))
+	}
+	if r.Changes != nil && len(*r.Changes) > 0 {
+		fmt.Fprintln(table, "\nID\tMID\tMER_ORDER_ID\tFROM\tTO\tDECISION\tREASON")
 		for _, c := range *r.Changes {
 			fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", c.ID, visibleText(c.MID), visibleText(c.MerOrderID),
 				visibleText(string(c.From)), c.To, c.Decision, visibleText(c.Reason))

@@ -3,6 +3,9 @@ package operator
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"reconciler/internal/store"
@@ -33,6 +36,9 @@ type Action struct {
 // Actions lists what people did, the latest first.
 func (d *Desk) Actions(ctx context.Context, f store.ActionFilter) (Actions, error) {
 	rows, err := d.Store.Actions(ctx, f)
+	if err == nil && len(rows) == 0 {
+		err = checkKnown("action", f.Action, actionNames())
+	}
 	list := Actions{Actions: make([]Action, len(rows))}
 	for i, a := range rows {
 		list.Actions[i] = Action{
@@ -41,6 +47,20 @@ func (d *Desk) Actions(ctx context.Context, f store.ActionFilter) (Actions, erro
 		}
 	}
 	return list, err
+}
+
+// actionNames lists all that this program records.
+func actionNames() []string {
+	return []string{"resolve", "retry", "pause", "resume", "run-once --despite-pause", "events resend", "prune", "doctor --fix"}
+}
+
+// checkKnown tells a word that nothing ever has from one that nothing has at present. A row may have
+// a word of a newer program's, so only an empty list is judged.
+func checkKnown(what, word string, known []string) error {
+	if word == "" || slices.Contains(known, word) {
+		return nil
+	}
+	return fmt.Errorf("%w: %q is no %s; there are %s", ErrUsage, word, what, strings.Join(known, ", "))
 }
 
 // Page is the list as a table.

@@ -13,6 +13,8 @@ const (
 	msgHoursMinutes   message = "%d h %d min" + zh + "%d 小时 %d 分"
 	msgMinutesSeconds message = "%d min %d s" + zh + "%d 分 %d 秒"
 	msgSeconds        message = "%d s" + zh + "%d 秒"
+	msgPartsOfSecond  message = "%g s" + zh + "%g 秒"
+	msgMilliseconds   message = "%d ms" + zh + "%d 毫秒"
 	msgAppID          message = "app id %s" + zh + "应用 %s"
 	msgMerchant       message = "merchant %s" + zh + "商户 %s"
 	msgBreaker        message = "the circuit breaker" + zh + "熔断器"
@@ -75,7 +77,7 @@ const (
 	msgReviewNone    message = "no order needs a person" + zh + "没有需要人工处理的订单"
 	msgReviewSome    message = "%s, %s, the oldest %s old: reconciler review list" + zh + "%s，%s，最早的已有 %s：reconciler review list"
 	msgEventsNobody  message = "no consumer is registered" + zh + "没有登记的消费者"
-	msgEventsRead    message = "%d consumers, nothing unread for longer than 15 min" + zh + "%d 个消费者，没有超过 15 分钟未读的事件"
+	msgEventsRead    message = "consumers: %d, nothing unread for longer than 15 min" + zh + "%d 个消费者，没有超过 15 分钟未读的事件"
 	msgEventsUnread  message = "%s has not acknowledged an event of %s ago" + zh + "%s 尚未确认 %s前的事件"
 	msgEventsAside   message = "%s deliveries were set aside: reconciler events resend --failed" + zh + "%s 次投递被搁置：reconciler events resend --failed"
 )

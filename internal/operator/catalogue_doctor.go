@@ -21,7 +21,7 @@ const (
 	msgClockFix      message = "let NTP set both clocks: the gateway refuses questions whose time is off" + zh + "请用 NTP 校准两端时钟：网关会拒绝时间不准的查询"
 	msgFilesPrivate  message = "nothing to say about the files of secrets" + zh + "密钥文件没有问题"
 	msgFilesFix      message = "chmod 600 the files" + zh + "请对这些文件执行 chmod 600"
-	msgOrphans       message = "at least %d open orders have neither a due time nor a review: %s" + zh + "至少 %d 笔未决订单既无到期时间也无复核原因：%s"
+	msgOrphans       message = "neither a due time nor a review: at least %s, id %s" + zh + "既无到期时间也无复核原因：至少 %s，编号 %s"
 	msgOrphansFixed  message = "%s became due" + zh + "%s 已重新到期"
 	msgOrphansNone   message = "every open order has a due time or a review" + zh + "每笔未决订单都有到期时间或复核原因"
 	msgVacuumOff     message = "autovacuum is off for %s" + zh + "%s 的自动清理已关闭"

@@ -136,7 +136,7 @@ func (d *Desk) examineDatabase(ctx context.Context, e *Examination, o DoctorOpti
 	if difference > maxClockDifference+took {
 		state, fix = StateWarn, d.say(msgClockFix)
 	}
-	e.add("clock", state, d.say(msgClockDiffers, difference.Round(time.Millisecond)), fix)
+	e.add("clock", state, d.say(msgClockDiffers, d.difference(difference)), fix)
 	d.examineFiles(e, o)
 	return err == nil
 }
@@ -236,7 +236,7 @@ func (d *Desk) examineOrphans(ctx context.Context, e *Examination, o DoctorOptio
 	case err != nil:
 		e.add("orphans", StateFail, d.say(msgCannotBeRead, err), "")
 	case len(ids) > 0:
-		e.add("orphans", StateFail, d.say(msgOrphans, len(ids), strings.Trim(fmt.Sprint(ids), "[]")), "reconciler doctor --fix")
+		e.add("orphans", StateFail, d.say(msgOrphans, d.orders(len(ids)), strings.Trim(fmt.Sprint(ids), "[]")), "reconciler doctor --fix")
 	case fixed > 0:
 		e.add("orphans", StateOK, d.say(msgOrphansFixed, d.orders(fixed)), "")
 	default:

@@ -61,6 +61,22 @@ func (l Locale) age(d time.Duration) string {
 	return l.say(msgSeconds, secs)
 }
 
+// exact is a duration as a person set it: parts of a second are not lost.
+func (l Locale) exact(d time.Duration) string {
+	if d < time.Minute {
+		return l.say(msgPartsOfSecond, d.Seconds())
+	}
+	return l.age(d)
+}
+
+// difference is a duration of which a thousandth of a second counts.
+func (l Locale) difference(d time.Duration) string {
+	if d < 10*time.Second {
+		return l.say(msgMilliseconds, d.Milliseconds())
+	}
+	return l.age(d)
+}
+
 // Yuan is an amount of fen with two decimals, such as ¥1,290.00.
 func Yuan(fen int64) string {
 	sign, digits := "", strconv.FormatInt(fen, 10)

@@ -35,6 +35,9 @@ type Review struct {
 // Reviews lists the orders that need a person.
 func (d *Desk) Reviews(ctx context.Context, f store.ReviewFilter) (Reviews, error) {
 	rows, err := d.Store.Reviews(ctx, f)
+	if err == nil && len(rows) == 0 {
+		err = checkKnown("review reason", f.Reason, order.ReviewReasons())
+	}
 	list := Reviews{Reviews: make([]Review, len(rows))}
 	for i, r := range rows {
 		list.Reviews[i] = Review{
