@@ -73,6 +73,7 @@ const (
 	msgOverdueNone   message = "no order waits longer than it should" + zh + "没有逾期的订单"
 	msgOverdueSome   message = "%s, the longest for %s" + zh + "%s，最久 %s"
 	msgPausedNone    message = "nothing is paused" + zh + "没有暂停"
+	msgPausedByNone  message = "no pause by a person" + zh + "没有人工暂停"
 	msgPausedWaiting message = "%s (%s, %s wait)" + zh + "%s（%s，%s 在等待）"
 	msgReviewNone    message = "no order needs a person" + zh + "没有需要人工处理的订单"
 	msgReviewSome    message = "%s, %s, the oldest %s old: reconciler review list" + zh + "%s，%s，最早的已有 %s：reconciler review list"
@@ -114,7 +115,8 @@ const (
 
 	msgIncidents    message = "incidents of the last 7 days" + zh + "最近 7 天的事件记录"
 	msgGoesOn       message = "goes on" + zh + "进行中"
-	msgQuestionLost message = "%s questions lost" + zh + "%s 次查询无应答"
+	msgQuestionLost message = "1 question lost" + zh + "1 次查询无应答"
+	msgManyLost     message = "%s questions lost" + zh + "%s 次查询无应答"
 )
 
 // Outcomes and lists.

@@ -188,7 +188,7 @@ func (d *Desk) checkBacklog(s *Status, f figures) {
 		if len(held) > 0 {
 			s.add("paused", StateNote, strings.Join(held, "; "))
 		} else {
-			s.add("paused", StateOK, d.say(msgPausedNone))
+			s.add("paused", StateOK, d.say(msgPausedByNone))
 		}
 	}
 	if !d.fails(s, "review", f.reviewErr) {

@@ -71,6 +71,14 @@ func incidentRows(l Locale, p *Page, list []Incident) {
 		if i.ClosedBy != nil && *i.ClosedBy != i.OpenedBy {
 			by += " / " + l.who(*i.ClosedBy)
 		}
-		p.row(l.stamp(i.OpenedAt), closed, l.target(i.Scope, i.Key), lasted, l.say(msgQuestionLost, number(i.QuestionsLost)), by, i.Cause)
+		p.row(l.stamp(i.OpenedAt), closed, l.target(i.Scope, i.Key), lasted, l.lost(i.QuestionsLost), by, i.Cause)
 	}
+}
+
+// lost is a number of questions that brought no answer, in words.
+func (l Locale) lost(questions int64) string {
+	if questions == 1 {
+		return l.say(msgQuestionLost)
+	}
+	return l.say(msgManyLost, number(questions))
 }
