@@ -2,6 +2,7 @@ package poller
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -25,6 +26,9 @@ func (p *Poller) Run(ctx context.Context, schedule cron.Schedule) {
 func (p *Poller) scheduledPass(ctx context.Context) {
 	p.health.passBegins()
 	summary, err := p.runGuarded(ctx)
+	if ctx.Err() != nil && summary.Asked == 0 && errors.Is(err, context.Canceled) {
+		err = nil // stopped before it claimed anything
+	}
 	passes := p.health.passEnded(err)
 	switch {
 	case err != nil && passes > 0:

@@ -3,6 +3,7 @@ package poller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -277,5 +278,33 @@ func TestReady(t *testing.T) {
 		ready(t, p, "")
 		time.Sleep(time.Second)
 		ready(t, p, "has not begun")
+	})
+}
+
+// slowBudgetStore is a store whose first call of a pass lasts until the pass is stopped.
+type slowBudgetStore struct{ Store }
+
+func (slowBudgetStore) OpenBudget(ctx context.Context, _ string, _ float64) error {
+	<-ctx.Done()
+	return fmt.Errorf("open the budget: %w", ctx.Err())
+}
+
+func TestStopBeforeTheFirstClaimIsNoFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		p, err := New(Options{
+			Store: slowBudgetStore{}, Apps: oneApp(gatewayFunc(nil)), Logger: slog.New(slog.NewTextHandler(&log, nil)), Worker: "test", Rate: 1,
+			Concurrency: 2, RequestTimeout: 10 * time.Second, Lease: time.Minute, Rules: policy.Rules{Plan: testPlan()},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		p.Run(ctx, every(t, "@every 5s"))
+		if log.Len() > 0 {
+			t.Errorf("the log of a stop says: %s", &log)
+		}
 	})
 }
