@@ -6,7 +6,7 @@ LINT    := go tool -modfile=tools/go.mod golangci-lint
 SCRIPTS := .ci/run $(wildcard scripts/*) $(wildcard packaging/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-postgres quick soak patroni cover lint bench fuzz screenshots packages snapshot up down
+.PHONY: help build demo test test-postgres quick soak patroni cover lint bench fuzz screenshots packages try-deb snapshot up down
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ screenshots: ## take the pictures of the console in docs/images anew
 
 packages: ## make deb and rpm in bin/packages; the first run builds nfpm, some minutes
 	scripts/packages $(VERSION)
+
+try-deb: ## install, upgrade and remove the deb in a Debian that boots, as root; OLDER=FILE.deb is upgraded
+	scripts/try-deb $(OLDER)
 
 snapshot: ## try a release without publishing it: archives, deb, rpm, bills of materials, checksums in dist; the first run builds goreleaser, half an hour
 	go run github.com/goreleaser/goreleaser/v2@v2.16.0 check
