@@ -127,6 +127,7 @@ func (l *lab) runLatencies(ctx context.Context, r *report) error {
 			}
 			r.addLine("latency", what+"share of the limit", one.Rate/limit, "", atLeast(at.share))
 			r.addLine("latency", what+"commits per order", one.Commits, "", at.commits)
+			r.addLine("latency", what+"peak memory", one.PeakMB, "MB", atMost(64))
 		}
 	}
 	return nil

@@ -25,9 +25,13 @@ func listWorkloads() []workload {
 		{"merchants", (*lab).runMerchants},
 		{"paused", (*lab).runPaused},
 		{"hang", (*lab).runHanging},
+		{"budgets", (*lab).runBudgets},
+		{"newcomers", (*lab).runNewcomers},
+		{"snapshot", (*lab).runSnapshot},
 		{"long", (*lab).runLongDrain},
 		{"four", (*lab).runFourProcesses},
 		{"idle", (*lab).runIdle},
+		{"rest", (*lab).runRest},
 		{"stop", (*lab).runStop},
 	}
 }

@@ -32,6 +32,7 @@ func (l *lab) runMerchants(ctx context.Context, r *report) error {
 	}
 	what := fmt.Sprintf("%d orders %s to those of one: ", l.sizes.OfMerchants, many.name)
 	r.addLine(name, what+"orders/s", to(perSecond), "×", atLeast(0.9))
+	r.addLine(name, "peak memory "+many.name, medianOf(r.linesOf(name, many.name, peakMB)), "MB", atMost(64))
 	r.addLine(name, what+"Go CPU", to(goCPU), "×", goal{})
 	r.addLine(name, what+"Postgres CPU", to(serverCPU), "×", goal{})
 	return nil

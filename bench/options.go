@@ -38,17 +38,21 @@ type sizes struct {
 	SteadyPeers bool          `json:"steady_peers"`
 	FlatSettled []int         `json:"flat_settled"`
 
-	SelectSettled []int         `json:"select_settled"`
-	Merchants     int           `json:"merchants"`      // where there are many
-	OfMerchants   int           `json:"of_merchants"`   // orders of them
-	PausedEach    int           `json:"paused_each"`    // orders of each paused merchant
-	HangingFor    time.Duration `json:"hanging_for_ns"` // while some merchants hang
-	Long          int           `json:"long_orders"`
-	Four          int           `json:"four_orders"`
-	Idle          time.Duration `json:"idle_ns"`
-	Stops         int           `json:"stops"`
-	FlatDue       int           `json:"flat_due"`
-	ShortBacklog  int           `json:"short_backlog"`
+	SelectSettled    []int         `json:"select_settled"`
+	Merchants        int           `json:"merchants"`        // where there are many
+	OfMerchants      int           `json:"of_merchants"`     // orders of them
+	PausedEach       int           `json:"paused_each"`      // orders of each paused merchant
+	HangingFor       time.Duration `json:"hanging_for_ns"`   // while some merchants hang
+	SnapshotSettled  int           `json:"snapshot_settled"` // orders, while a snapshot is held
+	BudgetsFor       time.Duration `json:"budgets_for_ns"`
+	NewcomersBacklog int           `json:"newcomers_backlog"`
+	NewcomersFor     time.Duration `json:"newcomers_for_ns"`
+	Long             int           `json:"long_orders"`
+	Four             int           `json:"four_orders"`
+	Idle             time.Duration `json:"idle_ns"`
+	Stops            int           `json:"stops"`
+	FlatDue          int           `json:"flat_due"`
+	ShortBacklog     int           `json:"short_backlog"`
 }
 
 func defaultSizes() sizes {
@@ -56,6 +60,7 @@ func defaultSizes() sizes {
 		Rounds: 5, Product: 25_000, Loop: 7_000, River: 6_000, RiverTx: 3_500, Counted: 3_000, Bare: 50_000,
 		Steady: 12 * time.Second, FlatSettled: []int{10_000, 1_000_000}, FlatDue: 10_000,
 		SelectSettled: []int{10_000, 500_000}, Merchants: 10_000, OfMerchants: 50_000, PausedEach: 1000, HangingFor: 25 * time.Second,
+		SnapshotSettled: 200_000, BudgetsFor: 15 * time.Second, NewcomersBacklog: 200_000, NewcomersFor: 25 * time.Second,
 		Long: 200_000, ShortBacklog: 10_000, Four: 40_000, Idle: 40 * time.Second, Stops: 5,
 	}
 }
@@ -64,13 +69,15 @@ func quickSizes() sizes {
 	s := defaultSizes()
 	s.Rounds, s.Product, s.Loop, s.River, s.RiverTx, s.Counted, s.Bare = 1, 12_000, 5_000, 4_000, 2_000, 1_000, 20_000
 	s.Steady, s.FlatSettled, s.Long, s.Four, s.Idle, s.Stops, s.FlatDue = 6*time.Second, []int{10_000, 200_000}, 25_000, 10_000, 10*time.Second, 2, 4_000
-	s.SelectSettled, s.OfMerchants, s.PausedEach, s.HangingFor = []int{10_000, 100_000}, 20_000, 200, 10*time.Second
+	s.SelectSettled, s.OfMerchants, s.PausedEach, s.HangingFor, s.SnapshotSettled = []int{10_000, 100_000}, 20_000, 200, 10*time.Second, 50_000
+	s.BudgetsFor, s.NewcomersBacklog, s.NewcomersFor = 6*time.Second, 50_000, 10*time.Second
 	return s
 }
 
 func fullSizes() sizes {
 	s := defaultSizes()
-	s.SelectSettled, s.OfMerchants, s.HangingFor = []int{10_000, 5_000_000}, 200_000, 60*time.Second
+	s.SelectSettled, s.OfMerchants, s.HangingFor, s.SnapshotSettled = []int{10_000, 5_000_000}, 200_000, 60*time.Second, 500_000
+	s.BudgetsFor, s.NewcomersBacklog, s.NewcomersFor = 60*time.Second, 1_000_000, 120*time.Second
 	s.Rounds, s.FlatSettled, s.Long, s.SteadyPeers = 7, []int{10_000, 1_000_000, 5_000_000}, 1_000_000, true
 	return s
 }

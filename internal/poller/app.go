@@ -20,6 +20,7 @@ type app struct {
 
 	exceptMIDs []string    // merchants that are not its own
 	revived    atomic.Bool // its orders under review no_credentials were made due
+	place      place       // of the daemon's passes, which are one after the other
 }
 
 // UseApps replaces the apps, from the next pass on. Questions under way end with the apps that they

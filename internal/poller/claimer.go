@@ -66,7 +66,7 @@ func (c *claimer) claimUntilDone(ctx context.Context) (end claimsEnd) {
 			return claimsEnd{paused: true}
 		case t.NextToken > 0:
 			sleepFor(ctx, min(t.NextToken, lookAgainAfter))
-		case c.cursor.hasMoreMerchants(), idle && c.cursor.readAgain(), c.cursor.backToStart():
+		case c.cursor.hasMoreMerchants(), idle && c.cursor.readAgain(), c.cursor.looksAgain():
 		case idle && !t.limited && !t.Paused:
 			return claimsEnd{}
 		default:
@@ -122,6 +122,9 @@ func (c *claimer) claimPage(ctx context.Context, free int) (taking, error) {
 	if err != nil {
 		p.writing.leaveStray() // it may have been committed all the same
 		return taking{}, err
+	}
+	if !limited {
+		c.cursor.passOver(page)
 	}
 	p.health.noteProgress()
 	for _, refusal := range page.Refused {

@@ -8,14 +8,47 @@ import (
 	"reconciler/internal/store"
 )
 
-// fromStartEvery is how often a claim of due orders begins at the start of the index.
-const fromStartEvery = time.Second
+const (
+	// fromStartEvery is how often a claim of due orders begins at the start of the index.
+	fromStartEvery = time.Second
+	// A slow look from the start is repeated less often, so that it takes a hundredth of the time.
+	// But no order waits for it longer than maxFromStart.
+	slowLook     = 5 * time.Millisecond
+	lookShare    = 100
+	maxFromStart = 30 * time.Second
+	// commitsWithin is how long an order's transaction takes, as a rule, from the insert to the
+	// commit.
+	commitsWithin = 10 * time.Second
+)
+
+// place is where an app's claims of due orders go on.
+type place struct {
+	from      store.Cursor
+	isLate    bool          // from is a time rather than an order
+	startedAt time.Time     // of the last claim from the beginning
+	took      time.Duration // by that claim
+}
+
+// moveBehind goes to the orders that became due lately.
+func (p *place) moveBehind(now time.Time) {
+	p.from, p.isLate = store.Cursor{NextQueryAt: now.Add(-commitsWithin), ID: 1}, true
+}
+
+// isStale reports whether the next claim of one of some apps should begin at the beginning.
+func (p *place) isStale(apps int) bool {
+	return time.Since(p.startedAt) > min(max(fromStartEvery, lookShare*time.Duration(apps)*p.took), maxFromStart)
+}
 
 // cursor is an app's place in the orders of a run.
 //
 // Due orders: a claimed order is no longer due, so that a claim needs no place. But what earlier
 // claims leave in the index is slow to skip: a claim starts where the last one started, and once a
 // second from the beginning, to find orders that were given back.
+//
+// While another session holds an old snapshot, vacuum cannot remove what settled orders leave. Then
+// a look from the beginning walks over all of them (100 ms for 200,000). So after a slow look that
+// found nothing, a daemon looks at what became due lately, from pass to pass, and less often from
+// the beginning.
 //
 // If merchants are left out, a claim looks at some of the others. The next claim goes on behind
 // them.
@@ -27,9 +60,9 @@ type cursor struct {
 	app    *app
 	claim  store.Claim
 
-	startedAt time.Time // of the last claim from the beginning
-	paged     bool      // a selection has left its beginning
-	ended     bool      // a dry run has read all
+	place *place // of due orders
+	paged bool   // a selection has left its beginning
+	ended bool   // a dry run has read all
 
 	// The round of the merchants, if one claim does not look at all of them.
 	inRound bool // the last claim did not begin the round
@@ -38,13 +71,16 @@ type cursor struct {
 }
 
 func newCursor(p *Poller, a *app, run Run, askedBefore *time.Time) *cursor {
-	c := &cursor{poller: p, run: run, app: a, claim: store.Claim{
+	c := &cursor{poller: p, run: run, app: a, place: new(place), claim: store.Claim{
 		App: a.AppID, MIDs: a.MIDs, ExceptMIDs: a.exceptMIDs, Worker: p.Worker, Lease: p.Lease,
 		Selection: run.Selection, AskedBefore: askedBefore, Lanes: !run.Once && run.Limit == 0,
 		DespitePause: run.DespitePause,
 	}}
 	if a.Gateway != nil {
 		c.claim.Rate = p.Rate
+	}
+	if run.scheduled {
+		c.place = &a.place
 	}
 	return c
 }
@@ -54,9 +90,10 @@ func (c *cursor) nextPage(ctx context.Context, claim store.Claim) (store.Page, e
 	if c.ended {
 		return store.Page{}, nil
 	}
-	claim.From, claim.After, claim.Round = c.claim.From, c.claim.After, c.claim.Round
+	claim.From, claim.After, claim.Round = c.place.from, c.claim.After, c.claim.Round
+	claim.Lately = c.place.isLate
 	if c.claim.Round != (store.Round{}) {
-		claim.From = store.Cursor{} // of other merchants
+		claim.From, claim.Lately = store.Cursor{}, false // of other merchants
 	}
 	if c.run.DryRun {
 		page, err := c.poller.Store.Peek(ctx, claim)
@@ -66,7 +103,11 @@ func (c *cursor) nextPage(ctx context.Context, claim store.Claim) (store.Page, e
 		c.ended = err == nil && !page.Paused && len(page.Orders) == 0
 		return c.moveBehind(page), err
 	}
+	sentAt := time.Now()
 	page, err := c.poller.Store.Claim(ctx, claim)
+	if claim.From == (store.Cursor{}) {
+		c.place.took = time.Since(sentAt)
+	}
 	if err == nil {
 		c.moveRound(page)
 	}
@@ -97,21 +138,37 @@ func (c *cursor) moveBehind(page store.Page) store.Page {
 	case len(page.Orders) == 0:
 	case c.run.Selection == nil && !c.run.DryRun && (c.inRound || page.Round != (store.Round{})):
 	case c.run.Selection == nil && !c.run.DryRun:
-		c.claim.From = store.At(page.Orders[0])
+		c.place.from = store.At(page.Orders[0])
 	default:
 		c.claim.After, c.paged = store.Next(page.Orders), true
 	}
 	return page
 }
 
-// isStale reports whether the next claim should begin at the beginning.
-func (c *cursor) isStale() bool { return time.Since(c.startedAt) > fromStartEvery }
+// passOver goes on behind a claim that found nothing due, if it was slow.
+func (c *cursor) passOver(page store.Page) {
+	foundNothing := len(page.Orders) == 0 && len(page.Refused) == 0 && !page.Paused && page.NextToken == 0
+	if c.run.scheduled && foundNothing && !page.MoreDue && !c.inRound && !c.again && c.place.took > slowLook && !page.At.IsZero() {
+		c.place.moveBehind(page.At)
+	}
+}
 
-// backToStart lets the next claim of due orders begin at the beginning, and reports whether the
-// last one did not.
-func (c *cursor) backToStart() bool {
-	behind := c.claim.From != (store.Cursor{})
-	c.claim.From, c.startedAt = store.Cursor{}, time.Now()
+// isStale reports whether the next claim should begin at the beginning.
+func (c *cursor) isStale() bool { return c.place.isStale(len(*c.poller.apps.Load())) }
+
+// backToStart lets the next claim of due orders begin at the beginning.
+func (c *cursor) backToStart() {
+	c.place.from, c.place.isLate, c.place.startedAt = store.Cursor{}, false, time.Now()
+}
+
+// looksAgain reports whether a claim that found nothing is repeated from the beginning. After slow
+// looks that is left to the next pass.
+func (c *cursor) looksAgain() bool {
+	behind := c.place.from != (store.Cursor{})
+	if behind && c.run.scheduled && c.place.took > slowLook && !c.isStale() {
+		return false
+	}
+	c.backToStart()
 	return behind
 }
 

@@ -21,6 +21,8 @@ type Run struct {
 	Limit        int              // at most so many; 0 = all
 	DryRun       bool             // ask and decide, but claim and write nothing
 	DespitePause bool             // ask also what is paused
+
+	scheduled bool // one of the daemon's passes, of which another follows
 }
 
 // RunOnce does one pass. The summary is filled as far as the pass came, also with an error. An

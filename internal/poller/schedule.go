@@ -41,5 +41,5 @@ func (p *Poller) scheduledPass(ctx context.Context) {
 
 func (p *Poller) runGuarded(ctx context.Context) (summary Summary, err error) {
 	defer recoverAs(&err)
-	return p.RunOnce(ctx, Run{})
+	return p.RunOnce(ctx, Run{scheduled: true})
 }

@@ -51,6 +51,9 @@ type Claim struct {
 	// From is where a claim of due orders begins to look; zero is the beginning. What lies
 	// before has been claimed, as a rule, and its remains in the index take time to pass.
 	From Cursor
+	// Lately reports that the claim is only about what became due lately, from From on, because a
+	// look from the beginning is slow.
+	Lately bool
 	// After is where the page before ended; zero is the beginning. Only pages of
 	// a selection, and pages that claim nothing, need it.
 	After Cursor
@@ -101,6 +104,8 @@ type Page struct {
 	// Round is where the next claim goes on. It is zero where the merchants behind have nothing
 	// due.
 	Round Round
+	// At is the database's time of the claim; zero where it is not known.
+	At time.Time
 	// MoreDue reports that a limit in the claim left out something that is due. It is only a hint:
 	// false does not mean that nothing was left out.
 	MoreDue bool

@@ -49,7 +49,7 @@ func (s *Store) claimPage(ctx context.Context, c Claim) (Page, error) {
 
 // page is the result that the statement's last row explains.
 func (w claimedRow) page(c Claim, orders []order.Order) Page {
-	page := Page{Orders: orders, MoreDue: w.MoreDue, Round: w.nextRound(c)}
+	page := Page{Orders: orders, MoreDue: w.MoreDue, Round: w.nextRound(c), At: w.ClaimedAt}
 	switch {
 	case len(orders) > 0:
 	case w.AppInForce:
@@ -71,7 +71,7 @@ func untilWorthwhile(tokens, rate float64) time.Duration {
 // claimAppProbe claims the one probe of an app: about another merchant than that of the question
 // that failed last, or else about another order, or else whatever is due.
 func (s *Store) claimAppProbe(ctx context.Context, c Claim, why claimedRow) (claimedRow, []order.Order, error) {
-	c.Limit, c.Lanes, c.From = 1, false, Cursor{}
+	c.Limit, c.Lanes, c.From, c.Lately = 1, false, Cursor{}, false
 	another := c
 	another.ExceptIDs = append([]int64{why.FailedOrderID}, c.ExceptIDs...)
 	elsewhere := another
@@ -142,31 +142,6 @@ func (s *Store) claimOneByOne(ctx context.Context, c Claim) (Page, error) {
 	return page, nil
 }
 
-func (s *Store) runClaim(ctx context.Context, plan claimPlan) (why claimedRow, orders []order.Order, err error) {
-	rows, err := s.pool.Query(ctx, plan.text, plan.args)
-	if err != nil {
-		return claimedRow{}, nil, err
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[claimedRow])
-	if err != nil || len(list) == 0 {
-		return claimedRow{}, nil, err
-	}
-	if list[0].ID == 0 {
-		return list[0], nil, nil
-	}
-	orders = make([]order.Order, len(list))
-	for i := range list {
-		orders[i] = list[i].Order
-	}
-	return list[0], orders, nil
-}
-
-// claimPlan is a statement and its arguments.
-type claimPlan struct {
-	text string
-	args pgx.NamedArgs
-}
-
 // plan is the claim of a page of due or selected orders. All merchants' orders are found by their
 // due times alone. If some merchants are left out, they are found by merchant as well.
 func (c Claim) plan() claimPlan {
@@ -180,7 +155,11 @@ func (c Claim) plan() claimPlan {
 	if !c.Suspects || c.From != (Cursor{}) || c.After != (Cursor{}) {
 		suspect = withoutSuspect
 	}
-	return claimPlan{claimPermit + page + suspect + noMerchantLock + claimTake, c.claimArgs()}
+	plan := claimPlan{text: claimPermit + page + suspect + noMerchantLock + claimTake, args: c.claimArgs()}
+	if c.Lately {
+		plan.text, plan.lately = plan.text+latelyMark, true
+	}
+	return plan
 }
 
 // probesPlan is the claim of one order of each merchant that is half-open.
@@ -191,7 +170,7 @@ func (c Claim) probesPlan() claimPlan {
 	}
 	args := c.claimArgs()
 	args["merchant_probes"], args["keep_room"] = true, false
-	return claimPlan{claimPermit + page + noWindow + claimTake, args}
+	return claimPlan{text: claimPermit + page + noWindow + claimTake, args: args}
 }
 
 // onePlan is the claim of one order.
@@ -202,7 +181,7 @@ func (c Claim) onePlan(id int64) claimPlan {
 	}
 	args := c.claimArgs()
 	args["only_id"], args["limit"], args["keep_room"] = id, 1, false
-	return claimPlan{claimPermit + pageOfOne(condition) + noWindow + noMerchantLock + claimTake, args}
+	return claimPlan{text: claimPermit + pageOfOne(condition) + noWindow + noMerchantLock + claimTake, args: args}
 }
 
 // maxRecent is the share of the lane of recent orders. A claim of a few orders has none.
@@ -270,11 +249,11 @@ func readPage(from string) string {
 // peeks are the statements that read what a claim would take: from both ends of what is due.
 func (c Claim) peeks() []claimPlan {
 	from, args := c.from()
-	plans := []claimPlan{{readPage(from), args}}
+	plans := []claimPlan{{text: readPage(from), args: args}}
 	if recent := c.maxRecent(); recent > 0 && c.Selection == nil {
 		_, args := c.from()
 		args["limit"] = recent
-		plans = append(plans, claimPlan{readPage(recentPage), args})
+		plans = append(plans, claimPlan{text: readPage(recentPage), args: args})
 	}
 	return plans
 }

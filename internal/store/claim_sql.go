@@ -155,6 +155,7 @@ page_longest_due AS MATERIALIZED (
 ),
 page_recent AS MATERIALIZED (
     SELECT o.id, o.mid, o.next_query_at FROM orders o WHERE ` + isDue + ` AND ` + isOrdinary + `
+      AND (o.next_query_at, o.id) >= (@from_time::timestamptz, @from_id::bigint)
       AND (SELECT n FROM allowed) > 0
     ORDER BY o.next_query_at DESC, o.id DESC
     LIMIT @max_recent FOR UPDATE OF o SKIP LOCKED
@@ -207,7 +208,9 @@ longest_due AS MATERIALIZED (
 ),
 recent AS MATERIALIZED (
     SELECT o.id FROM (
-        SELECT o.* FROM orders o WHERE ` + isQueued + ` AND o.next_query_at <= now() AND (SELECT n FROM allowed) > 0
+        SELECT o.* FROM orders o WHERE ` + isQueued + ` AND o.next_query_at <= now()
+          AND (o.next_query_at, o.id) >= (@from_time::timestamptz, @from_id::bigint)
+          AND (SELECT n FROM allowed) > 0
         ORDER BY o.next_query_at DESC, o.id DESC LIMIT ` + tailRows + `) AS o
     WHERE ` + isFree + ` AND ` + isOrdinary + ` LIMIT 2 * @max_recent
 ),
@@ -218,6 +221,7 @@ page_longest_due AS MATERIALIZED (
 ),
 page_recent AS MATERIALIZED (
     SELECT o.id, o.mid, o.next_query_at FROM recent JOIN orders o ON o.id = recent.id WHERE ` + isDue + `
+      AND (o.next_query_at, o.id) >= (@from_time::timestamptz, @from_id::bigint)
     ORDER BY o.next_query_at DESC, o.id DESC
     LIMIT @max_recent FOR UPDATE OF o SKIP LOCKED
 ),` + lanesMeet

@@ -16,6 +16,9 @@ func ClaimSQL(c Claim) (string, pgx.NamedArgs) {
 	return plan.text, plan.args
 }
 
+// BeginLately begins the transaction of a claim of what became due lately.
+const BeginLately = beginLately
+
 // Exec lets the tests do something to a connection of the store's own.
 func (s *Store) Exec(ctx context.Context, sql string) error {
 	_, err := s.pool.Exec(ctx, sql)
@@ -31,7 +34,7 @@ func (s *Store) Setting(ctx context.Context, name string) (value string, err err
 // MissingClaimArgs returns the named arguments that the statements of a claim lack.
 func MissingClaimArgs(c Claim) (missing []string) {
 	text, args := c.page()
-	plans := append(c.peeks(), c.plan(), c.probesPlan(), c.onePlan(1), claimPlan{text, args})
+	plans := append(c.peeks(), c.plan(), c.probesPlan(), c.onePlan(1), claimPlan{text: text, args: args})
 	for _, plan := range plans {
 		for _, name := range regexp.MustCompile(`@([a-z_]+)`).FindAllStringSubmatch(plan.text, -1) {
 			if _, given := plan.args[name[1]]; !given {
