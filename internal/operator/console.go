@@ -291,7 +291,7 @@ type Facts struct {
 // Facts are what the head of the order's page says.
 func (w Why) Facts(l Locale) Facts {
 	o := w.detail
-	flying := o.LeaseUntil != nil && o.LeaseUntil.After(o.ClaimedAt)
+	flying := o.LeaseUntil != nil
 	questions := 0
 	for _, m := range w.Story {
 		if m.LedgerRow != nil {

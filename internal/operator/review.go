@@ -169,7 +169,7 @@ func checkReason(reason string) error {
 
 // checkResolvable refuses an order that is in flight, or settled without a conflict.
 func (d *Desk) checkResolvable(o store.Detail) error {
-	if o.LeaseUntil != nil && o.LeaseUntil.After(o.ClaimedAt) {
+	if o.LeaseUntil != nil {
 		return fmt.Errorf("order %d: %w", o.ID, &store.InFlightError{ClaimedBy: o.ClaimedBy, Until: d.local(*o.LeaseUntil)})
 	}
 	if o.Status.Settled() && o.ReviewReason != order.ReviewConflict {

@@ -214,7 +214,7 @@ func (d *Desk) lastWord(f findings) string {
 func (d *Desk) next(f findings) Next {
 	o := f.order
 	n := Next{At: d.localOf(o.NextQueryAt), Ahead: f.history.Ahead}
-	flying := o.LeaseUntil != nil && o.LeaseUntil.After(f.now)
+	flying := o.LeaseUntil != nil
 	switch {
 	case outcomeOf(o.Status, o.ReviewReason) == OutcomeReview:
 		n.State, n.Because = NextUnderReview, d.say(msgNextReview, o.ReviewReason)

@@ -63,10 +63,8 @@ FROM (
     GROUP BY o.status, o.review_reason
 ) AS pile`
 
-// isOverdue are orders that are due and not in flight. A lease that ends later than leases do has
-// ended: the clock may have been set back.
-const isOverdue = `o.next_query_at <= now()
-	AND (o.lease_until IS NULL OR o.lease_until <= now() OR o.lease_until > now() + interval '1 day')`
+// isOverdue are orders that are due and not in flight.
+const isOverdue = `o.next_query_at <= now() AND NOT ` + isInFlight
 
 // pileRow is a row of backlogSQL; ages are in seconds.
 type pileRow struct {

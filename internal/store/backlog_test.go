@@ -216,6 +216,28 @@ func TestBacklogCountsOverdueBehindALeaseTooFarAhead(t *testing.T) {
 	}
 }
 
+// People are told the same: such an order is not in flight.
+func TestALeaseTooFarAheadIsNoFlight(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.exec(t, `INSERT INTO orders (mid, tid, mer_order_id, order_amount, lease_until) VALUES
+		($1, '1234', '319400000001', 1, now() + interval '2 days'), ($1, '1234', '319400000002', 1, now() + interval '1 hour')`, mid)
+	for number, want := range map[string]bool{"319400000001": false, "319400000002": true} {
+		found, err := d.FindOrders(t.Context(), store.OrderName{Number: number}, time.UTC)
+		if err != nil || len(found) != 1 || (found[0].LeaseUntil != nil) != want {
+			t.Errorf("%s: found %+v, %v; want a lease: %t", number, found, err, want)
+		}
+		states, err := d.LookUp(t.Context(), []store.NamedOrder{{MerOrderID: number}}, store.Selection{})
+		if err != nil || len(states) != 1 || states[0].InFlight != want {
+			t.Errorf("%s: looked up %+v, %v; want in flight: %t", number, states, err, want)
+		}
+	}
+	page, err := d.Orders(t.Context(), store.OrderFilter{Limit: 10})
+	if err != nil || len(page.Orders) != 2 || !page.Orders[0].InFlight || page.Orders[1].InFlight {
+		t.Errorf("listed %+v, %v; want the second in flight alone", page.Orders, err)
+	}
+}
+
 // One row with values beyond all measure must not make the whole unreadable.
 func TestBacklogBearsStrangeRows(t *testing.T) {
 	t.Parallel()

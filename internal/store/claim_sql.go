@@ -13,6 +13,10 @@ const isQueued = isOpen + `
 // than that has ended.
 const maxLease = `greatest(@lease::interval, interval '1 hour')`
 
+// isInFlight are orders that somebody asks about now, as people are told. A lease that ends more
+// than a day ahead has ended: the clock may have been set back, or another hand wrote it.
+const isInFlight = `coalesce(o.lease_until > now() AND o.lease_until <= now() + interval '1 day', false)`
+
 // isFree are orders that nobody asks about now, and whose merchants may be asked for. The CASE
 // hides all of that from the planner. It would expect the conditions to leave few rows, and sort a
 // backlog instead of following its index.

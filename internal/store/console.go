@@ -77,7 +77,7 @@ const listedColumns = `o.id, o.mid, coalesce(o.mer_order_id, '') AS mer_order_id
 	CASE WHEN isfinite(o.next_query_at) THEN o.next_query_at END AS next_query_at,
 	CASE WHEN isfinite(o.last_queried_at) THEN o.last_queried_at END AS last_queried_at,
 	CASE WHEN isfinite(o.settled_at) THEN o.settled_at END AS settled_at, coalesce(o.settled_by, '') AS settled_by,
-	coalesce(o.last_error, '') AS last_error, coalesce(o.lease_until > now(), false) AS in_flight`
+	coalesce(o.last_error, '') AS last_error, ` + isInFlight + ` AS in_flight`
 
 const isListed = `o.id < @below
 	AND (@mid = '' OR o.mid = @mid)

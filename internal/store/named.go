@@ -34,7 +34,7 @@ func (s *Store) LookUp(ctx context.Context, list []NamedOrder, sel Selection) ([
 	}
 	rows, err := s.pool.Query(ctx, `
 		SELECT n.place::int - 1 AS place, coalesce(o.id, 0) AS id, coalesce(o.mid, n.mid) AS mid, n.number AS mer_order_id,
-		       coalesce(o.status, '') AS status, coalesce(o.review_reason, '') AS review_reason, coalesce(o.lease_until > now(), false) AS in_flight,
+		       coalesce(o.status, '') AS status, coalesce(o.review_reason, '') AS review_reason, `+isInFlight+` AS in_flight,
 		       o.id IS NOT NULL OR EXISTS (SELECT FROM orders AS k WHERE k.mer_order_id = n.number AND (n.mid = '' OR k.mid = n.mid)) AS known
 		FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n(mid, number, place)
 		LEFT JOIN orders AS o ON o.mer_order_id = n.number AND (n.mid = '' OR o.mid = n.mid)

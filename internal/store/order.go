@@ -9,7 +9,7 @@ const (
 
 // orderColumns is the select list of an [order.Order]; o is the orders table. Postgres also knows
 // infinity: times are kept within the range of a Go time, so that one such row does not make its
-// whole page unreadable.
+// whole page unreadable. A lease that has ended is left out.
 const orderColumns = `
 	o.id, o.mid, o.tid, o.inst_mid,
 	coalesce(o.mer_order_id, '') AS mer_order_id,
@@ -21,4 +21,4 @@ const orderColumns = `
 	CASE WHEN isfinite(o.next_query_at) THEN o.next_query_at END AS next_query_at,
 	o.query_count, CASE WHEN isfinite(o.last_queried_at) THEN o.last_queried_at END AS last_queried_at,
 	coalesce(o.review_reason, '') AS review_reason,
-	CASE WHEN isfinite(o.lease_until) THEN o.lease_until END AS lease_until, o.claim_no, o.unrecorded_claims, now() AS claimed_at`
+	CASE WHEN ` + isInFlight + ` THEN o.lease_until END AS lease_until, o.claim_no, o.unrecorded_claims, now() AS claimed_at`

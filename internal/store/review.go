@@ -172,7 +172,7 @@ func (s *Store) change(ctx context.Context, shown Detail, a Action, w *Trace, do
 		if err != nil {
 			return err
 		}
-		if now.LeaseUntil != nil && now.LeaseUntil.After(now.ClaimedAt) {
+		if now.LeaseUntil != nil {
 			return &InFlightError{ClaimedBy: now.ClaimedBy, Until: *now.LeaseUntil}
 		}
 		if !now.isAs(shown) {

@@ -160,7 +160,7 @@ func (s *Store) History(ctx context.Context, o order.Order) (History, error) {
 		return tx.QueryRow(ctx, `
 			SELECT count(*) FROM (
 			    SELECT 1 FROM orders AS o WHERE `+isQueued+` AND o.next_query_at <= now()
-			      AND (o.lease_until IS NULL OR o.lease_until <= now()) AND (o.next_query_at, o.id) < ($1, $2)
+			      AND NOT `+isInFlight+` AND (o.next_query_at, o.id) < ($1, $2)
 			    LIMIT 100000) AS ahead`, o.NextQueryAt, o.ID).Scan(&h.Ahead)
 	})
 	if err != nil {
