@@ -91,6 +91,12 @@ func (e usageError) Unwrap() error { return e.error }
 // wins.
 const gcPercent = 150
 
+// With many questions in flight live data are more, and take less room on top.
+const (
+	manyInFlight  = 128
+	gcPercentMany = 70
+)
+
 func main() {
 	log.SetOutput(standardLog{os.Stderr})
 	if os.Getenv("GOGC") == "" {

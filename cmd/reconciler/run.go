@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -125,6 +126,9 @@ func (r resolved) newPoller(orders *store.Store, logger *slog.Logger) (*poller.P
 	}
 	orders.UseLanguage(r.options.Rules.Lang)
 	options := r.options
+	if options.Concurrency > manyInFlight && os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercentMany)
+	}
 	options.Store, options.Apps, options.Logger = orders, list, logger.With(slog.String("component", "poller"))
 	p, err := poller.New(options)
 	if err != nil {
