@@ -19,7 +19,7 @@ const claimMark = "claimable AS"
 const flatLatency = 100 * time.Millisecond
 
 // runFlat measures claims beside ever more settled orders, which must cost nothing: once with the
-// due orders together, the latest of all, as after an outage, and once strewn among the latest
+// due orders together, the latest of all, as after an outage, and once scattered among the latest
 // settled ones, as where some notifications are lost. The times are the server's own, from its log.
 func (l *lab) runFlat(ctx context.Context, r *report) (err error) {
 	const name = "flat"
@@ -27,21 +27,21 @@ func (l *lab) runFlat(ctx context.Context, r *report) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.logStatements(context.WithoutCancel(ctx), false)) }()
-	var together, strewn []float64
+	var together, scattered []float64
 	for _, settled := range l.sizes.FlatSettled {
 		l.logProgress("flat: %d due beside %d settled orders", l.sizes.FlatDue, settled)
 		a, b, err := l.flatTimes(ctx, r, settled)
 		if err != nil {
 			return err
 		}
-		together, strewn = append(together, a), append(strewn, b)
+		together, scattered = append(together, a), append(scattered, b)
 		r.addLine(name, fmt.Sprintf("claim beside %d settled orders", settled), a, "ms", goal{})
-		r.addLine(name, fmt.Sprintf("the same, strewn among %d", settled), b, "ms", goal{})
+		r.addLine(name, fmt.Sprintf("the same, scattered among %d", settled), b, "ms", goal{})
 	}
 	for i, settled := range l.sizes.FlatSettled[1:] {
 		what := fmt.Sprintf("beside %d to beside %d", settled, l.sizes.FlatSettled[0])
 		r.addLine(name, "claim "+what, together[i+1]/together[0], "×", atMost(1.2))
-		r.addLine(name, "claim, strewn, "+what, strewn[i+1]/strewn[0], "×", atMost(1.2))
+		r.addLine(name, "claim, scattered, "+what, scattered[i+1]/scattered[0], "×", atMost(1.2))
 	}
 	return nil
 }
@@ -67,9 +67,9 @@ func settledOrders(orders int) string {
 		FROM generate_series(1, %d) AS i`, mid, tid, orders)
 }
 
-// strewnOneIn of the latest settled orders one is due: more than fit into a page, so that each due
+// scatteredOneIn of the latest settled orders one is due: more than fit into a page, so that each due
 // order has one of its own.
-const strewnOneIn = 10
+const scatteredOneIn = 10
 
 // readDue brings the pages of the due orders into the server's memory, where those of orders are
 // that were inserted minutes ago; the update that reopens them leaves them on the disk.
@@ -77,8 +77,8 @@ const readDue = `SELECT sum(order_amount) FROM orders
 	WHERE status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY', 'NOT_FOUND') AND review_reason IS NULL AND next_query_at IS NOT NULL`
 
 // flatTimes are the medians of the claims' times, in milliseconds, with the due orders together and
-// strewn.
-func (l *lab) flatTimes(ctx context.Context, r *report, settled int) (together, strewn float64, err error) {
+// scattered.
+func (l *lab) flatTimes(ctx context.Context, r *report, settled int) (together, scattered float64, err error) {
 	db, err := l.newDatabase(ctx)
 	if err != nil {
 		return 0, 0, err
@@ -91,15 +91,15 @@ func (l *lab) flatTimes(ctx context.Context, r *report, settled int) (together, 
 	if together, err = l.claimTime(ctx, r, db); err != nil {
 		return 0, 0, err
 	}
-	every := min(settled/l.sizes.FlatDue, strewnOneIn)
+	every := min(settled/l.sizes.FlatDue, scatteredOneIn)
 	reopen := fmt.Sprintf(`UPDATE orders SET status = 'UNKNOWN', target_order_id = NULL,
 		next_query_at = now() - interval '1 hour' + id * interval '1 microsecond'
 		WHERE id > %[1]d - %[2]d AND id <= %[1]d AND id %% %[3]d = 0`, settled, every*l.sizes.FlatDue, every)
 	if err := db.execSQL(ctx, reopen, "VACUUM (ANALYZE) orders", "CHECKPOINT", readDue); err != nil {
 		return 0, 0, err
 	}
-	strewn, err = l.claimTime(ctx, r, db)
-	return together, strewn, err
+	scattered, err = l.claimTime(ctx, r, db)
+	return together, scattered, err
 }
 
 // claimTime lets the product work and reads the times of its claims.

@@ -59,7 +59,7 @@ func (l *lab) openLab(ctx context.Context) (err error) {
 	if l.admin, err = pgxpool.New(ctx, l.server.URL("postgres")); err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	// A checkpoint makes whoever comes next write whole pages: none may fall into a run.
+	// After a checkpoint the next writer writes whole pages. None may fall into a run.
 	err = l.execSQL(ctx, "ALTER SYSTEM SET checkpoint_timeout = '1h'", "ALTER SYSTEM SET max_wal_size = '16GB'",
 		"SELECT pg_reload_conf()")
 	if err != nil {

@@ -63,7 +63,7 @@ func main() {
 func runBench(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	signal.Ignore(syscall.SIGPIPE) // a reader who has seen enough is an error of the next write: what was started is ended first
+	signal.Ignore(syscall.SIGPIPE) // a reader who has seen enough is an error of the next write: the children are ended first
 	command := measureProcess
 	if len(args) > 0 {
 		switch args[0] {

@@ -26,8 +26,8 @@ func (r reading) differenceTo(before reading) reading {
 	return reading{r.cpu - before.cpu, r.commits - before.commits, r.deadlocks - before.deadlocks, r.wal - before.wal}
 }
 
-// readMeter waits until nobody is connected to the database any more, for a session brings in its
-// counts when it ends, and reads what was spent.
+// readMeter waits until nobody is connected to the database any more, and reads what was spent. A
+// session brings in its counts when it ends.
 func (db *database) readMeter(ctx context.Context) (reading, error) {
 	if err := db.awaitSilence(ctx); err != nil {
 		return reading{}, err

@@ -22,8 +22,8 @@ const modelNumber = "319400000000000000000000"
 
 // replay is a gateway that costs as little as it can: it has learnt one answer from a simulator,
 // and gives it about every order, with that order's number. It checks nothing; the client's work is
-// the same. It serves by fasthttp, for what the gateway takes of the machine is missing from every
-// contestant, and levels them.
+// the same. It serves by fasthttp: the share of the machine that the gateway takes is missing from
+// every contestant, and levels them.
 type replay struct {
 	answer  []byte
 	latency time.Duration
@@ -87,7 +87,7 @@ func (g replay) serveReplay(c *fasthttp.RequestCtx) {
 	}
 	merchant = merchant[:len(mid)]
 	if n, err := strconv.Atoi(string(merchant[len(midPrefix):])); err == nil && n < g.hanging {
-		time.Sleep(time.Minute) // whoever asks has given up by then
+		time.Sleep(time.Minute) // the client has given up by then
 	}
 	if g.latency > 0 {
 		time.Sleep(g.latency)

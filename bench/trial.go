@@ -87,8 +87,8 @@ func riverWithoutEvents() contestant {
 	return peerNamed("River tuned without events", "river"+withoutEvents, queueJobs)
 }
 
-// tryOnce lets a contestant work off a backlog of its own. What is to be looked at before the
-// database goes is for inspect.
+// tryOnce lets a contestant work off a backlog of its own. Before the database goes,
+// inspect looks at it.
 func (l *lab) tryOnce(ctx context.Context, t trial, inspect func(context.Context, *database) error) (trialResult, error) {
 	l.logProgress("%s: %d orders, %v, %d in flight", t.who.name, t.orders, t.latency, t.concurrency)
 	db, err := l.loadDatabase(ctx, dueOrdersOf(max(1, t.merchants), 0, 1, t.orders))

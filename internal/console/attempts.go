@@ -15,7 +15,7 @@ const (
 	slowWait      = 5 * time.Second
 )
 
-// attempts slows down whoever guesses passwords: by name, and by address.
+// attempts slows down people who guess passwords: by name, and by address.
 type attempts struct {
 	mu       sync.Mutex
 	failures map[string][]time.Time // by "name …" and "address …", oldest first

@@ -105,7 +105,7 @@ func (c *Console) handle(page func(*visit) error, allowed func(*visit) bool) htt
 	})
 }
 
-// maySee sends whoever has to log in first to do so.
+// maySee sends people to the log-in page who have to log in first.
 func (c *Console) maySee(v *visit) bool {
 	if c.Loopback || v.user != nil {
 		return true
@@ -114,7 +114,7 @@ func (c *Console) maySee(v *visit) bool {
 	return false
 }
 
-// mayAct refuses whoever may not act.
+// mayAct refuses people who may not act.
 func (c *Console) mayAct(v *visit) bool {
 	switch {
 	case !c.Actions:

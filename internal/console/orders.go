@@ -119,7 +119,7 @@ func moreOf(path string, query url.Values, key string, next int64) more {
 	return m
 }
 
-// without copies a query but for some keys, and but for what is empty.
+// without copies a query except for some keys and empty values.
 func without(query url.Values, keys ...string) url.Values {
 	rest := make(url.Values)
 	for key, values := range query {

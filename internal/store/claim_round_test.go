@@ -33,8 +33,8 @@ func othersOfRound() []string {
 	return list
 }
 
-// Whoever is left out, and however long their backlog is: a few claims after another find the
-// orders of all others, each once.
+// A few claims after another find the orders of all merchants that are not left out, each once. The
+// backlog of the others may be long.
 func TestClaimsGoRoundTheMerchants(t *testing.T) {
 	t.Parallel()
 	for name, claim := range map[string]store.Claim{

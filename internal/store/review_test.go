@@ -133,7 +133,7 @@ func TestSettleByHandAfterAnotherSettlement(t *testing.T) {
 	}
 }
 
-// Whoever decided from a row that has changed since writes nothing, whatever changed it.
+// A decision from a row that has changed since writes nothing, whatever changed it.
 func TestReviewsAreGuardedByWhatWasShown(t *testing.T) {
 	t.Parallel()
 	d := open(t)
