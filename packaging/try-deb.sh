@@ -88,6 +88,8 @@ psql -q "$OWNER" -c 'UPDATE reconciler.orders SET next_query_at = now()'
 await 60 "SELECT array_agg(pay_state ORDER BY id) = '{1,2}' FROM pay_order"
 say 'the first orders of the shop are settled'
 reconciler why 3194202606011200000000000001
+follow 'psql -q' <&3
+await 1 "SELECT last.id = cursor.id FROM (SELECT max(id) AS id FROM reconciler.order_events) AS last, reconciler.event_consumers AS cursor WHERE name = 'pay_order'"
 runuser -u postgres -- psql -q -c "CREATE ROLE reconciler_operator LOGIN PASSWORD 'operator'"
 DATABASE_URL="$OWNER?search_path=reconciler" reconciler grants --role reconciler_operator --for operator | psql -q --set=ON_ERROR_STOP=1 "$OWNER"
 echo 'DATABASE_URL=postgres://reconciler_operator:operator@127.0.0.1/shop?search_path=reconciler' | install -m 600 /dev/stdin /etc/reconciler/prune.env
