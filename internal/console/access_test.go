@@ -87,8 +87,8 @@ func TestUsersFileIsReadAgain(t *testing.T) {
 	}
 	w := newWorld(t, store.ForViewer, func(o *console.Options) { o.Users, o.Loopback = users, false })
 	p, q := w.person(t), w.person(t)
-	p.logIn(t, "wang.li")
-	q.logIn(t, "zhang")
+	p.signIn(t, "wang.li")
+	q.signIn(t, "zhang")
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -114,10 +114,6 @@ func TestUsersFileIsReadAgain(t *testing.T) {
 
 func TestUsersFiles(t *testing.T) {
 	t.Parallel()
-	hash, err := bcrypt.GenerateFromPassword([]byte(password), 10)
-	if err != nil {
-		t.Fatal(err)
-	}
 	weak, err := bcrypt.GenerateFromPassword([]byte(password), 4)
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +121,7 @@ func TestUsersFiles(t *testing.T) {
 	entry := func(name, hash, role string) string {
 		return fmt.Sprintf("- {name: %q, password_bcrypt: %q, role: %s}\n", name, hash, role)
 	}
-	good := entry("li", string(hash), "viewer")
+	good := entry("li", passwordHash, "viewer")
 	for name, c := range map[string]struct {
 		text string
 		mode os.FileMode
@@ -135,11 +131,11 @@ func TestUsersFiles(t *testing.T) {
 		"empty":    {"", 0o600, "names nobody"},
 		"list":     {good, 0o600, "list under users"},
 		"twice":    {"users:\n" + good + good, 0o600, "same name"},
-		"role":     {"users:\n" + entry("li", string(hash), "admin"), 0o600, "role"},
+		"role":     {"users:\n" + entry("li", passwordHash, "admin"), 0o600, "role"},
 		"plain":    {"users:\n" + entry("li", "secret-as-it-is", "viewer"), 0o600, "hash-password"},
 		"weak":     {"users:\n" + entry("li", string(weak), "viewer"), 0o600, "cost"},
 		"unknown":  {"users:\n- {name: li, password: secret-as-it-is}\n", 0o600, "list under users"},
-		"breaker":  {"users:\n" + entry("breaker", string(hash), "operator"), 0o600, "breaker"},
+		"breaker":  {"users:\n" + entry("breaker", passwordHash, "operator"), 0o600, "breaker"},
 		"writable": {"users:\n" + good, 0o622, "changed by others"},
 	} {
 		path := filepath.Join(t.TempDir(), name)
@@ -169,7 +165,7 @@ func TestCrossOriginIsRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, store.ForOperator, withActions(t))
 	p := w.person(t)
-	p.logIn(t, "wang.li")
+	p.signIn(t, "wang.li")
 	for _, headers := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}} {
 		for _, path := range []string{"/gateway/pause", "/login", "/logout", "/orders/1/resolve"} {
 			p.do(t, http.MethodPost, path, map[string][]string{"reason": {"x"}}, headers...).want(t, http.StatusForbidden, "another site")

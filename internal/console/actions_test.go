@@ -30,7 +30,7 @@ func newActor(t *testing.T) (*world, *person) {
 	t.Helper()
 	w := newWorld(t, store.ForOperator, withActions(t))
 	p := w.person(t)
-	p.logIn(t, "wang.li")
+	p.signIn(t, "wang.li")
 	return w, p
 }
 
@@ -230,7 +230,7 @@ func TestWhoMayAct(t *testing.T) {
 		w := newWorld(t, store.ForViewer, users)
 		_, id := w.fill(t)
 		p := w.person(t)
-		p.logIn(t, "wang.li")
+		p.signIn(t, "wang.li")
 		for _, path := range actions {
 			p.post(t, path, "reason", "x").want(t, http.StatusForbidden, "read-only")
 		}
@@ -246,7 +246,7 @@ func TestWhoMayAct(t *testing.T) {
 		for _, path := range actions {
 			p.post(t, path, "reason", "x").want(t, http.StatusSeeOther) // to log in
 		}
-		p.logIn(t, "zhang")
+		p.signIn(t, "zhang")
 		for _, path := range actions {
 			p.post(t, path, "reason", "x").want(t, http.StatusForbidden, "may only read")
 		}

@@ -72,6 +72,9 @@ func newBrowser(t *testing.T, w *world) *browser {
 		cancelTime()
 	})
 	b.run(t, chromedp.Navigate("about:blank"))
+	if _, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: axe(t)}); err != nil {
+		t.Fatal(err)
+	}
 	return b
 }
 
@@ -147,8 +150,13 @@ func (b *browser) wantQuiet(t *testing.T, where string) {
 func (b *browser) look(t *testing.T, width int64, scheme string) {
 	t.Helper()
 	b.run(t, chromedp.EmulateViewport(width, 900))
+	b.emulate(t, "screen", scheme)
+}
+
+func (b *browser) emulate(t *testing.T, media, scheme string) {
+	t.Helper()
 	features := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}
-	if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features}); err != nil {
+	if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: media, Features: features}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -188,9 +196,8 @@ func axe(t *testing.T) string {
 
 // wantAccessible runs axe-core with its rules of WCAG 2 A and AA, contrast among them, and its best
 // practices.
-func (b *browser) wantAccessible(t *testing.T, source, where string) {
+func (b *browser) wantAccessible(t *testing.T, where string) {
 	t.Helper()
-	eval[int](t, b, source+";0")
 	type node struct {
 		Target  []any  `json:"target"`
 		Summary string `json:"failureSummary"`
@@ -245,7 +252,6 @@ func (w *world) fillPlots(t *testing.T) {
 // browsePages opens every page in both languages, light and dark, wide and narrow. axe-core judges
 // light and dark, wide and narrow once.
 func browsePages(t *testing.T, b *browser, paths []string) {
-	source := axe(t)
 	for _, look := range []struct {
 		name, lang, scheme string
 		width              int64
@@ -263,7 +269,7 @@ func browsePages(t *testing.T, b *browser, paths []string) {
 				t.Errorf("%s: %d pixels wide", where, wide)
 			}
 			if look.judged {
-				b.wantAccessible(t, source, where)
+				b.wantAccessible(t, where)
 			}
 			b.shoot(t, fmt.Sprintf("%s-%d-%s", look.name, i, strings.Trim(strings.ReplaceAll(path, "/", "-"), "-")))
 			b.wantQuiet(t, where)
@@ -271,9 +277,28 @@ func browsePages(t *testing.T, b *browser, paths []string) {
 	}
 	b.look(t, 1280, "light")
 	b.open(t, "/?lang=en")
+	b.browsePrint(t, paths[2])
+	b.open(t, "/")
 	if hold := eval[string](t, b, `document.querySelector("[data-hold]").click(), document.querySelector("[data-hold]").getAttribute("aria-pressed")`); hold != "true" {
 		t.Errorf("the refresh cannot be paused: %s", hold)
 	}
+}
+
+// browsePrint prints the story of an order: with all columns, on white, without what is pressed.
+func (b *browser) browsePrint(t *testing.T, order string) {
+	t.Helper()
+	b.open(t, order)
+	b.emulate(t, "print", "dark")
+	b.run(t, chromedp.EmulateViewport(718, 900)) // A4 within its margins
+	b.shoot(t, "print")
+	got := eval[string](t, b, `[
+		document.querySelector(".columns-list").getBoundingClientRect().height > 100, getComputedStyle(document.querySelector(".pages")).display,
+		getComputedStyle(document.querySelector(".printed > summary")).display, getComputedStyle(document.body).backgroundColor,
+		document.documentElement.scrollWidth].join(" ")`)
+	if want := "true none none rgb(255, 255, 255) 718"; got != want {
+		t.Errorf("in print: %s, want %s", got, want)
+	}
+	b.look(t, 1280, "light")
 }
 
 // browseOrders searches, filters and pages.
@@ -309,7 +334,7 @@ func browseActions(t *testing.T, b *browser, review int64) {
 	}
 	prepare()
 	b.shoot(t, "preview")
-	b.wantAccessible(t, axe(t), "preview")
+	b.wantAccessible(t, "preview")
 	b.w.exec(t, `UPDATE orders SET updated_at = now() WHERE id = $1`, review)
 	b.mu.Lock()
 	b.allowed = "status of 409" // the browser reports the answer that is wanted
@@ -328,7 +353,7 @@ func browseActions(t *testing.T, b *browser, review int64) {
 	}
 	b.open(t, "/gateway")
 	b.shoot(t, "gateway-operator")
-	b.wantAccessible(t, axe(t), "gateway of an operator")
+	b.wantAccessible(t, "gateway of an operator")
 	b.run(t, chromedp.Click(chromedp.CSS(".who form button")), chromedp.WaitVisible(chromedp.CSS(`.who a[href="/login"]`)))
 	b.wantQuiet(t, "actions")
 }

@@ -98,6 +98,7 @@ func (c *Console) gateway(v *visit) error {
 		return err
 	}
 	p := gatewayPage{G: g, Minutes: v.minutes(g.At, g.Minutes), Codes: g.Answers.Codes, Forms: v.acts(), MID: v.query().Get("mid")}
+	p.Minutes.Title = "" // it is the heading
 	for i, code := range p.Codes {
 		if code.Code == "" {
 			p.Codes[i].Code = "–"

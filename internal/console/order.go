@@ -25,16 +25,17 @@ type moment struct {
 type column struct{ Name, Value string }
 
 type orderPage struct {
-	F                     operator.Facts
-	W                     operator.Why
-	Number, Outcome, Tone string
-	Plain                 string // the amount, as the form takes it
-	Timeline              timeline
-	Story                 []moment
-	Fields                []column
-	FieldCount            int
-	Forms                 bool
-	Settled               []option
+	F             operator.Facts
+	W             operator.Why
+	Number, Tone  string
+	Verdict, Rest string // of the sentence
+	Plain         string // the amount, as the form takes it
+	Timeline      timeline
+	Story         []moment
+	Fields        []column
+	FieldCount    int
+	Forms         bool
+	Settled       []option
 }
 
 // pathOrder is the order of the address.
@@ -57,10 +58,11 @@ func (c *Console) order(v *visit) error {
 	}
 	f := why.Facts(v.Locale)
 	p := orderPage{
-		F: f, W: why, Number: numberOf(f.MerOrderID, f.TargetOrderID, f.ID), Outcome: v.Outcome(why.Outcome), Tone: toneClass(why.Outcome.Tone()),
+		F: f, W: why, Number: numberOf(f.MerOrderID, f.TargetOrderID, f.ID), Tone: toneClass(why.Outcome.Tone()),
 		Plain: plainYuan(f.OrderAmount), Timeline: v.timeline(f, why), Forms: v.acts() && (f.Resolvable || f.Retriable),
 	}
 	buyers := v.fillFields(&p)
+	p.Verdict, p.Rest = headOf(p.W.Sentence)
 	for _, m := range why.Story {
 		line := moment{At: m.At, Kind: v.Kind(m.Kind), Class: momentKind(m), Text: maskTexts(m.Text, buyers)}
 		if m.LedgerRow != nil && len(m.Response) > 0 {
@@ -72,6 +74,18 @@ func (c *Console) order(v *visit) error {
 		p.Settled = append(p.Settled, option{Value: string(s), Word: v.Outcome(operator.OutcomeOf(s, "")) + " · " + string(s)})
 	}
 	return v.show(http.StatusOK, "order_page", v.t("order")+" "+p.Number, p)
+}
+
+// headOf parts the verdict from what explains it: at the first stop or colon that is no part of a
+// time or an amount.
+func headOf(sentence string) (head, rest string) {
+	end := len(sentence)
+	for _, stop := range []string{". ", ": ", "。", "："} {
+		if i := strings.Index(sentence, stop); i >= 0 {
+			end = min(end, i+len(stop))
+		}
+	}
+	return strings.TrimRight(sentence[:end], ".:。： "), strings.TrimSpace(sentence[end:])
 }
 
 // plainYuan is an amount without sign and separators, as a form takes it.

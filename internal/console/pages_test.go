@@ -141,6 +141,27 @@ func TestBuyersAreMasked(t *testing.T) {
 	a.lacks(t, "oX9aB3longbuyer4f")
 }
 
+// The gateway says 交易不存在 (no such trade) of an order that is merely unpaid. The story says what
+// that status means instead, and the message only where it explains an error.
+func TestStoryLeavesOutOrdinaryMessages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, store.ForViewer, nil)
+	id := w.insert(t, mid, 100)
+	w.exec(t, `INSERT INTO order_queries (order_id, claim_no, err_code, err_msg, trade_status, decision) VALUES
+		($1, 1, 'SUCCESS', '交易不存在', 'NEW_ORDER', 'deferred'), ($1, 2, 'NO_ORDER', '无法找到指定的订单', NULL, 'deferred'),
+		($1, 3, 'SUCCESS', '交易不存在', 'WAIT_BUYER_PAY', 'deferred')`, id)
+	p := w.person(t)
+	path := fmt.Sprintf("/orders/%d", id)
+	for lang, words := range map[string][]string{
+		"en": {"NEW_ORDER (not paid yet)", "NO_ORDER 无法找到指定的订单", "The gateway says WAIT_BUYER_PAY (waits for the payer)"},
+		"zh": {"NEW_ORDER（尚未付款）", "NO_ORDER 无法找到指定的订单", "网关答复 WAIT_BUYER_PAY（等待付款）"},
+	} {
+		a := p.get(t, path, "Accept-Language", lang)
+		a.want(t, http.StatusOK, words...)
+		a.lacks(t, "交易不存在")
+	}
+}
+
 // A stranger's page can give its own name our address. It must not read the console through that.
 func TestForeignHostIsRefused(t *testing.T) {
 	t.Parallel()
@@ -156,7 +177,6 @@ func TestForeignHostIsRefused(t *testing.T) {
 func TestStatementsEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, store.ForViewer, nil)
-	p := w.person(t)
 	tx, err := w.conn.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -165,8 +185,14 @@ func TestStatementsEnd(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), `LOCK TABLE orders, gateway_controls IN ACCESS EXCLUSIVE MODE`); err != nil {
 		t.Fatal(err)
 	}
-	p.get(t, "/orders").want(t, http.StatusServiceUnavailable, "longer than 5 seconds")
-	p.get(t, "/gateway").want(t, http.StatusServiceUnavailable, "longer than 5 seconds")
+	t.Run("while the tables are locked", func(t *testing.T) { // ends when all of them have ended
+		for _, path := range []string{"/orders", "/gateway"} {
+			t.Run(path, func(t *testing.T) {
+				t.Parallel()
+				w.person(t).get(t, path).want(t, http.StatusServiceUnavailable, "longer than 5 seconds")
+			})
+		}
+	})
 }
 
 // A console without a database says that the database is away: people look at it for that.

@@ -43,11 +43,11 @@ type series struct {
 
 // columns is a plot of stacked columns over time.
 type columns struct {
-	Key, Title, Sum, Label, Empty, Top string
-	Rects                              []rect
-	Ticks                              []string
-	Legend                             []legend
-	Each                               bool // each column has its tick
+	Key, Title, Label, Empty, Top string
+	Rects                         []rect
+	Ticks                         []string
+	Legend                        []legend
+	Each                          bool // each column has its tick
 }
 
 type rect struct{ Class, X, Y, W, H, Hatch string }
@@ -222,9 +222,13 @@ func (v *visit) timeline(f operator.Facts, w operator.Why) timeline {
 		}
 	}
 	line.Ticks = v.axis(f, place)
-	for _, key := range []string{"created", "asked", "failed", "event", "action", "paused", "to_come"} {
+	kinds["now"] = true
+	for _, key := range []string{"created", "asked", "failed", "event", "action", "paused", "now", "to_come"} {
 		if kinds[key] {
-			word := map[string]string{"created": "created", "asked": "kind_asked", "failed": "kind_failed", "event": "kind_event", "action": "kind_action", "paused": "kind_paused", "to_come": "kind_to_come"}[key]
+			word := map[string]string{
+				"created": "created", "asked": "kind_asked", "failed": "kind_failed", "event": "kind_event", "action": "kind_action", "paused": "kind_paused",
+				"now": "kind_now", "to_come": "kind_to_come",
+			}[key]
 			line.Legend = append(line.Legend, legend{Kind: key, Word: v.t(word)})
 		}
 	}

@@ -113,9 +113,9 @@ type link struct {
 
 // view is what every page is made from.
 type view struct {
-	Page, Title, Done, Zone, Version        string
+	Page, Title, Done, Version              string
 	LangTag, OtherLang, OtherTag, OtherWord string
-	User                                    string
+	At, Zone, User                          string
 	Role                                    Role
 	Reads, LogsIn, Refreshes                bool
 	Nav                                     []link
@@ -124,8 +124,9 @@ type view struct {
 
 // show renders a page. A page that cannot be rendered is an error before anything is sent.
 func (v *visit) show(status int, page, title string, data any) error {
+	now := time.Now()
 	w := view{
-		Page: page, Title: title, Zone: v.ZoneName(time.Now()), Version: v.c.Version, Data: data,
+		Page: page, Title: title, At: v.Stamp(now), Zone: v.ZoneName(now), Version: v.c.Version, Data: data,
 		LangTag: "en", OtherTag: "zh-CN", OtherWord: "中文",
 		Reads: v.c.Loopback || v.user != nil, LogsIn: v.c.Users != nil,
 		Refreshes: status == http.StatusOK && (page == "overview" || page == "gateway"),

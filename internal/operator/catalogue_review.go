@@ -8,7 +8,7 @@ const (
 	msgColAskedFor message = "ASKED FOR" + zh + "应付"
 	msgColGateway  message = "GATEWAY SAYS" + zh + "网关答复"
 	msgColReason   message = "REASON" + zh + "原因"
-	msgColSince    message = "SINCE" + zh + "自"
+	msgColSince    message = "SINCE" + zh + "起始时间"
 	msgColDo       message = "WHAT TO DO" + zh + "处理办法"
 
 	msgResolveHead    message = "order %d (%s), merchant %s, %s   times are %s" + zh + "订单 %d（%s），商户 %s，%s   时间均为 %s"

@@ -16,13 +16,17 @@ const (
 	msgSettledByHand  message = " A person settled it at %s." + zh + "由人工于 %s 确定。"
 	msgSettledByQuery message = " The reconciler learned it from the gateway at %s, %s after the order was created." + zh + "由对账程序于 %s 向网关查明，距下单 %s。"
 
-	msgNeverAsked  message = "The gateway has not been asked yet." + zh + "尚未向网关查询。"
-	msgNoAnswerYet message = "No usable answer, questions so far: %d. %s" + zh + "已查询 %d 次，没有可用的应答：%s"
-	msgSaysNoOrder message = "The gateway does not know the order (NO_ORDER); questions so far: %d." + zh + "网关查无此订单（NO_ORDER），已查询 %d 次。"
-	msgNoneFound   message = " No other order of the merchant was found in the last day, so that proves nothing." + zh + "该商户一天内没有其他订单被查到，因此不能作为依据。"
-	msgOthersFound message = " Another order of the merchant was found at %s." + zh + "该商户的其他订单于 %s 被查到。"
-	msgSaysStatus  message = "The gateway says %s; questions so far: %d." + zh + "网关答复 %s，已查询 %d 次。"
-	msgSaysCode    message = "The gateway answers with the code %q; questions so far: %d." + zh + "网关答复代码 %q，已查询 %d 次。"
+	msgNeverAsked    message = "The gateway has not been asked yet." + zh + "尚未向网关查询。"
+	msgNoAnswerYet   message = "No usable answer, questions so far: %d. %s" + zh + "已查询 %d 次，没有可用的应答：%s"
+	msgSaysNoOrder   message = "The gateway does not know the order (NO_ORDER); questions so far: %d." + zh + "网关查无此订单（NO_ORDER），已查询 %d 次。"
+	msgNoneFound     message = " No other order of the merchant was found in the last day, so that proves nothing." + zh + "该商户一天内没有其他订单被查到，因此不能作为依据。"
+	msgOthersFound   message = " Another order of the merchant was found at %s." + zh + "该商户的其他订单于 %s 被查到。"
+	msgSaysStatus    message = "The gateway says %s; questions so far: %d." + zh + "网关答复 %s，已查询 %d 次。"
+	msgStatusInWords message = "%s (%s)" + zh + "%s（%s）"
+	msgStatusUnknown message = "the gateway does not know" + zh + "状态不明"
+	msgStatusNew     message = "not paid yet" + zh + "尚未付款"
+	msgStatusWaits   message = "waits for the payer" + zh + "等待付款"
+	msgSaysCode      message = "The gateway answers with the code %q; questions so far: %d." + zh + "网关答复代码 %q，已查询 %d 次。"
 )
 
 // Why not now.

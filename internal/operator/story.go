@@ -84,23 +84,37 @@ func (d *Desk) story(f findings) []Moment {
 
 // asked is a question in one line.
 func (d *Desk) asked(q store.LedgerRow) string {
-	answer := strings.Join(slices.DeleteFunc([]string{textOf(q.TradeStatus), codeShown(q), textOf(q.ErrMsg)}, func(s string) bool { return s == "" }), " ")
+	code, text := codeShown(q)
+	answer := strings.Join(slices.DeleteFunc([]string{d.tradeStatus(textOf(q.TradeStatus)), code, text}, func(s string) bool { return s == "" }), " ")
 	if answer == "" {
 		answer = d.say(msgNothingCame)
 	}
-	text := d.say(msgStoryAsked, answer, d.decision(q.Decision), textOf(q.Reason))
+	text = d.say(msgStoryAsked, answer, d.decision(q.Decision), textOf(q.Reason))
 	if q.NextQueryAt != nil {
 		text += d.say(msgStoryNext, d.age(q.NextQueryAt.Sub(q.QueriedAt)))
 	}
 	return text + d.say(msgStoryBy, textOf(q.Worker), q.DurationMS)
 }
 
-// codeShown leaves out the code of an ordinary answer.
-func codeShown(q store.LedgerRow) string {
-	if code := textOf(q.ErrCode); code != "SUCCESS" {
-		return code
+// codeShown leaves out code and message of an ordinary answer. The gateway says 交易不存在 (no such
+// trade) there of an order that is merely unpaid.
+func codeShown(q store.LedgerRow) (code, text string) {
+	if textOf(q.ErrCode) == "SUCCESS" {
+		return "", ""
 	}
-	return ""
+	return textOf(q.ErrCode), textOf(q.ErrMsg)
+}
+
+// tradeStatus is a status of the gateway, with its meaning where the order stays open. What a final
+// status means depends on the decision.
+func (l Locale) tradeStatus(status string) string {
+	m, known := map[order.Status]message{
+		order.StatusUnknown: msgStatusUnknown, order.StatusNewOrder: msgStatusNew, order.StatusWaitBuyerPay: msgStatusWaits,
+	}[order.Status(status)]
+	if !known {
+		return status
+	}
+	return l.say(msgStatusInWords, status, l.say(m))
 }
 
 func (l Locale) decision(d order.Decision) string {

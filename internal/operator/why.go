@@ -205,7 +205,7 @@ func (d *Desk) lastWord(f findings) string {
 		}
 		return text + d.say(msgOthersFound, d.stamp(*f.foundAt))
 	case answer.TradeStatus != nil:
-		return d.say(msgSaysStatus, *answer.TradeStatus, f.history.Asked)
+		return d.say(msgSaysStatus, d.tradeStatus(*answer.TradeStatus), f.history.Asked)
 	}
 	return d.say(msgSaysCode, textOf(answer.ErrCode), f.history.Asked)
 }
