@@ -14,8 +14,8 @@ func (s *Status) add(name string, state State, detail string) {
 	s.Checks = append(s.Checks, Check{Name: name, State: state, Detail: detail})
 }
 
-// fails adds a check about what cannot be read, and reports whether it did.
-func (d *Desk) fails(s *Status, name string, err error) bool {
+// addFailure adds a check about what cannot be read, and reports whether it did.
+func (d *Desk) addFailure(s *Status, name string, err error) bool {
 	if err != nil {
 		s.add(name, StateAttention, d.say(msgCannotBeRead, err))
 	}
@@ -27,17 +27,17 @@ func checkNames() []string {
 	return []string{"database", "schema", "instances", "passes", "writing", "gateway", "overdue", "paused", "review", "events"}
 }
 
-// unseen fills in the checks that could not be made.
-func (s Status) unseen(l Locale) Status {
+// withoutFigures fills in the checks that could not be made.
+func (s Status) withoutFigures(l Locale) Status {
 	for _, name := range checkNames()[len(s.Checks):] {
 		s.add(name, StateNote, l.say(msgNotLookedAt))
 	}
-	s.judge()
+	s.judgeChecks()
 	return s
 }
 
-// judge sets the verdict to the worst state.
-func (s *Status) judge() {
+// judgeChecks sets the verdict to the worst state.
+func (s *Status) judgeChecks() {
 	s.Verdict = StateOK
 	for _, c := range s.Checks {
 		if c.State == StateCritical || (c.State == StateAttention && s.Verdict == StateOK) {
@@ -47,7 +47,7 @@ func (s *Status) judge() {
 }
 
 func (d *Desk) checkInstances(s *Status, f figures) {
-	if d.fails(s, "instances", f.instancesErr) {
+	if d.addFailure(s, "instances", f.instancesErr) {
 		s.add("passes", StateNote, d.say(msgNotLookedAt))
 		s.add("writing", StateNote, d.say(msgNotLookedAt))
 		return
@@ -75,13 +75,13 @@ func (d *Desk) checkInstances(s *Status, f figures) {
 	default:
 		s.add("instances", StateCritical, d.say(msgInstancesNone))
 	}
-	state, detail := d.passes(alive, f)
+	state, detail := d.judgePasses(alive, f)
 	s.add("passes", state, detail)
 	d.checkWriting(s, alive)
 }
 
-// passes judges the time of the last pass. A long pass counts while it asks.
-func (d *Desk) passes(alive []store.Instance, f figures) (State, string) {
+// judgePasses judges the time of the last pass. A long pass counts while it asks.
+func (d *Desk) judgePasses(alive []store.Instance, f figures) (State, string) {
 	if len(alive) == 0 {
 		return StateCritical, d.say(msgPassNobody)
 	}
@@ -125,7 +125,7 @@ func (d *Desk) checkWriting(s *Status, alive []store.Instance) {
 
 // checkGateway looks at the breaker. A pause of its own without an incident counts as one.
 func (d *Desk) checkGateway(s *Status, f figures) {
-	if d.fails(s, "gateway", errors.Join(f.answersErr, f.controlsErr)) {
+	if d.addFailure(s, "gateway", errors.Join(f.answersErr, f.controlsErr)) {
 		return
 	}
 	paused := make(map[string]string)
@@ -158,7 +158,7 @@ func (d *Desk) checkGateway(s *Status, f figures) {
 // checkBacklog judges what waits: overdue, paused, under review.
 func (d *Desk) checkBacklog(s *Status, f figures) {
 	apps := appsOf(f.instances)
-	if !d.fails(s, "overdue", errors.Join(f.openErr, f.controlsErr)) {
+	if !d.addFailure(s, "overdue", errors.Join(f.openErr, f.controlsErr)) {
 		overdue, longest := 0, time.Duration(0)
 		for _, m := range f.open {
 			if m.Overdue == 0 || pauseOf(f.controls, apps, m.MID) != nil {
@@ -178,7 +178,7 @@ func (d *Desk) checkBacklog(s *Status, f figures) {
 			s.add("overdue", StateOK, d.say(msgOverdueSome, d.orders(overdue), d.age(longest)))
 		}
 	}
-	if !d.fails(s, "paused", errors.Join(f.openErr, f.controlsErr)) {
+	if !d.addFailure(s, "paused", errors.Join(f.openErr, f.controlsErr)) {
 		var held []string
 		for _, p := range d.pausesOf(f.controls, apps, f.open) {
 			if p.SetBy != store.Breaker {
@@ -191,7 +191,7 @@ func (d *Desk) checkBacklog(s *Status, f figures) {
 			s.add("paused", StateOK, d.say(msgPausedByNone))
 		}
 	}
-	if !d.fails(s, "review", f.reviewErr) {
+	if !d.addFailure(s, "review", f.reviewErr) {
 		var all store.Pile
 		for _, pile := range f.review {
 			all.Orders, all.Amount, all.Oldest = all.Orders+pile.Orders, all.Amount+pile.Amount, max(all.Oldest, pile.Oldest)
@@ -205,7 +205,7 @@ func (d *Desk) checkBacklog(s *Status, f figures) {
 }
 
 func (d *Desk) checkEvents(s *Status, f figures) {
-	if d.fails(s, "events", f.unreadErr) {
+	if d.addFailure(s, "events", f.unreadErr) {
 		return
 	}
 	var unread []string

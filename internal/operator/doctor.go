@@ -136,7 +136,7 @@ func (d *Desk) examineDatabase(ctx context.Context, e *Examination, o DoctorOpti
 	if difference > maxClockDifference+took {
 		state, fix = StateWarn, d.say(msgClockFix)
 	}
-	e.add("clock", state, d.say(msgClockDiffers, d.difference(difference)), fix)
+	e.add("clock", state, d.say(msgClockDiffers, d.clockDifference(difference)), fix)
 	d.examineFiles(e, o)
 	return err == nil
 }

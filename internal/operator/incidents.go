@@ -64,19 +64,19 @@ func (i Incidents) Page(l Locale) Page {
 
 func incidentRows(l Locale, p *Page, list []Incident) {
 	for _, i := range list {
-		closed, lasted, by := l.say(msgGoesOn), l.age(time.Since(i.OpenedAt)), l.who(i.OpenedBy)
+		closed, lasted, by := l.say(msgGoesOn), l.age(time.Since(i.OpenedAt)), l.personName(i.OpenedBy)
 		if i.ClosedAt != nil {
 			closed, lasted = l.stamp(*i.ClosedAt), l.age(i.ClosedAt.Sub(i.OpenedAt))
 		}
 		if i.ClosedBy != nil && *i.ClosedBy != i.OpenedBy {
-			by += " / " + l.who(*i.ClosedBy)
+			by += " / " + l.personName(*i.ClosedBy)
 		}
-		p.row(l.stamp(i.OpenedAt), closed, l.target(i.Scope, i.Key), lasted, l.lost(i.QuestionsLost), by, i.Cause)
+		p.row(l.stamp(i.OpenedAt), closed, l.target(i.Scope, i.Key), lasted, l.questionsLost(i.QuestionsLost), by, i.Cause)
 	}
 }
 
-// lost is a number of questions that brought no answer, in words.
-func (l Locale) lost(questions int64) string {
+// questionsLost is a number of questions that brought no answer, in words.
+func (l Locale) questionsLost(questions int64) string {
 	if questions == 1 {
 		return l.say(msgQuestionLost)
 	}

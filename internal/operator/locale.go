@@ -61,16 +61,16 @@ func (l Locale) age(d time.Duration) string {
 	return l.say(msgSeconds, secs)
 }
 
-// exact is a duration as a person set it: parts of a second are not lost.
-func (l Locale) exact(d time.Duration) string {
+// exactAge is a duration as a person set it: parts of a second are not lost.
+func (l Locale) exactAge(d time.Duration) string {
 	if d < time.Minute {
 		return l.say(msgPartsOfSecond, d.Seconds())
 	}
 	return l.age(d)
 }
 
-// difference is a duration of which a thousandth of a second counts.
-func (l Locale) difference(d time.Duration) string {
+// clockDifference is a duration of which a thousandth of a second counts.
+func (l Locale) clockDifference(d time.Duration) string {
 	if d < 10*time.Second {
 		return l.say(msgMilliseconds, d.Milliseconds())
 	}

@@ -102,8 +102,8 @@ func (l Locale) target(scope store.Scope, key string) string {
 	return l.say(msgMerchant, key)
 }
 
-// who names the author of a pause.
-func (l Locale) who(name string) string {
+// personName names the author of a pause.
+func (l Locale) personName(name string) string {
 	if name == store.Breaker {
 		return l.say(msgBreaker)
 	}
@@ -120,7 +120,7 @@ func (l Locale) untilWhen(t *time.Time) string {
 
 // inWords is a pause in one clause.
 func (p Pause) inWords(l Locale) string {
-	return l.say(msgPausedBy, l.target(p.Scope, p.Key), l.who(p.SetBy), l.untilWhen(p.PausedUntil), p.Reason)
+	return l.say(msgPausedBy, l.target(p.Scope, p.Key), l.personName(p.SetBy), l.untilWhen(p.PausedUntil), p.Reason)
 }
 
 // Pauses is the list of the pauses in force.
@@ -156,7 +156,7 @@ func (p Pauses) Page(l Locale) Page {
 		if pause.PausedUntil != nil {
 			until = l.stamp(*pause.PausedUntil)
 		}
-		page.row(l.target(pause.Scope, pause.Key), l.stamp(pause.SetAt), until, l.who(pause.SetBy), number(pause.Orders), Yuan(pause.AmountFen), pause.Reason)
+		page.row(l.target(pause.Scope, pause.Key), l.stamp(pause.SetAt), until, l.personName(pause.SetBy), number(pause.Orders), Yuan(pause.AmountFen), pause.Reason)
 	}
 	page.alignRight(len(p.Pauses)+1, 4, 5)
 	return page

@@ -111,10 +111,10 @@ func (d *Desk) countHeld(ctx context.Context, change *PauseChange) error {
 
 // Resume ends anybody's pause.
 func (d *Desk) Resume(ctx context.Context, scope store.Scope, key, reason string) (PauseChange, error) {
-	return d.resume(ctx, scope, key, reason, nil)
+	return d.resumeShown(ctx, scope, key, reason, nil)
 }
 
-func (d *Desk) resume(ctx context.Context, scope store.Scope, key, reason string, shown *store.ShownPause) (PauseChange, error) {
+func (d *Desk) resumeShown(ctx context.Context, scope store.Scope, key, reason string, shown *store.ShownPause) (PauseChange, error) {
 	if err := d.checkActor(); err != nil {
 		return PauseChange{}, err
 	}

@@ -209,7 +209,7 @@ func (o OrderPlan) Page(l Locale) Page {
 }
 
 func (l Locale) planWords(plan policy.Plan) string {
-	return l.say(msgPlanWords, l.exact(plan.Initial), plan.Multiplier, l.exact(plan.Max), plan.Jitter*100, l.age(plan.SlowAfter), l.age(plan.GiveUpAfter))
+	return l.say(msgPlanWords, l.exactAge(plan.Initial), plan.Multiplier, l.exactAge(plan.Max), plan.Jitter*100, l.age(plan.SlowAfter), l.age(plan.GiveUpAfter))
 }
 
 // Page is the curve and what falls due as text.
@@ -217,7 +217,7 @@ func (pl Plan) Page(l Locale) Page {
 	var p Page
 	p.line(Strong, l.planWords(pl.plan))
 	for _, c := range pl.Curve {
-		p.row(l.say(msgPlanWait, c.N), l.exact(seconds(c.WaitSeconds)))
+		p.row(l.say(msgPlanWait, c.N), l.exactAge(seconds(c.WaitSeconds)))
 	}
 	p.alignRight(len(pl.Curve), 1)
 	p.blank()

@@ -182,7 +182,7 @@ func (d *Desk) checkResolvable(o store.Detail) error {
 func (d *Desk) Resolve(ctx context.Context, s Settlement) (Change, error) {
 	trace, err := d.Store.SettleByHand(ctx, s.write)
 	if err != nil {
-		return Change{}, d.explain(err)
+		return Change{}, d.refusalOf(err)
 	}
 	c := d.changeOf(s.write.Shown, trace)
 	c.Event, c.EventID = &s.write.Event, &trace.EventID
@@ -193,8 +193,8 @@ func (d *Desk) changeOf(o store.Detail, t store.Trace) Change {
 	return Change{ID: o.ID, MID: o.MID, MerOrderID: nullText(o.MerOrderID), Before: t.Before, After: t.After, ActionID: t.ActionID}
 }
 
-// explain tells the person what to do about a guard that did not hold.
-func (d *Desk) explain(err error) error {
+// refusalOf tells the person what to do about a guard that did not hold.
+func (d *Desk) refusalOf(err error) error {
 	var flight *store.InFlightError
 	switch {
 	case errors.Is(err, store.ErrChanged):
@@ -336,7 +336,7 @@ func checkCorrection(c store.Correction) error {
 func (d *Desk) RetryShown(ctx context.Context, r Retrial) (Change, error) {
 	trace, err := d.Store.Retry(ctx, r.shown, r.correction, r.action)
 	if err != nil {
-		return Change{}, d.explain(err)
+		return Change{}, d.refusalOf(err)
 	}
 	return d.changeOf(r.shown, trace), nil
 }

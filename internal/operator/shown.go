@@ -219,7 +219,7 @@ func (d *Desk) lookAtPause(ctx context.Context, p *PausePlan) error {
 func (d *Desk) DoPause(ctx context.Context, p PausePlan) (PauseChange, error) {
 	shown := &store.ShownPause{Control: p.before}
 	if p.resumes {
-		return d.resume(ctx, p.Scope, p.Key, p.reason, shown)
+		return d.resumeShown(ctx, p.Scope, p.Key, p.reason, shown)
 	}
 	r := PauseRequest{Scope: p.Scope, Key: p.Key, Reason: p.reason, Replace: p.replace, Unknown: true, shown: shown}
 	if p.Until != nil {

@@ -117,17 +117,17 @@ func (d *Desk) statusWithFigures(ctx context.Context) (Status, figures) {
 	now, err := d.Store.Now(first)
 	if err != nil {
 		s.add("database", StateCritical, d.say(msgDatabaseFails, err))
-		return s.unseen(d.Locale), figures{now: s.At}
+		return s.withoutFigures(d.Locale), figures{now: s.At}
 	}
 	s.At = d.local(now)
 	s.add("database", StateOK, d.say(msgDatabaseAnswers))
 	switch err := d.Store.CheckSchema(ctx); {
 	case errors.Is(err, store.ErrOldSchema):
 		s.add("schema", StateCritical, d.say(msgSchemaOld))
-		return s.unseen(d.Locale), figures{now: s.At}
+		return s.withoutFigures(d.Locale), figures{now: s.At}
 	case err != nil:
 		s.add("schema", StateCritical, d.say(msgCannotBeRead, err))
-		return s.unseen(d.Locale), figures{now: s.At}
+		return s.withoutFigures(d.Locale), figures{now: s.At}
 	}
 	s.add("schema", StateOK, d.say(msgSchemaCurrent))
 	f := d.readFigures(ctx, now)
@@ -136,7 +136,7 @@ func (d *Desk) statusWithFigures(ctx context.Context) (Status, figures) {
 	d.checkBacklog(&s, f)
 	d.checkEvents(&s, f)
 	d.fillFigures(&s, f)
-	s.judge()
+	s.judgeChecks()
 	return s, f
 }
 

@@ -16,8 +16,8 @@ const maxThen = 6
 // foresight is how far the future of an order is reckoned.
 const foresight = 10 * 365 * 24 * time.Hour
 
-// then lists what is to come, if each answer defers the order.
-func (d *Desk) then(f findings) []Then {
+// stepsToCome lists what is to come, if each answer defers the order.
+func (d *Desk) stepsToCome(f findings) []Then {
 	o := f.order.Order
 	list := []Then{}
 	add := func(at *time.Time, what string) {
@@ -52,38 +52,38 @@ func (l Locale) thenWords(what string) string {
 	return l.say(m)
 }
 
-// story is what happened, the oldest first.
-func (d *Desk) story(f findings) []Moment {
+// storyOf is what happened, the oldest first.
+func (d *Desk) storyOf(f findings) []Moment {
 	o := f.order
 	list := []Moment{{At: d.local(o.CreatedAt), Kind: "created", Text: d.say(msgCreated, Yuan(o.OrderAmount))}}
 	for i, q := range f.history.Questions {
 		row := f.history.Questions[i]
 		row.QueriedAt, row.NextQueryAt = d.local(q.QueriedAt), d.localOf(q.NextQueryAt)
-		list = append(list, Moment{At: row.QueriedAt, Kind: "asked", Text: d.asked(q), LedgerRow: &row})
+		list = append(list, Moment{At: row.QueriedAt, Kind: "asked", Text: d.questionInWords(q), LedgerRow: &row})
 	}
 	for _, e := range f.history.Events {
-		list = append(list, Moment{At: d.local(e.CreatedAt), Kind: "event", Text: d.told(e)})
+		list = append(list, Moment{At: d.local(e.CreatedAt), Kind: "event", Text: d.eventInWords(e)})
 	}
 	for _, a := range f.history.Actions {
-		list = append(list, Moment{At: d.local(a.At), Kind: "action", Text: d.did(a)})
+		list = append(list, Moment{At: d.local(a.At), Kind: "action", Text: d.actionInWords(a)})
 	}
 	for _, i := range f.incidents {
 		if o.Status.Settled() && i.OpenedAt.After(o.UpdatedAt) {
 			continue // the order was settled before
 		}
 		if !i.OpenedAt.Before(o.CreatedAt) {
-			list = append(list, Moment{At: d.local(i.OpenedAt), Kind: "paused", Text: d.say(msgStoryPaused, d.target(i.Scope, i.Key), d.who(i.OpenedBy), i.Cause)})
+			list = append(list, Moment{At: d.local(i.OpenedAt), Kind: "paused", Text: d.say(msgStoryPaused, d.target(i.Scope, i.Key), d.personName(i.OpenedBy), i.Cause)})
 		}
 		if i.ClosedAt != nil {
-			list = append(list, Moment{At: d.local(*i.ClosedAt), Kind: "resumed", Text: d.say(msgStoryResumed, d.target(i.Scope, i.Key), d.who(i.ClosedBy))})
+			list = append(list, Moment{At: d.local(*i.ClosedAt), Kind: "resumed", Text: d.say(msgStoryResumed, d.target(i.Scope, i.Key), d.personName(i.ClosedBy))})
 		}
 	}
 	slices.SortStableFunc(list, func(a, b Moment) int { return a.At.Compare(b.At) })
 	return list
 }
 
-// asked is a question in one line.
-func (d *Desk) asked(q store.LedgerRow) string {
+// questionInWords is a question in one line.
+func (d *Desk) questionInWords(q store.LedgerRow) string {
 	code, text := codeShown(q)
 	answer := strings.Join(slices.DeleteFunc([]string{d.tradeStatus(textOf(q.TradeStatus)), code, text}, func(s string) bool { return s == "" }), " ")
 	if answer == "" {
@@ -128,8 +128,8 @@ func (l Locale) decision(d order.Decision) string {
 	return l.say(m)
 }
 
-// told is an event in one line.
-func (d *Desk) told(e store.EventRow) string {
+// eventInWords is an event in one line.
+func (d *Desk) eventInWords(e store.EventRow) string {
 	var payload struct {
 		ReviewReason  string `json:"review_reason"`
 		SettledBefore bool   `json:"settled_before"`
@@ -145,8 +145,8 @@ func (d *Desk) told(e store.EventRow) string {
 	return text
 }
 
-// did is an action in one line.
-func (d *Desk) did(a store.Action) string {
+// actionInWords is an action in one line.
+func (d *Desk) actionInWords(a store.Action) string {
 	text := d.say(msgStoryAction, a.Actor, a.Action, a.Reason)
 	if a.Evidence != "" {
 		text += d.say(msgStoryEvidence, a.Evidence)

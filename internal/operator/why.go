@@ -79,18 +79,18 @@ func (d *Desk) Why(ctx context.Context, name store.OrderName) (Why, error) {
 	if err != nil {
 		return Why{}, err
 	}
-	f, err := d.investigate(ctx, o)
+	f, err := d.collectFindings(ctx, o)
 	if err != nil {
 		return Why{}, err
 	}
 	w := Why{
 		Order: o.Columns, Outcome: outcomeOf(o.Status, o.ReviewReason), detail: o, at: f.now,
-		Sentence: d.sentence(f), Next: d.next(f), Then: d.then(f), Story: d.story(f), Commands: commandsFor(f),
+		Sentence: d.verdictSentence(f), Next: d.nextQuestion(f), Then: d.stepsToCome(f), Story: d.storyOf(f), Commands: commandsFor(f),
 	}
 	return w, nil
 }
 
-func (d *Desk) investigate(ctx context.Context, o store.Detail) (f findings, err error) {
+func (d *Desk) collectFindings(ctx context.Context, o store.Detail) (f findings, err error) {
 	f.order, f.now = o, o.ClaimedAt
 	if f.history, err = d.Store.History(ctx, o.Order); err != nil {
 		return f, err
@@ -111,7 +111,7 @@ func (d *Desk) investigate(ctx context.Context, o store.Detail) (f findings, err
 	if f.incidents, err = d.Store.Incidents(ctx, filter); err != nil {
 		return f, err
 	}
-	if last := f.last(); last != nil && textOf(last.ErrCode) == noOrderCode && o.Status != order.StatusNotFound {
+	if last := f.lastQuestion(); last != nil && textOf(last.ErrCode) == noOrderCode && o.Status != order.StatusNotFound {
 		f.foundAt, err = d.Store.FoundAt(ctx, o.MID, policy.EvidenceSince(f.now))
 	}
 	return f, err
@@ -120,8 +120,8 @@ func (d *Desk) investigate(ctx context.Context, o store.Detail) (f findings, err
 // noOrderCode is the gateway's word that it does not know an order.
 const noOrderCode = "NO_ORDER"
 
-// last is the latest question, nil where there is none.
-func (f findings) last() *store.LedgerRow {
+// lastQuestion is the latest question, nil where there is none.
+func (f findings) lastQuestion() *store.LedgerRow {
 	if len(f.history.Questions) == 0 {
 		return nil
 	}
@@ -138,8 +138,8 @@ func (f findings) lastAnswer() *store.LedgerRow {
 	return nil
 }
 
-// alive reports whether a daemon was seen within a minute.
-func (f findings) alive() bool {
+// hasDaemon reports whether a daemon was seen within a minute.
+func (f findings) hasDaemon() bool {
 	for _, i := range f.instances {
 		if f.now.Sub(i.SeenAt) <= seenWithin {
 			return true
@@ -155,8 +155,8 @@ func textOf(s *string) string {
 	return *s
 }
 
-// sentence is the verdict in words.
-func (d *Desk) sentence(f findings) string {
+// verdictSentence is the verdict in words.
+func (d *Desk) verdictSentence(f findings) string {
 	o := f.order
 	switch outcomeOf(o.Status, o.ReviewReason) {
 	case OutcomePaid:
@@ -192,7 +192,7 @@ func (d *Desk) settledHow(o store.Detail) string {
 
 // lastWord is what the gateway said last about an order that is open.
 func (d *Desk) lastWord(f findings) string {
-	last, answer := f.last(), f.lastAnswer()
+	last, answer := f.lastQuestion(), f.lastAnswer()
 	switch {
 	case last == nil:
 		return d.say(msgNeverAsked)
@@ -210,8 +210,8 @@ func (d *Desk) lastWord(f findings) string {
 	return d.say(msgSaysCode, textOf(answer.ErrCode), f.history.Asked)
 }
 
-// next says when the order is asked next, and why not now.
-func (d *Desk) next(f findings) Next {
+// nextQuestion says when the order is asked next, and why not now.
+func (d *Desk) nextQuestion(f findings) Next {
 	o := f.order
 	n := Next{At: d.localOf(o.NextQueryAt), Ahead: f.history.Ahead}
 	flying := o.LeaseUntil != nil
@@ -235,7 +235,7 @@ func (d *Desk) next(f findings) Next {
 		if o.Status == order.StatusNotFound {
 			n.Because = d.say(msgNextLateCheck, d.age(o.NextQueryAt.Sub(f.now)))
 		}
-	case !f.alive():
+	case !f.hasDaemon():
 		n.State, n.Because = NextDue, d.say(msgNextNobody, d.age(f.now.Sub(*o.NextQueryAt)))
 	default:
 		n.State, n.Because = NextDue, d.say(msgNextDue, d.age(f.now.Sub(*o.NextQueryAt)), d.orders(n.Ahead))

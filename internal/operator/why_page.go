@@ -51,7 +51,7 @@ func (w Why) Page(l Locale) Page {
 	p.blank()
 	p.line(Strong, l.say(msgWhyStory))
 	for _, m := range w.Story {
-		p.row("  "+l.stamp(m.At), l.kind(m.Kind), m.Text)
+		p.row("  "+l.stamp(m.At), l.momentKind(m.Kind), m.Text)
 	}
 	if len(w.Commands) > 0 {
 		p.blank()
@@ -73,7 +73,7 @@ func (w Why) tone() Tone {
 	return Warning
 }
 
-func (l Locale) kind(kind string) string {
+func (l Locale) momentKind(kind string) string {
 	m, known := map[string]message{
 		"created": msgKindCreated, "asked": msgKindAsked, "event": msgKindEvent, "action": msgKindAction, "paused": msgKindPaused, "resumed": msgKindResumed,
 	}[kind]

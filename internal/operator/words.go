@@ -74,7 +74,7 @@ func (o Outcome) Tone() Tone { return Why{Outcome: o}.tone() }
 func (l Locale) Decision(d order.Decision) string { return l.decision(d) }
 
 // Kind is what a moment of a story is.
-func (l Locale) Kind(kind string) string { return l.kind(kind) }
+func (l Locale) Kind(kind string) string { return l.momentKind(kind) }
 
 // Then is something that is to come, in words.
 func (l Locale) Then(what string) string { return l.thenWords(what) }
@@ -83,7 +83,7 @@ func (l Locale) Then(what string) string { return l.thenWords(what) }
 func (l Locale) Target(scope store.Scope, key string) string { return l.target(scope, key) }
 
 // Who names the author of a pause.
-func (l Locale) Who(name string) string { return l.who(name) }
+func (l Locale) Who(name string) string { return l.personName(name) }
 
 // UntilWhen tells when a pause ends.
 func (l Locale) UntilWhen(t *time.Time) string { return l.untilWhen(t) }
