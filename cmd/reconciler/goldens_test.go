@@ -27,8 +27,10 @@ func TestGoldensOfActions(t *testing.T) {
 	w.exec(t, `INSERT INTO orders (mid, tid, mer_order_id, order_amount, status, review_reason, next_query_at)
 		SELECT '`+mid+`', '1234', '31940000000' || n, 1290, 'UNKNOWN', 'amount_missing', NULL FROM generate_series(1, 8) AS n`)
 	forms := []struct{ name, lang, form, first, second string }{
-		{"en.text", "en", "text", "319400000001", "319400000005"}, {"en.json", "en", "json", "319400000002", "319400000006"},
-		{"zh.text", "zh", "text", "319400000003", "319400000007"}, {"zh.json", "zh", "json", "319400000004", "319400000008"},
+		{"en.text", "en", "text", "319400000001", "319400000005"},
+		{"en.json", "en", "json", "319400000002", "319400000006"},
+		{"zh.text", "zh", "text", "319400000003", "319400000007"},
+		{"zh.json", "zh", "json", "319400000004", "319400000008"},
 	}
 	for _, f := range forms {
 		for _, action := range []struct {
