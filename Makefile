@@ -59,7 +59,7 @@ lint: ## vet, lint, shellcheck, actionlint; check that go.mod is tidy (the first
 	go mod verify
 	go mod tidy -diff
 
-bench: build ## measure beside a plain loop and River, about 9 minutes; ARGS='-quick', '-full', '-only drain,flat', '-only before -before FILE'
+bench: build ## measure beside a plain loop and River, about 12 minutes; ARGS='-quick', '-full', '-only drain,flat', '-only before -before FILE'
 	@scripts/ensure-postgres
 	cd bench && go run . -reconciler ../bin/reconciler $(ARGS)
 

@@ -15,8 +15,9 @@ const (
 	hangingSoon    = 10 * time.Second // the beginning, which the first timeouts are part of
 )
 
-// rates are orders settled a second, of the merchants that do not hang.
-type rates struct{ soon, whole float64 }
+// rates are orders settled a second, of the merchants that do not hang, and the share of the
+// workers that the others held. That share does not depend on how busy the machine is.
+type rates struct{ soon, whole, held float64 }
 
 // runHanging lets some merchants hang, and measures how fast the orders of the others are settled
 // meanwhile. Nobody can know of a merchant before its first timeout, so the beginning is measured
@@ -41,6 +42,7 @@ func (l *lab) runHanging(ctx context.Context, r *report) error {
 		}
 		r.addLine(name, what+fmt.Sprintf("first %v", hangingSoon), beside.soon/alone.soon, "×", soon)
 		r.addLine(name, what+fmt.Sprint(l.sizes.HangingFor), beside.whole/alone.whole, "×", atLeast(0.9))
+		r.addLine(name, fmt.Sprintf("share of the workers that those held, %v", l.sizes.HangingFor), beside.held, "", atMost(0.1))
 	}
 	return nil
 }
@@ -67,8 +69,12 @@ func (l *lab) othersRate(ctx context.Context, hanging int, timeout time.Duration
 	if err != nil {
 		return all, err
 	}
-	defer func() { _, stopErr := ch.stopChild(); err = errors.Join(err, stopErr) }()
-	if err := sleepFor(ctx, l.sizes.HangingFor+2*time.Second); err != nil {
+	waited := sleepFor(ctx, l.sizes.HangingFor+2*time.Second)
+	_, err = ch.stopChild() // writes how the questions under way end
+	if err := errors.Join(waited, err); err != nil {
+		return all, err
+	}
+	if all.held, err = db.heldByHanging(ctx, l.sizes.HangingFor); err != nil {
 		return all, err
 	}
 	if all.soon, err = db.settledRate(ctx, hangingSoon); err == nil {
@@ -85,4 +91,14 @@ func (db *database) settledRate(ctx context.Context, within time.Duration) (rate
 		FROM order_queries AS q
 		WHERE q.decision = 'settled' AND q.queried_at < (SELECT min(queried_at) FROM order_queries) + interval '%f seconds'`, within.Seconds()), &rate)
 	return rate, err
+}
+
+// heldByHanging is the share of the workers that questions without an answer had, for a time from
+// the first question on.
+func (db *database) heldByHanging(ctx context.Context, within time.Duration) (share float64, err error) {
+	err = db.queryValue(ctx, fmt.Sprintf(`
+		SELECT coalesce(sum(extract(epoch FROM least(q.queried_at + q.duration_ms * interval '1 ms', e.ends) - q.queried_at)), 0)::float8
+		FROM order_queries AS q, (SELECT min(queried_at) + interval '%f seconds' AS ends FROM order_queries) AS e
+		WHERE q.decision <> 'settled' AND q.queried_at < e.ends`, within.Seconds()), &share)
+	return share / usualConcurrency / within.Seconds(), err
 }

@@ -3,7 +3,7 @@
 // prints each figure beside its goal. It asserts nothing: how fast a machine is, and how busy, is
 // not the program's fault.
 //
-//	go run . -reconciler ../bin/reconciler            # about nine minutes on two cores
+//	go run . -reconciler ../bin/reconciler            # about twelve minutes on two cores
 //	go run . -reconciler ../bin/reconciler -quick     # about two minutes: fewer orders, one round
 //	go run . -reconciler ../bin/reconciler -full      # a million orders to drain, five million beside the due ones
 //	go run . -reconciler ../bin/reconciler -only drain,flat

@@ -11,7 +11,7 @@ import (
 )
 
 // snapshotLooks is how long a daemon looks for due orders where there are none.
-const snapshotLooks = 15 * time.Second
+const snapshotLooks = 10 * time.Second
 
 // runSnapshot measures looks that find nothing, after many orders were settled while another
 // session holds an old snapshot: a report, a dump, a forgotten psql. Until that session ends,
