@@ -66,7 +66,7 @@ const (
 	msgWritingWell  message = "no daemon reports trouble" + zh + "没有实例报告故障"
 	msgWritingFails message = "%s: %s" + zh + "%s：%s"
 
-	msgGatewayAnswers message = "%.1f %% of the last %s questions were answered, p95 %.0f ms" + zh + "最近 %[2]s 次查询有 %.1[1]f %% 得到应答，p95 %.0[3]f 毫秒"
+	msgGatewayAnswers message = "%.1f %% of the latest questions (%s) were answered, p95 %.0f ms" + zh + "最近 %[2]s 次查询有 %.1[1]f %% 得到应答，p95 %.0[3]f 毫秒"
 	msgGatewaySilent  message = "no question in the last hour" + zh + "最近一小时没有查询"
 	msgGatewayPaused  message = "%s is paused since %s: %s" + zh + "%s 自 %s 起暂停：%s"
 
