@@ -52,6 +52,7 @@ func TestRestartedTimeAndAgain(t *testing.T) {
 	for restart := range restarts {
 		p := w.start(t, "run")
 		w.awaitMoment(t, p, b)
+		p.awaitLog(t, `"msg":"started"`) // the backlog may be done before it heeds signals
 		p.stop(t)
 		if n := w.leases(t); n != 0 {
 			t.Errorf("restart %d: %d leases are left", restart+1, n)
@@ -59,6 +60,7 @@ func TestRestartedTimeAndAgain(t *testing.T) {
 	}
 	p := w.start(t, "run")
 	b.await(t, w)
+	p.awaitLog(t, `"msg":"started"`)
 	p.stop(t)
 	b.check(t, w)
 	if n := scan[int](t, w, `SELECT count(*) FROM order_queries WHERE decision IN ('superseded', 'no_answer')`); n != 0 {
