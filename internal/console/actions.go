@@ -28,24 +28,24 @@ type deed struct {
 	do func() (done int64, err error)
 }
 
-// act shows a deed, or does it where the form repeats the digest of what was shown.
-func (v *visit) act(back string, keys []string, prepare func() (deed, error)) error {
-	if v.field("reason") == "" {
-		return v.refuse(http.StatusBadRequest, v.t("refused_title"), v.t("no_reason"), back)
+// previewOrDo shows a deed, or does it where the form repeats the digest of what was shown.
+func (v *visit) previewOrDo(back string, keys []string, prepare func() (deed, error)) error {
+	if v.formField("reason") == "" {
+		return v.refuseRequest(http.StatusBadRequest, v.t("refused_title"), v.t("no_reason"), back)
 	}
 	d, err := prepare()
 	if err != nil {
 		return v.refuseDeed(err, back)
 	}
-	shown := v.field("shown")
+	shown := v.formField("shown")
 	if shown == "" {
-		d.Back, d.Action, d.Actor, d.Reason, d.Evidence = back, v.r.URL.Path, v.user.name, v.field("reason"), v.field("evidence")
+		d.Back, d.Action, d.Actor, d.Reason, d.Evidence = back, v.r.URL.Path, v.user.name, v.formField("reason"), v.formField("evidence")
 		for _, key := range keys {
-			if text := v.field(key); text != "" && !d.hides(key) {
+			if text := v.formField(key); text != "" && !d.hides(key) {
 				d.Hidden = append(d.Hidden, column{key, text})
 			}
 		}
-		return v.show(http.StatusOK, "preview", d.Title, d.preview)
+		return v.showPage(http.StatusOK, "preview", d.Title, d.preview)
 	}
 	if shown != d.Digest {
 		return v.refuseDeed(operator.ErrStale, back)
@@ -78,27 +78,27 @@ func (v *visit) refuseDeed(err error, back string) error {
 	case errors.Is(err, operator.ErrNoOrder):
 		return err
 	case operator.IsStale(err):
-		return v.show(http.StatusConflict, "message", v.t("stale_title"), m)
+		return v.showPage(http.StatusConflict, "message", v.t("stale_title"), m)
 	case operator.IsPausedByOther(err):
-		return v.show(http.StatusConflict, "message", v.t("refused_title"), m)
+		return v.showPage(http.StatusConflict, "message", v.t("refused_title"), m)
 	case words == "" && operator.IsUnavailable(err):
 		return err
 	case words == "":
 		v.c.Logger.LogAttrs(v.ctx(), slog.LevelWarn, "action failed", slog.String("path", v.r.URL.Path), slog.Any("error", err))
 		m.Text, m.Detail = v.t("by_database"), err.Error()
 	}
-	return v.show(http.StatusUnprocessableEntity, "message", v.t("refused_title"), m)
+	return v.showPage(http.StatusUnprocessableEntity, "message", v.t("refused_title"), m)
 }
 
-func (c *Console) resolve(v *visit) error {
+func (c *Console) resolveOrder(v *visit) error {
 	name, err := v.pathOrder()
 	if err != nil {
 		return err
 	}
 	back := "/orders/" + strconv.FormatInt(name.ID, 10)
 	keys := []string{"as", "amount", "accept_amount", "refund_amount", "pay_time", "settle_date", "evidence", "reason"}
-	return v.act(back, keys, func() (deed, error) {
-		r, err := v.resolution()
+	return v.previewOrDo(back, keys, func() (deed, error) {
+		r, err := v.formResolution()
 		if err != nil {
 			return deed{}, err
 		}
@@ -120,22 +120,22 @@ func (c *Console) resolve(v *visit) error {
 	})
 }
 
-// resolution reads the form.
-func (v *visit) resolution() (operator.Resolution, error) {
-	r := operator.Resolution{As: orderStatus(v.field("as")), AcceptAmount: v.field("accept_amount") == "true", Reason: v.field("reason"), Evidence: v.field("evidence")}
+// formResolution reads the form.
+func (v *visit) formResolution() (operator.Resolution, error) {
+	r := operator.Resolution{As: orderStatus(v.formField("as")), AcceptAmount: v.formField("accept_amount") == "true", Reason: v.formField("reason"), Evidence: v.formField("evidence")}
 	var errs []error
 	for key, target := range map[string]**int64{"amount": &r.Amount, "refund_amount": &r.RefundAmount} {
-		if text := v.field(key); text != "" {
+		if text := v.formField(key); text != "" {
 			fen, err := operator.Amount(text)
 			errs = append(errs, err)
 			*target = &fen
 		}
 	}
-	if text := v.field("pay_time"); text != "" {
+	if text := v.formField("pay_time"); text != "" {
 		at, err := operator.ParseTime(text, v.Zone)
 		r.PayTime, errs = &at, append(errs, err)
 	}
-	if text := v.field("settle_date"); text != "" {
+	if text := v.formField("settle_date"); text != "" {
 		day, err := time.Parse(time.DateOnly, text)
 		if err != nil {
 			err = operator.RefuseInput("bad_day", text)
@@ -145,17 +145,17 @@ func (v *visit) resolution() (operator.Resolution, error) {
 	return r, errors.Join(errs...)
 }
 
-func (c *Console) retry(v *visit) error {
+func (c *Console) retryOrder(v *visit) error {
 	name, err := v.pathOrder()
 	if err != nil {
 		return err
 	}
 	back := "/orders/" + strconv.FormatInt(name.ID, 10)
 	keys := []string{"tid", "inst_mid", "mer_order_id", "target_order_id", "reason"}
-	return v.act(back, keys, func() (deed, error) {
+	return v.previewOrDo(back, keys, func() (deed, error) {
 		desk := v.desk()
-		correction := operator.Correction{TID: v.field("tid"), InstMID: v.field("inst_mid"), MerOrderID: v.field("mer_order_id"), TargetOrderID: v.field("target_order_id")}
-		r, err := desk.PrepareRetry(v.ctx(), name, correction, v.field("reason"))
+		correction := operator.Correction{TID: v.formField("tid"), InstMID: v.formField("inst_mid"), MerOrderID: v.formField("mer_order_id"), TargetOrderID: v.formField("target_order_id")}
+		r, err := desk.PrepareRetry(v.ctx(), name, correction, v.formField("reason"))
 		if err != nil {
 			return deed{}, err
 		}
@@ -171,23 +171,23 @@ func (c *Console) retry(v *visit) error {
 
 // pauseTarget reads what a pause is about.
 func (v *visit) pauseTarget() (operator.Scope, string, error) {
-	scope, key := operator.Scope(v.field("scope")), v.field("key")
+	scope, key := operator.Scope(v.formField("scope")), v.formField("key")
 	if (scope != operator.ScopeApp && scope != operator.ScopeMerchant) || key == "" {
 		return "", "", operator.RefuseInput("bad_target")
 	}
 	return scope, key, nil
 }
 
-func (c *Console) pause(v *visit) error {
+func (c *Console) startPause(v *visit) error {
 	keys := []string{"scope", "key", "until", "replace", "reason"}
-	return v.act("/gateway", keys, func() (deed, error) {
+	return v.previewOrDo("/gateway", keys, func() (deed, error) {
 		scope, key, err := v.pauseTarget()
 		if err != nil {
 			return deed{}, err
 		}
 		desk := v.desk()
 		plan, err := desk.PreparePause(v.ctx(), operator.PauseRequest{
-			Scope: scope, Key: key, Until: v.field("until"), Reason: v.field("reason"), Replace: v.field("replace") == "true", AppIDs: c.AppIDs,
+			Scope: scope, Key: key, Until: v.formField("until"), Reason: v.formField("reason"), Replace: v.formField("replace") == "true", AppIDs: c.AppIDs,
 		})
 		if err != nil {
 			return deed{}, err
@@ -200,15 +200,15 @@ func (c *Console) pause(v *visit) error {
 	})
 }
 
-func (c *Console) resume(v *visit) error {
+func (c *Console) endPause(v *visit) error {
 	keys := []string{"scope", "key", "reason"}
-	return v.act("/gateway", keys, func() (deed, error) {
+	return v.previewOrDo("/gateway", keys, func() (deed, error) {
 		scope, key, err := v.pauseTarget()
 		if err != nil {
 			return deed{}, err
 		}
 		desk := v.desk()
-		plan, err := desk.PrepareResume(v.ctx(), scope, key, v.field("reason"))
+		plan, err := desk.PrepareResume(v.ctx(), scope, key, v.formField("reason"))
 		if err != nil {
 			return deed{}, err
 		}

@@ -91,30 +91,34 @@ func IsLoopback(address string) bool {
 // Handler is the console as a handler.
 func (c *Console) Handler() http.Handler {
 	mux := http.NewServeMux()
-	reads := func(pattern string, page func(*visit) error) { mux.Handle("GET "+pattern, c.handle(page, c.maySee)) }
-	acts := func(pattern string, page func(*visit) error) { mux.Handle("POST "+pattern, c.handle(page, c.mayAct)) }
-	open := func(pattern string, page func(*visit) error) { mux.Handle(pattern, c.handle(page, nil)) }
+	reads := func(pattern string, page func(*visit) error) {
+		mux.Handle("GET "+pattern, c.handleVisit(page, c.maySee))
+	}
+	acts := func(pattern string, page func(*visit) error) {
+		mux.Handle("POST "+pattern, c.handleVisit(page, c.mayAct))
+	}
+	open := func(pattern string, page func(*visit) error) { mux.Handle(pattern, c.handleVisit(page, nil)) }
 
-	reads("/{$}", c.overview)
-	reads("/orders", c.orders)
+	reads("/{$}", c.showOverview)
+	reads("/orders", c.showOrders)
 	reads("/orders.csv", c.ordersCSV)
-	reads("/orders/{id}", c.order)
-	reads("/review", c.review)
+	reads("/orders/{id}", c.showOrder)
+	reads("/review", c.showReview)
 	reads("/review.csv", c.reviewCSV)
-	reads("/gateway", c.gateway)
-	reads("/events", c.events)
-	reads("/audit", c.audit)
+	reads("/gateway", c.showGateway)
+	reads("/events", c.showEvents)
+	reads("/audit", c.showAudit)
 	reads("/audit.csv", c.auditCSV)
-	acts("/orders/{id}/resolve", c.resolve)
-	acts("/orders/{id}/retry", c.retry)
-	acts("/gateway/pause", c.pause)
-	acts("/gateway/resume", c.resume)
+	acts("/orders/{id}/resolve", c.resolveOrder)
+	acts("/orders/{id}/retry", c.retryOrder)
+	acts("/gateway/pause", c.startPause)
+	acts("/gateway/resume", c.endPause)
 	open("GET /login", c.showLogin)
 	open("POST /login", c.logIn)
 	open("POST /logout", c.logOut)
-	open("GET /assets/{name}", c.asset)
+	open("GET /assets/{name}", c.serveAsset)
 	open("/", c.noPage)
-	return c.guard(mux)
+	return c.guardRequests(mux)
 }
 
 // requestPatience bounds the whole of one request.

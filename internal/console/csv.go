@@ -18,8 +18,8 @@ const (
 // table writes a CSV file as it is read.
 type table struct{ *csv.Writer }
 
-// export begins a file. The mark at its beginning lets spreadsheets read Chinese.
-func (v *visit) export(name string, head ...string) table {
+// startCSV begins a file. The mark at its beginning lets spreadsheets read Chinese.
+func (v *visit) startCSV(name string, head ...string) table {
 	v.w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 	v.w.Header().Set("Content-Disposition", `attachment; filename="`+name+`-`+time.Now().In(v.Zone).Format("20060102-150405")+`.csv"`)
 	_, _ = v.w.Write([]byte("\uFEFF"))
@@ -65,7 +65,7 @@ func cellYuan(fen *int64) string {
 }
 
 func (c *Console) ordersCSV(v *visit) error {
-	f, err := v.orderFilter(v.query())
+	f, err := v.orderFilter(v.queryValues())
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (c *Console) ordersCSV(v *visit) error {
 	if err != nil {
 		return err
 	}
-	t := v.export("orders", v.t("id"), v.t("merchant"), v.t("order"), v.t("channel_number"), v.t("amount"), v.t("total_amount"), v.t("status"),
+	t := v.startCSV("orders", v.t("id"), v.t("merchant"), v.t("order"), v.t("channel_number"), v.t("amount"), v.t("total_amount"), v.t("status"),
 		v.t("outcome"), v.t("reason"), v.t("created"), v.t("next"), v.t("last_asked"), v.t("settled_at"), v.t("settled_by"), v.t("last_error"))
 	for n := 0; ; {
 		for _, o := range page.Orders {
@@ -94,7 +94,7 @@ func (c *Console) ordersCSV(v *visit) error {
 }
 
 func (c *Console) reviewCSV(v *visit) error {
-	f, err := reviewFilter(v.query())
+	f, err := reviewFilter(v.queryValues())
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (c *Console) reviewCSV(v *visit) error {
 	if err != nil {
 		return err
 	}
-	t := v.export("review", v.t("id"), v.t("merchant"), v.t("order"), v.t("asked_for"), v.t("gateway_says"), v.t("amount"), v.t("reason"), v.t("since"), v.t("what_to_do"))
+	t := v.startCSV("review", v.t("id"), v.t("merchant"), v.t("order"), v.t("asked_for"), v.t("gateway_says"), v.t("amount"), v.t("reason"), v.t("since"), v.t("what_to_do"))
 	for n := 0; len(list.Reviews) > 0 && n < maxExport; n += len(list.Reviews) {
 		for _, r := range list.Reviews {
 			t.row(strconv.FormatInt(r.ID, 10), r.MID, deref(r.MerOrderID), plainYuan(r.OrderAmountFen), deref(r.GatewayStatus), cellYuan(r.GatewayAmountFen),
@@ -123,7 +123,7 @@ func (c *Console) reviewCSV(v *visit) error {
 }
 
 func (c *Console) auditCSV(v *visit) error {
-	f, err := actionFilter(v.query())
+	f, err := actionFilter(v.queryValues())
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (c *Console) auditCSV(v *visit) error {
 	if err != nil {
 		return err
 	}
-	t := v.export("audit", v.t("id"), v.t("at"), v.t("who"), v.t("db_user"), v.t("via"), v.t("action"), v.t("what"), v.t("before"), v.t("after"), v.t("why"), v.t("evidence"))
+	t := v.startCSV("audit", v.t("id"), v.t("at"), v.t("who"), v.t("db_user"), v.t("via"), v.t("action"), v.t("what"), v.t("before"), v.t("after"), v.t("why"), v.t("evidence"))
 	for n := 0; len(list.Actions) > 0 && n < maxExport; n += len(list.Actions) {
 		for _, a := range list.Actions {
 			t.row(strconv.FormatInt(a.ID, 10), v.cellTime(&a.At), a.Actor, a.DBUser, a.Via, a.Action, a.What(v.Locale), string(a.Before), string(a.After), deref(a.Reason), deref(a.Evidence))

@@ -18,11 +18,11 @@ const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src
 // maxBody bounds a form.
 const maxBody = 64 << 10
 
-// guard does for every request what does not depend on its page.
-func (c *Console) guard(next http.Handler) http.Handler {
+// guardRequests does for every request what does not depend on its page.
+func (c *Console) guardRequests(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
-	protection.SetDenyHandler(c.handle(func(v *visit) error {
-		return v.refuse(http.StatusForbidden, v.t("refused_title"), v.t("cross_origin"), "")
+	protection.SetDenyHandler(c.handleVisit(func(v *visit) error {
+		return v.refuseRequest(http.StatusForbidden, v.t("refused_title"), v.t("cross_origin"), "")
 	}, nil))
 	protected := protection.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -40,8 +40,8 @@ func (c *Console) guard(next http.Handler) http.Handler {
 		r = r.WithContext(ctx)
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		if c.isForeignHost(r) {
-			c.handle(func(v *visit) error {
-				return v.refuse(http.StatusMisdirectedRequest, v.t("refused_title"), v.t("bad_host"), "")
+			c.handleVisit(func(v *visit) error {
+				return v.refuseRequest(http.StatusMisdirectedRequest, v.t("refused_title"), v.t("bad_host"), "")
 			}, nil).ServeHTTP(w, r)
 			return
 		}
@@ -89,8 +89,8 @@ func (v *visit) desk() *operator.Desk {
 	return &d
 }
 
-// handle calls a page for a person who may see it, in the person's language.
-func (c *Console) handle(page func(*visit) error, allowed func(*visit) bool) http.Handler {
+// handleVisit calls a page for a person who may see it, in the person's language.
+func (c *Console) handleVisit(page func(*visit) error, allowed func(*visit) bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v := &visit{c: c, w: w, r: r, Locale: operator.Locale{Lang: c.languageOf(r), Zone: c.Desk.Zone}, user: c.sessionOf(r)}
 		if v.switchLanguage() {
@@ -100,7 +100,7 @@ func (c *Console) handle(page func(*visit) error, allowed func(*visit) bool) htt
 			return
 		}
 		if err := page(v); err != nil {
-			v.fail(err)
+			v.failRequest(err)
 		}
 	})
 }
@@ -118,11 +118,11 @@ func (c *Console) maySee(v *visit) bool {
 func (c *Console) mayAct(v *visit) bool {
 	switch {
 	case !c.Actions:
-		_ = v.refuse(http.StatusForbidden, v.t("refused_title"), v.t("read_only"), "")
+		_ = v.refuseRequest(http.StatusForbidden, v.t("refused_title"), v.t("read_only"), "")
 	case v.user == nil:
 		http.Redirect(v.w, v.r, "/login?to="+queryEscape(objectOf(v.r.URL.Path)), http.StatusSeeOther)
 	case v.user.role != RoleOperator:
-		_ = v.refuse(http.StatusForbidden, v.t("refused_title"), v.t("forbidden"), "")
+		_ = v.refuseRequest(http.StatusForbidden, v.t("refused_title"), v.t("forbidden"), "")
 	default:
 		return true
 	}
@@ -132,20 +132,20 @@ func (c *Console) mayAct(v *visit) bool {
 // objectOf is the page of what an action is about.
 func objectOf(path string) string { return path[:strings.LastIndex(path, "/")] }
 
-// acts reports whether the person is offered actions.
-func (v *visit) acts() bool { return v.c.Actions && v.user != nil && v.user.role == RoleOperator }
+// isOperator reports whether the person is offered actions.
+func (v *visit) isOperator() bool { return v.c.Actions && v.user != nil && v.user.role == RoleOperator }
 
-// fail answers with an error that no page has handled.
-func (v *visit) fail(err error) {
+// failRequest answers with an error that no page has handled.
+func (v *visit) failRequest(err error) {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return // nobody waits for the answer
 	case errors.Is(err, operator.ErrNoOrder):
-		_ = v.refuse(http.StatusNotFound, v.t("error"), v.t("not_found_order"), "")
+		_ = v.refuseRequest(http.StatusNotFound, v.t("error"), v.t("not_found_order"), "")
 		return
 	}
 	if words := v.Refusal(err); words != "" {
-		_ = v.refuse(http.StatusBadRequest, v.t("error"), words, strings.TrimSuffix(v.r.URL.Path, ".csv"))
+		_ = v.refuseRequest(http.StatusBadRequest, v.t("error"), words, strings.TrimSuffix(v.r.URL.Path, ".csv"))
 		return
 	}
 	v.c.Logger.LogAttrs(v.ctx(), slog.LevelWarn, "page cannot be shown", slog.String("path", v.r.URL.Path), slog.Any("error", err))
@@ -153,20 +153,20 @@ func (v *visit) fail(err error) {
 	if operator.IsTooSlow(err) {
 		text = v.t("too_slow")
 	}
-	_ = v.show(http.StatusServiceUnavailable, "message", v.t("error"), message{Tone: "bad", Text: text, Detail: err.Error()})
+	_ = v.showPage(http.StatusServiceUnavailable, "message", v.t("error"), message{Tone: "bad", Text: text, Detail: err.Error()})
 }
 
 // message is a page that says one thing.
 type message struct{ Tone, Text, Detail, Back string }
 
-// refuse answers with a reason.
-func (v *visit) refuse(status int, title, text, back string) error {
-	return v.show(status, "message", title, message{Tone: "bad", Text: text, Back: back})
+// refuseRequest answers with a reason.
+func (v *visit) refuseRequest(status int, title, text, back string) error {
+	return v.showPage(status, "message", title, message{Tone: "bad", Text: text, Back: back})
 }
 
 func (c *Console) noPage(v *visit) error {
 	if c.maySee(v) {
-		return v.refuse(http.StatusNotFound, v.t("error"), v.t("not_found_page"), "")
+		return v.refuseRequest(http.StatusNotFound, v.t("error"), v.t("not_found_page"), "")
 	}
 	return nil
 }

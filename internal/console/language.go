@@ -72,8 +72,8 @@ func isTLS(r *http.Request) bool {
 	return r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
 }
 
-// query is the query of the address without what the database cannot take.
-func (v *visit) query() url.Values {
+// queryValues is the query of the address without what the database cannot take.
+func (v *visit) queryValues() url.Values {
 	query := v.r.URL.Query()
 	for _, values := range query {
 		for i, value := range values {
@@ -83,8 +83,8 @@ func (v *visit) query() url.Values {
 	return query
 }
 
-// field is a field of a form without blanks around it.
-func (v *visit) field(name string) string {
+// formField is a field of a form without blanks around it.
+func (v *visit) formField(name string) string {
 	return strings.TrimSpace(cleanText(v.r.PostFormValue(name)))
 }
 

@@ -25,8 +25,8 @@ type reviewPage struct {
 	More     more
 }
 
-func (c *Console) review(v *visit) error {
-	query := v.query()
+func (c *Console) showReview(v *visit) error {
+	query := v.queryValues()
 	f, err := reviewFilter(query)
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func (c *Console) review(v *visit) error {
 	for _, r := range rows {
 		p.Rows = append(p.Rows, reviewLine{r, numberOf(deref(r.MerOrderID), "", r.ID), deref(r.GatewayStatus)})
 	}
-	return v.show(http.StatusOK, "review", v.t("review_page"), p)
+	return v.showPage(http.StatusOK, "review", v.t("review_page"), p)
 }
 
 func reviewFilter(query url.Values) (operator.ReviewFilter, error) {
@@ -92,12 +92,12 @@ type gatewayPage struct {
 	MID     string
 }
 
-func (c *Console) gateway(v *visit) error {
+func (c *Console) showGateway(v *visit) error {
 	g, err := v.desk().Gateway(v.ctx())
 	if err != nil {
 		return err
 	}
-	p := gatewayPage{G: g, Minutes: v.minutes(g.At, g.Minutes), Codes: g.Answers.Codes, Forms: v.acts(), MID: v.query().Get("mid")}
+	p := gatewayPage{G: g, Minutes: v.minuteColumns(g.At, g.Minutes), Codes: g.Answers.Codes, Forms: v.isOperator(), MID: v.queryValues().Get("mid")}
 	p.Minutes.Title = "" // it is the heading
 	for i, code := range p.Codes {
 		if code.Code == "" {
@@ -118,7 +118,7 @@ func (c *Console) gateway(v *visit) error {
 		}
 		p.Apps = append(p.Apps, line)
 	}
-	return v.show(http.StatusOK, "gateway", v.t("gateway"), p)
+	return v.showPage(http.StatusOK, "gateway", v.t("gateway"), p)
 }
 
 type eventLine struct {
@@ -137,8 +137,8 @@ type eventsPage struct {
 	More     more
 }
 
-func (c *Console) events(v *visit) error {
-	query := v.query()
+func (c *Console) showEvents(v *visit) error {
+	query := v.queryValues()
 	f := operator.EventFilter{Event: query.Get("event"), Failed: query.Get("failed") != "", Limit: pageSize}
 	var err error
 	if f.Below, err = cursor(query.Get("below")); err != nil {
@@ -169,7 +169,7 @@ func (c *Console) events(v *visit) error {
 		line.Last = strings.TrimSpace(line.Last + " " + deref(e.LastAnswer))
 		p.Rows = append(p.Rows, line)
 	}
-	return v.show(http.StatusOK, "events", v.t("events"), p)
+	return v.showPage(http.StatusOK, "events", v.t("events"), p)
 }
 
 type actionLine struct {
@@ -186,8 +186,8 @@ type auditPage struct {
 	More       more
 }
 
-func (c *Console) audit(v *visit) error {
-	query := v.query()
+func (c *Console) showAudit(v *visit) error {
+	query := v.queryValues()
 	f, err := actionFilter(query)
 	if err != nil {
 		return err
@@ -210,7 +210,7 @@ func (c *Console) audit(v *visit) error {
 	for _, a := range rows {
 		p.Rows = append(p.Rows, actionLine{a, a.What(v.Locale), a.Change(), deref(a.Reason), deref(a.Evidence)})
 	}
-	return v.show(http.StatusOK, "audit", v.t("audit"), p)
+	return v.showPage(http.StatusOK, "audit", v.t("audit"), p)
 }
 
 func actionFilter(query url.Values) (operator.ActionFilter, error) {

@@ -47,7 +47,7 @@ func (v *visit) pathOrder() (operator.OrderName, error) {
 	return operator.OrderName{ID: id}, nil
 }
 
-func (c *Console) order(v *visit) error {
+func (c *Console) showOrder(v *visit) error {
 	name, err := v.pathOrder()
 	if err != nil {
 		return err
@@ -59,7 +59,7 @@ func (c *Console) order(v *visit) error {
 	f := why.Facts(v.Locale)
 	p := orderPage{
 		F: f, W: why, Number: numberOf(f.MerOrderID, f.TargetOrderID, f.ID), Tone: toneClass(why.Outcome.Tone()),
-		Plain: plainYuan(f.OrderAmount), Timeline: v.timeline(f, why), Forms: v.acts() && (f.Resolvable || f.Retriable),
+		Plain: plainYuan(f.OrderAmount), Timeline: v.timelineOf(f, why), Forms: v.isOperator() && (f.Resolvable || f.Retriable),
 	}
 	buyers := v.fillFields(&p)
 	p.Verdict, p.Rest = headOf(p.W.Sentence)
@@ -73,7 +73,7 @@ func (c *Console) order(v *visit) error {
 	for _, s := range operator.SettledStatuses() {
 		p.Settled = append(p.Settled, option{Value: string(s), Word: v.Outcome(operator.OutcomeOf(s, "")) + " · " + string(s)})
 	}
-	return v.show(http.StatusOK, "order_page", v.t("order")+" "+p.Number, p)
+	return v.showPage(http.StatusOK, "order_page", v.t("order")+" "+p.Number, p)
 }
 
 // headOf parts the verdict from what explains it: at the first stop or colon that is no part of a

@@ -45,12 +45,12 @@ func ages() map[string][2]time.Duration {
 	}
 }
 
-func (c *Console) orders(v *visit) error {
-	query := v.query()
+func (c *Console) showOrders(v *visit) error {
+	query := v.queryValues()
 	p := ordersPage{Q: strings.TrimSpace(query.Get("q")), MID: strings.TrimSpace(query.Get("mid"))}
 	p.fillChoices(v, query)
 	if p.Q != "" {
-		return c.search(v, p)
+		return c.searchOrders(v, p)
 	}
 	f, err := v.orderFilter(query)
 	if err != nil {
@@ -68,7 +68,7 @@ func (c *Console) orders(v *visit) error {
 	}
 	p.More = moreOf("/orders", query, "below", list.Below)
 	p.CSV = localPath("/orders.csv", without(query, "below", "done"))
-	return v.show(http.StatusOK, "orders", v.t("orders_page"), p)
+	return v.showPage(http.StatusOK, "orders", v.t("orders_page"), p)
 }
 
 // orderFilter reads the filter of the address.
@@ -180,13 +180,13 @@ func numberOf(merchants, channels string, id int64) string {
 	return "#" + strconv.FormatInt(id, 10)
 }
 
-// search finds an order by any number. One that is found is shown at once.
-func (c *Console) search(v *visit, p ordersPage) error {
+// searchOrders finds an order by any number. One that is found is shown at once.
+func (c *Console) searchOrders(v *visit, p ordersPage) error {
 	found, err := v.findOrders(p.Q)
 	switch {
 	case errors.Is(err, operator.ErrUsage):
 		p.Problem = v.t("bad_search")
-		return v.show(http.StatusOK, "orders", v.t("orders_page"), p)
+		return v.showPage(http.StatusOK, "orders", v.t("orders_page"), p)
 	case err != nil:
 		return err
 	case len(found) == 1:
@@ -203,7 +203,7 @@ func (c *Console) search(v *visit, p ordersPage) error {
 			Number:   numberOf(o.MerOrderID, o.TargetOrderID, o.ID), Word: v.Outcome(o.Outcome), Tone: toneClass(o.Outcome.Tone()), Next: "–",
 		})
 	}
-	return v.show(http.StatusOK, "orders", v.t("orders_page"), p)
+	return v.showPage(http.StatusOK, "orders", v.t("orders_page"), p)
 }
 
 func (v *visit) findOrders(text string) ([]operator.Found, error) {

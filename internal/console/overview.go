@@ -35,7 +35,7 @@ type overviewPage struct {
 	LearnedWords, Answered, Speed string
 }
 
-func (c *Console) overview(v *visit) error {
+func (c *Console) showOverview(v *visit) error {
 	o := v.desk().Overview(v.ctx())
 	p := overviewPage{O: o, Summary: v.VerdictSummary(o.Status)}
 	var tone operator.Tone
@@ -54,9 +54,9 @@ func (c *Console) overview(v *visit) error {
 		p.MoreMerchants, p.Open = len(p.Open)-maxMerchants, p.Open[:maxMerchants]
 	}
 	p.Incidents = o.Status.Incidents[:min(5, len(o.Status.Incidents))]
-	p.Bands, p.Minutes, p.Days = v.bands(o.OpenAge), v.minutes(o.Status.At, o.Minutes), v.days(o.Status.At, o.Days)
+	p.Bands, p.Minutes, p.Days = v.ageBands(o.OpenAge), v.minuteColumns(o.Status.At, o.Minutes), v.dayColumns(o.Status.At, o.Days)
 	c.fillTiles(v, &p)
-	return v.show(http.StatusOK, "overview", v.t("overview"), p)
+	return v.showPage(http.StatusOK, "overview", v.t("overview"), p)
 }
 
 func (c *Console) fillTiles(v *visit, p *overviewPage) {

@@ -19,7 +19,7 @@ type band struct {
 
 func percent(share float64) string { return fmt.Sprintf("%.2f%%", 100*share) }
 
-func (v *visit) bands(ages [4]operator.AgeBand) []band {
+func (v *visit) ageBands(ages [4]operator.AgeBand) []band {
 	most := int64(1)
 	for _, a := range ages {
 		most = max(most, a.AmountFen)
@@ -91,7 +91,7 @@ func stack(key string, list []series) (rects []rect, legends []legend, top int) 
 
 const minuteSlots = 60
 
-func (v *visit) minutes(now time.Time, counts []minuteCount) columns {
+func (v *visit) minuteColumns(now time.Time, counts []minuteCount) columns {
 	first := now.Truncate(time.Minute).Add(-(minuteSlots - 1) * time.Minute)
 	list := []series{
 		{Class: "answered", Word: v.t("answered"), Counts: make([]int, minuteSlots)},
@@ -124,7 +124,7 @@ func (v *visit) minutes(now time.Time, counts []minuteCount) columns {
 
 const daySlots = 7
 
-func (v *visit) days(now time.Time, counts []dayCount) columns {
+func (v *visit) dayColumns(now time.Time, counts []dayCount) columns {
 	list := []series{
 		{Class: "paid", Word: v.t("paid"), Counts: make([]int, daySlots)},
 		{Class: "refunded", Word: v.t("refunded"), Counts: make([]int, daySlots)},
@@ -176,7 +176,7 @@ type tick struct{ X, Word, Anchor string }
 // knee is the time at which the axis turns from linear to logarithmic.
 const knee = 10 * time.Second
 
-func (v *visit) timeline(f operator.Facts, w operator.Why) timeline {
+func (v *visit) timelineOf(f operator.Facts, w operator.Why) timeline {
 	end := f.At.Add(time.Minute)
 	for _, then := range w.Then {
 		if then.At.After(end) {
@@ -221,7 +221,7 @@ func (v *visit) timeline(f operator.Facts, w operator.Why) timeline {
 			add(then.At, "to_come")
 		}
 	}
-	line.Ticks = v.axis(f, place)
+	line.Ticks = v.timelineAxis(f, place)
 	kinds["now"] = true
 	for _, key := range []string{"created", "asked", "failed", "event", "action", "paused", "now", "to_come"} {
 		if kinds[key] {
@@ -245,8 +245,8 @@ func momentKind(m operator.Moment) string {
 	return m.Kind
 }
 
-// axis names those ages that have room.
-func (v *visit) axis(f operator.Facts, place func(time.Time) float64) []tick {
+// timelineAxis names those ages that have room.
+func (v *visit) timelineAxis(f operator.Facts, place func(time.Time) float64) []tick {
 	ticks := []tick{{"0%", v.Stamp(f.CreatedAt)[5:16], "start"}}
 	const room = 0.11
 	last := 0.2

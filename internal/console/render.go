@@ -122,8 +122,8 @@ type view struct {
 	Data                                    any
 }
 
-// show renders a page. A page that cannot be rendered is an error before anything is sent.
-func (v *visit) show(status int, page, title string, data any) error {
+// showPage renders a page. A page that cannot be rendered is an error before anything is sent.
+func (v *visit) showPage(status int, page, title string, data any) error {
 	now := time.Now()
 	w := view{
 		Page: page, Title: title, At: v.Stamp(now), Zone: v.ZoneName(now), Version: v.c.Version, Data: data,
@@ -195,8 +195,8 @@ func visible(page []byte) []byte {
 	return out
 }
 
-// asset serves an embedded file.
-func (c *Console) asset(v *visit) error {
+// serveAsset serves an embedded file.
+func (c *Console) serveAsset(v *visit) error {
 	name := v.r.PathValue("name")
 	content, err := assetFiles.ReadFile(path.Join("assets", path.Base(name)))
 	if err != nil {

@@ -90,7 +90,7 @@ func (c *Console) showLogin(v *visit) error {
 	if c.Users == nil {
 		return c.noPage(v)
 	}
-	return v.show(http.StatusOK, "login", v.t("log_in"), loginForm{To: ownPath(v.r.FormValue("to"))})
+	return v.showPage(http.StatusOK, "login", v.t("log_in"), loginForm{To: ownPath(v.r.FormValue("to"))})
 }
 
 func (c *Console) logIn(v *visit) error {
@@ -103,14 +103,14 @@ func (c *Console) logIn(v *visit) error {
 	if refused, ok := err.(tooManyError); ok { //nolint:errorlint // never wrapped
 		form.Text = v.t("too_many", v.Age(refused.wait))
 		v.w.Header().Set("Retry-After", refused.seconds())
-		return v.show(http.StatusTooManyRequests, "login", v.t("log_in"), form)
+		return v.showPage(http.StatusTooManyRequests, "login", v.t("log_in"), form)
 	} else if err != nil {
 		return err
 	}
 	u, right := c.Users.check(form.Name, password)
 	if !right {
 		form.Text = v.t("wrong_password")
-		return v.show(http.StatusUnauthorized, "login", v.t("log_in"), form)
+		return v.showPage(http.StatusUnauthorized, "login", v.t("log_in"), form)
 	}
 	succeeded()
 	if old, err := v.r.Cookie(sessionCookie); err == nil {
