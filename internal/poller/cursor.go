@@ -26,7 +26,25 @@ type place struct {
 	from      store.Cursor
 	isLate    bool          // from is a time rather than an order
 	startedAt time.Time     // of the last claim from the beginning
-	took      time.Duration // by that claim
+	took      time.Duration // by the server for that claim
+
+	// Merchants that claims have left out since then. Once one of them may be claimed again, its
+	// orders can lie before from.
+	leftOut map[string]bool
+	isFreed bool
+}
+
+// noteLeftOut notes the merchants that a claim left out.
+func (p *place) noteLeftOut(mids []string) {
+	left := make(map[string]bool, len(mids))
+	for _, mid := range mids {
+		left[mid] = true
+	}
+	for mid := range p.leftOut {
+		p.isFreed = p.isFreed || !left[mid]
+		left[mid] = true
+	}
+	p.leftOut = left
 }
 
 // moveBehind goes to the orders that became due lately.
@@ -79,7 +97,7 @@ func newCursor(p *Poller, a *app, run Run, askedBefore *time.Time) *cursor {
 	if a.Gateway != nil {
 		c.claim.Rate = p.Rate
 	}
-	if run.scheduled {
+	if run.schedule != nil {
 		c.place = &a.place
 	}
 	return c
@@ -103,12 +121,14 @@ func (c *cursor) nextPage(ctx context.Context, claim store.Claim) (store.Page, e
 		c.ended = err == nil && !page.Paused && len(page.Orders) == 0
 		return c.moveBehind(page), err
 	}
-	sentAt := time.Now()
 	page, err := c.poller.Store.Claim(ctx, claim)
-	if claim.From == (store.Cursor{}) {
-		c.place.took = time.Since(sentAt)
-	}
 	if err == nil {
+		if claim.From == (store.Cursor{}) {
+			c.place.took = page.Took
+		}
+		if c.place.took > slowLook {
+			c.place.noteLeftOut(claim.PausedMIDs)
+		}
 		c.moveRound(page)
 	}
 	return c.moveBehind(page), err
@@ -145,10 +165,11 @@ func (c *cursor) moveBehind(page store.Page) store.Page {
 	return page
 }
 
-// passOver goes on behind a claim that found nothing due, if it was slow.
+// passOver goes on behind a claim that found nothing due, if a look from the beginning is slow.
 func (c *cursor) passOver(page store.Page) {
 	foundNothing := len(page.Orders) == 0 && len(page.Refused) == 0 && !page.Paused && page.NextToken == 0
-	if c.run.scheduled && foundNothing && !page.MoreDue && !c.inRound && !c.again && c.place.took > slowLook && !page.At.IsZero() {
+	leftNothing := !page.MoreDue && !c.inRound && !c.again && !c.place.isFreed
+	if foundNothing && leftNothing && c.place.took > slowLook && !page.At.IsZero() && c.run.isFollowed() {
 		c.place.moveBehind(page.At)
 	}
 }
@@ -158,14 +179,14 @@ func (c *cursor) isStale() bool { return c.place.isStale(len(*c.poller.apps.Load
 
 // backToStart lets the next claim of due orders begin at the beginning.
 func (c *cursor) backToStart() {
-	c.place.from, c.place.isLate, c.place.startedAt = store.Cursor{}, false, time.Now()
+	*c.place = place{startedAt: time.Now(), took: c.place.took}
 }
 
 // looksAgain reports whether a claim that found nothing is repeated from the beginning. After slow
-// looks that is left to the next pass.
+// looks that is left to the next pass, unless a merchant that was left out may be claimed again.
 func (c *cursor) looksAgain() bool {
 	behind := c.place.from != (store.Cursor{})
-	if behind && c.run.scheduled && c.place.took > slowLook && !c.isStale() {
+	if behind && c.place.took > slowLook && !c.place.isFreed && !c.isStale() && c.run.isFollowed() {
 		return false
 	}
 	c.backToStart()

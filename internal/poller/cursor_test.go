@@ -14,7 +14,7 @@ import (
 func TestSlowLooksFromTheBeginning(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newScheduled(t, slog.New(slog.DiscardHandler), nil)
+		p, daemon := newScheduled(t, slog.New(slog.DiscardHandler), nil), Run{schedule: every(t, "@every 5s")}
 		a := (*p.apps.Load())[0]
 		empty := store.Page{At: time.Now()}
 		begin := func(run Run, took time.Duration) *cursor {
@@ -26,12 +26,12 @@ func TestSlowLooksFromTheBeginning(t *testing.T) {
 			c.passOver(empty)
 			return c
 		}
-		c := begin(Run{scheduled: true}, 200*time.Millisecond)
+		c := begin(daemon, 200*time.Millisecond)
 		if want := (store.Cursor{NextQueryAt: empty.At.Add(-commitsWithin), ID: 1}); c.place.from != want || c.looksAgain() {
 			t.Errorf("after a slow look the claims go on from %v, want %v", c.place.from, want)
 		}
 		time.Sleep(19 * time.Second)
-		if c = begin(Run{scheduled: true}, 0); c.isStale() || c.looksAgain() {
+		if c = begin(daemon, 0); c.isStale() || c.looksAgain() {
 			t.Error("the next pass begins at the beginning")
 		}
 		time.Sleep(2 * time.Second)
@@ -39,19 +39,23 @@ func TestSlowLooksFromTheBeginning(t *testing.T) {
 			t.Error("a look from the beginning does not come in time")
 		}
 		a.place = place{}
-		if c = begin(Run{scheduled: true}, time.Hour); c.isStale() {
+		if c = begin(daemon, time.Hour); c.isStale() {
 			t.Error("a very slow look is repeated at once")
 		}
 		if time.Sleep(maxFromStart + 1); !c.isStale() {
 			t.Error("a very slow look is not repeated in time")
 		}
 		a.place = place{}
-		if c = begin(Run{scheduled: true}, slowLook); c.place.from != (store.Cursor{}) {
+		if c = begin(daemon, slowLook); c.place.from != (store.Cursor{}) {
 			t.Error("a quick look is passed over")
 		}
 		c = begin(Run{}, time.Second)
 		if c.passOver(empty); c.place.from != (store.Cursor{}) {
 			t.Error("a run that nothing follows passes over orders")
+		}
+		a.place = place{}
+		if c = begin(Run{schedule: every(t, "@hourly")}, time.Second); c.place.from != (store.Cursor{}) {
+			t.Error("a pass that is followed an hour later passes over orders")
 		}
 	})
 }
@@ -67,7 +71,7 @@ func TestPassOver(t *testing.T) {
 		"refused rows": {Refused: []store.Refusal{{}}},
 		"no time":      {},
 	} {
-		c := newCursor(p, &app{place: place{took: time.Second}}, Run{scheduled: true}, nil)
+		c := newCursor(p, &app{place: place{took: time.Second}}, Run{schedule: every(t, "@every 5s")}, nil)
 		if name != "no time" {
 			page.At = time.Now()
 		}

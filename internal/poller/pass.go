@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/robfig/cron/v3"
 	"golang.org/x/time/rate"
 
 	"reconciler/internal/store"
@@ -22,7 +23,13 @@ type Run struct {
 	DryRun       bool             // ask and decide, but claim and write nothing
 	DespitePause bool             // ask also what is paused
 
-	scheduled bool // one of the daemon's passes, of which another follows
+	schedule cron.Schedule // of the daemon's passes; nil: no other pass follows
+}
+
+// isFollowed reports whether the daemon's next pass begins soon: it may be left to that pass to look
+// from the beginning.
+func (r Run) isFollowed() bool {
+	return r.schedule != nil && time.Until(r.schedule.Next(time.Now())) <= maxFromStart
 }
 
 // RunOnce does one pass. The summary is filled as far as the pass came, also with an error. An

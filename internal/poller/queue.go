@@ -105,6 +105,9 @@ func (q *queue) nextOrder() (claimed, bool) {
 			if q.closed || limits.allowsWorker(c.MID) {
 				q.removeWaiting(i)
 				q.beginQuestion(c)
+				if len(q.waiting) > 0 {
+					q.wakeWorker.Signal() // what allowed this one may allow more
+				}
 				return c, true
 			}
 		}

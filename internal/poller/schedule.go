@@ -16,16 +16,16 @@ import (
 // Only Next of the cron library is used. Its runner would skip a job for ever after a panic.
 func (p *Poller) Run(ctx context.Context, schedule cron.Schedule) {
 	for ctx.Err() == nil {
-		p.scheduledPass(ctx)
+		p.scheduledPass(ctx, schedule)
 		next := schedule.Next(time.Now())
 		p.health.sleepUntil(next)
 		sleepFor(ctx, time.Until(next))
 	}
 }
 
-func (p *Poller) scheduledPass(ctx context.Context) {
+func (p *Poller) scheduledPass(ctx context.Context, schedule cron.Schedule) {
 	p.health.passBegins()
-	summary, err := p.runGuarded(ctx)
+	summary, err := p.runGuarded(ctx, schedule)
 	if ctx.Err() != nil && summary.Asked == 0 && errors.Is(err, context.Canceled) {
 		err = nil // stopped before it claimed anything
 	}
@@ -39,7 +39,7 @@ func (p *Poller) scheduledPass(ctx context.Context) {
 	}
 }
 
-func (p *Poller) runGuarded(ctx context.Context) (summary Summary, err error) {
+func (p *Poller) runGuarded(ctx context.Context, schedule cron.Schedule) (summary Summary, err error) {
 	defer recoverAs(&err)
-	return p.RunOnce(ctx, Run{scheduled: true})
+	return p.RunOnce(ctx, Run{schedule: schedule})
 }

@@ -106,6 +106,8 @@ type Page struct {
 	Round Round
 	// At is the database's time of the claim; zero where it is not known.
 	At time.Time
+	// Took is the server's time for the claim: no network is in it.
+	Took time.Duration
 	// MoreDue reports that a limit in the claim left out something that is due. It is only a hint:
 	// false does not mean that nothing was left out.
 	MoreDue bool

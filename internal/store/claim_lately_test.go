@@ -46,6 +46,19 @@ func TestClaimLatelyBesideAnOldSnapshot(t *testing.T) {
 	}
 }
 
+// A process that is stopped between a claim and its commit must not keep the budget's row from all
+// other instances.
+func TestClaimLatelyEndsWithAStoppedProcess(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.exec(t, store.BeginLately)
+	defer d.exec(t, `ROLLBACK`)
+	var timeout string
+	if err := d.conn.QueryRow(t.Context(), `SHOW idle_in_transaction_session_timeout`).Scan(&timeout); err != nil || timeout != "10s" {
+		t.Errorf("the transaction may be idle for %q (%v), want 10s", timeout, err)
+	}
+}
+
 // pagesRead is how many pages a claim reads.
 func pagesRead(t *testing.T, d database, claim store.Claim) int {
 	t.Helper()

@@ -25,6 +25,7 @@ type claimedRow struct {
 	MoreDue                bool
 	HeadFull               bool   // there are more due orders than the first rows
 	LastMID                string // that was looked at; "" is the last of all
+	Took                   time.Duration
 }
 
 // claimPage claims a page: due or selected orders, and the probes of merchants that are half-open.
@@ -49,7 +50,7 @@ func (s *Store) claimPage(ctx context.Context, c Claim) (Page, error) {
 
 // page is the result that the statement's last row explains.
 func (w claimedRow) page(c Claim, orders []order.Order) Page {
-	page := Page{Orders: orders, MoreDue: w.MoreDue, Round: w.nextRound(c), At: w.ClaimedAt}
+	page := Page{Orders: orders, MoreDue: w.MoreDue, Round: w.nextRound(c), At: w.ClaimedAt, Took: w.Took}
 	switch {
 	case len(orders) > 0:
 	case w.AppInForce:

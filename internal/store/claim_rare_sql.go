@@ -141,7 +141,8 @@ why AS (
 )
 SELECT why.*, ` + claimedColumns + `,
        why.app_locked AND claimed.id IS NOT NULL AS app_probe,
-       coalesce(claimed.mid IN (SELECT key FROM merchant_lock), false) AS merchant_probe
+       coalesce(claimed.mid IN (SELECT key FROM merchant_lock), false) AS merchant_probe,
+       clock_timestamp() - statement_timestamp() AS took
 FROM why LEFT JOIN claimed ON true`
 
 // claimedColumns are those of an [order.Order], of no order if there is none.

@@ -53,8 +53,10 @@ type claimPlan struct {
 // beginLately lets the planner follow the due times. By its statistics few orders are open, and it
 // would rather read all of another index and sort: where settled orders cannot be vacuumed, that is
 // every entry that they left. The higher costs must not compile the statement either. The mark
-// keeps it from a plan that was made without.
+// keeps it from a plan that was made without. A process that is stopped before its commit must not
+// keep the budget's row locked: no instance could claim meanwhile.
 const (
-	beginLately = "BEGIN; SET LOCAL enable_sort = off; SET LOCAL jit = off"
-	latelyMark  = "\n-- what became due lately"
+	beginLately = "BEGIN; SET LOCAL enable_sort = off; SET LOCAL jit = off" +
+		"; SET LOCAL idle_in_transaction_session_timeout = '10s'"
+	latelyMark = "\n-- what became due lately"
 )
