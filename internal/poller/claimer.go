@@ -151,9 +151,10 @@ func (c *claimer) newClaim(free int) (claim store.Claim, limited bool) {
 		return claim, limited // paged through as it comes: only the workers are kept free
 	}
 	fair := p.fairness.claimLimits(c.queue, c.minClaim)
-	claim.PausedMIDs = append(claim.PausedMIDs, fair.excluded...)
+	claim.PausedMIDs = append(claim.PausedMIDs, fair.paused...)
+	claim.LimitedMIDs = fair.limited
 	claim.MaxPerMerchant, claim.InHand, claim.MerchantCaps = fair.maxPerMerchant, fair.inHand, fair.caps
-	return claim, limited || fair.reached
+	return claim, limited || len(fair.limited) > 0
 }
 
 // maxClaim is more than the budget ever allows, so that a claim does not lock many orders that it

@@ -2,6 +2,7 @@ package poller
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"reconciler/internal/order"
@@ -127,7 +128,7 @@ func (c *cursor) nextPage(ctx context.Context, claim store.Claim) (store.Page, e
 			c.place.took = page.Took
 		}
 		if c.place.took > slowLook {
-			c.place.noteLeftOut(claim.PausedMIDs)
+			c.place.noteLeftOut(slices.Concat(claim.PausedMIDs, claim.LimitedMIDs))
 		}
 		c.moveRound(page)
 	}

@@ -131,11 +131,11 @@ func (f *fairness) severalMerchants() bool { return time.Now().Before(f.severalU
 
 // claimLimits is the part of the fairness that a claim has to heed.
 type claimLimits struct {
-	excluded       []string       // those that get no orders for now
+	paused         []string       // those that are paused
+	limited        []string       // those that have all that they may have
 	maxPerMerchant int            // orders that a merchant may have in hand; 0 = no limit
 	inHand         map[string]int // orders that they have
 	caps           map[string]int // smaller limits of merchants that hang
-	reached        bool           // somebody is excluded because of a limit
 }
 
 // claimLimits applies the shares of the workers to maxHand orders in hand. A merchant gets orders
@@ -144,7 +144,7 @@ type claimLimits struct {
 func (f *fairness) claimLimits(queue *queue, minClaim int) claimLimits {
 	inHand, workers := queue.merchantsInHand(), f.workerLimits(queue.askingNow(), time.Now())
 	f.mu.Lock()
-	limits := claimLimits{excluded: slices.Clone(f.stats.Paused)}
+	limits := claimLimits{paused: slices.Clone(f.stats.Paused)}
 	f.mu.Unlock()
 	if workers.unlimited {
 		return limits
@@ -174,6 +174,4 @@ func (f *fairness) claimLimits(queue *queue, minClaim int) claimLimits {
 	return limits
 }
 
-func (l *claimLimits) excludeMerchant(mid string) {
-	l.excluded, l.reached = append(l.excluded, mid), true
-}
+func (l *claimLimits) excludeMerchant(mid string) { l.limited = append(l.limited, mid) }

@@ -163,7 +163,35 @@ func TestRoomBesideMerchantsThatHang(t *testing.T) {
 		t.Errorf("room for %d orders beside 300 of merchants that hang, want 300", free)
 	}
 	limits := f.claimLimits(q, 48)
-	if len(limits.excluded) != 301 || limits.caps["another"] != 1 || !limits.reached {
-		t.Errorf("a claim leaves out %d merchants, want all that hang", len(limits.excluded))
+	if len(limits.limited) != 301 || limits.caps["another"] != 1 {
+		t.Errorf("a claim leaves out %d merchants, want all that hang", len(limits.limited))
+	}
+}
+
+// The probe of an app whose merchants have timed out does not wait for those of another app that
+// hang: until it is answered, nobody of its app is asked.
+func TestProbeOfAnAppBesideMerchantsThatHang(t *testing.T) {
+	t.Parallel()
+	f := severalMerchants(64)
+	q := newQueue(f, 320, 0)
+	for i := range 5 {
+		mid := fmt.Sprint("hangs", i)
+		f.noteTimeout(mid)
+		under(q, mid)
+	}
+	f.noteTimeout("probed")
+	probe := order.Order{ID: 1, MID: "probed"}
+	if look(q).allowsOrder(claimed{Order: probe}) {
+		t.Error("an order of a merchant that hangs has a worker beside the share")
+	}
+	probe.AppProbe = true
+	if !look(q).allowsOrder(claimed{Order: probe}) {
+		t.Error("the probe waits for a merchant that hangs")
+	}
+	for i := range 51 {
+		under(q, fmt.Sprint("new", i))
+	}
+	if look(q).allowsOrder(claimed{Order: probe}) {
+		t.Error("probes leave no worker to the others")
 	}
 }

@@ -40,7 +40,7 @@ func (s *endlessStore) Claim(_ context.Context, c store.Claim) (store.Page, erro
 	take := func(merchant int) bool {
 		mid := merchantMID(merchant)
 		most, isCapped := c.MerchantCaps[mid]
-		if slices.Contains(c.PausedMIDs, mid) || isCapped && inHand[mid] >= most || c.MaxPerMerchant > 0 && inHand[mid] >= c.MaxPerMerchant {
+		if slices.Contains(c.LimitedMIDs, mid) || isCapped && inHand[mid] >= most || c.MaxPerMerchant > 0 && inHand[mid] >= c.MaxPerMerchant {
 			return false
 		}
 		inHand[mid]++

@@ -102,7 +102,7 @@ func (q *queue) nextOrder() (claimed, bool) {
 	for {
 		limits := q.fairness.workerLimits(q.asking, time.Now())
 		for i, c := range q.waiting {
-			if q.closed || limits.allowsWorker(c.MID) {
+			if q.closed || limits.allowsOrder(c) {
 				q.removeWaiting(i)
 				q.beginQuestion(c)
 				if len(q.waiting) > 0 {

@@ -141,6 +141,16 @@ func (l *workerLimits) allowsWorker(mid string) bool {
 	return workers < l.most
 }
 
+// allowsOrder reports whether an order may have a worker. The probe of an app waits for nobody that
+// hangs: until it is answered, no merchant of its app is asked.
+func (l *workerLimits) allowsOrder(c claimed) bool {
+	if l.allowsWorker(c.MID) {
+		return true
+	}
+	l.countWorkers()
+	return c.AppProbe && l.ofHanging+l.ofWatched < l.untrusted
+}
+
 // allowsRetry reports whether a question that timed out may ask again. It keeps its worker for
 // that.
 func (l *workerLimits) allowsRetry() bool { return l.unlimited || l.freeForHanging() >= 0 }

@@ -23,6 +23,9 @@ type Claim struct {
 	MIDs []string
 	// ExceptMIDs are merchants that it is not about, and PausedMIDs are not asked for now.
 	ExceptMIDs, PausedMIDs []string
+	// LimitedMIDs have all that they may have, and are left out as well. But the probe of an app may
+	// be about them: nobody of the app is asked before it.
+	LimitedMIDs []string
 	// ExceptIDs are orders that wait aside and are not claimed.
 	ExceptIDs []int64
 	// Suspects allows one suspect, an order with two claims that count toward poison. Without it

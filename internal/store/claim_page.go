@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"reconciler/internal/order"
@@ -72,7 +73,7 @@ func untilWorthwhile(tokens, rate float64) time.Duration {
 // claimAppProbe claims the one probe of an app: about another merchant than that of the question
 // that failed last, or else about another order, or else whatever is due.
 func (s *Store) claimAppProbe(ctx context.Context, c Claim, why claimedRow) (claimedRow, []order.Order, error) {
-	c.Limit, c.Lanes, c.From, c.Lately = 1, false, Cursor{}, false
+	c.Limit, c.Lanes, c.From, c.Lately, c.LimitedMIDs = 1, false, Cursor{}, false, nil
 	another := c
 	another.ExceptIDs = append([]int64{why.FailedOrderID}, c.ExceptIDs...)
 	elsewhere := another
@@ -267,7 +268,7 @@ func (c Claim) from() (string, pgx.NamedArgs) {
 		"lease":           c.Lease,
 		"mids":            c.MIDs,
 		"except":          c.ExceptMIDs,
-		"paused":          nonNil(c.PausedMIDs),
+		"paused":          nonNil(slices.Concat(c.PausedMIDs, c.LimitedMIDs)),
 		"merchant_probes": true, // a page that is only read shows them as well
 		"asked_before":    c.AskedBefore,
 		"except_ids":      nonNil(c.ExceptIDs),

@@ -19,7 +19,7 @@ func (w claimedRow) nextRound(c Claim) Round {
 
 // byMerchant reports whether merchants are left out, so that orders are found by merchant as well.
 func (c Claim) byMerchant() bool {
-	return c.ExceptMIDs != nil || c.MIDs != nil || len(c.PausedMIDs) > 0
+	return c.ExceptMIDs != nil || c.MIDs != nil || len(c.PausedMIDs)+len(c.LimitedMIDs) > 0
 }
 
 // maxPerLook is how many orders of a merchant a claim looks at. With more merchants than one claim

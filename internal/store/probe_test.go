@@ -52,6 +52,7 @@ func TestProbesRotate(t *testing.T) {
 		"another order":                {store.Claim{MIDs: []string{mid}}, 2},
 		"another order, also not one":  {store.Claim{MIDs: []string{mid}, ExceptIDs: []int64{2}}, 3},
 		"no other order":               {store.Claim{ExceptIDs: []int64{2, 3, 4, 5, 6}}, 1},
+		"all merchants at limits":      {store.Claim{LimitedMIDs: []string{mid, otherMID}}, 5},
 		"in the face of its own pause": {store.Claim{DespitePause: true}, 5},
 	} {
 		d.exec(t, `DELETE FROM gateway_controls`)
