@@ -35,14 +35,15 @@ func TestNothingIsAskedWhileAnswersCannotBeWritten(t *testing.T) {
 			}
 			w.exec(t, tt.breakIt)
 			p := w.poller(t)
-			p.writing.probeEvery = 50 * time.Millisecond
+			p.writing.probeEvery = 200 * time.Millisecond
 			pass := start(t, p, Run{})
 			eventually(t, "the outage", p.writing.isFailing)
+			const claimed = 5 * 4 // orders with the workers, or waiting for one
 			began, asked := time.Now(), w.sim.Total()
-			eventually(t, "three probes", func() bool { return w.sim.Total() >= asked+3 })
-			n, probes := w.sim.Total(), int(time.Since(began)/p.writing.probeEvery)+1
-			if n > 5*4+20+probes { // claimed before the first write, and probes
-				t.Errorf("%d round trips while nothing can be written, at most %d probes", n, probes)
+			eventually(t, "ten probes", func() bool { return w.sim.Total() >= asked+claimed+10 })
+			n, probes := w.sim.Total()-asked, int(time.Since(began)/p.writing.probeEvery)+1
+			if n > claimed+probes {
+				t.Errorf("%d round trips while nothing can be written, of %d orders that were claimed and at most %d probes", n, claimed, probes)
 			}
 			if p.Ready() == nil {
 				t.Error("ready all the same")
