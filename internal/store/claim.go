@@ -177,11 +177,7 @@ func (s *Store) Count(ctx context.Context, c Claim) (int, error) {
 }
 
 func (s *Store) readOrders(ctx context.Context, sql string, args pgx.NamedArgs) ([]order.Order, error) {
-	rows, err := s.pool.Query(ctx, sql, args)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByName[order.Order])
+	return collectRows[order.Order](ctx, s.pool, sql, args)
 }
 
 // before is the order of a page. In a selection suspects come first, so that the last order is

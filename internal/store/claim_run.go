@@ -12,11 +12,11 @@ func (s *Store) runClaim(ctx context.Context, plan claimPlan) (why claimedRow, o
 	var list []claimedRow
 	if plan.lately {
 		err = s.pool.inTx(ctx, pgx.TxOptions{BeginQuery: beginLately}, func(tx pgx.Tx) (err error) {
-			list, err = collectClaimed(ctx, tx, plan)
+			list, err = collectRows[claimedRow](ctx, tx, plan.text, plan.args)
 			return err
 		})
 	} else {
-		list, err = collectClaimed(ctx, s.pool, plan)
+		list, err = collectRows[claimedRow](ctx, s.pool, plan.text, plan.args)
 	}
 	if err != nil || len(list) == 0 {
 		return claimedRow{}, nil, err
@@ -29,18 +29,6 @@ func (s *Store) runClaim(ctx context.Context, plan claimPlan) (why claimedRow, o
 		orders[i] = list[i].Order
 	}
 	return list[0], orders, nil
-}
-
-func collectClaimed(ctx context.Context, db rowsQueryer, plan claimPlan) ([]claimedRow, error) {
-	rows, err := db.Query(ctx, plan.text, plan.args)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByName[claimedRow])
-}
-
-type rowsQueryer interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
 // claimPlan is a statement and its arguments.

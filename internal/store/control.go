@@ -54,17 +54,13 @@ func (s *Store) Controls(ctx context.Context) ([]Control, error) {
 }
 
 func (s *Store) controls(ctx context.Context, where string, args ...any) ([]Control, error) {
-	rows, err := s.pool.Query(ctx, `
+	list, err := collectRows[Control](ctx, s.pool, `
 		SELECT c.scope, c.key,
 		       CASE WHEN isfinite(c.paused_until) THEN c.paused_until END AS paused_until,
 		       c.reason, c.set_by, c.set_at
 		FROM gateway_controls AS c
 		WHERE `+where+`
 		ORDER BY c.scope, c.key`, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read the pauses: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Control])
 	if err != nil {
 		return nil, fmt.Errorf("read the pauses: %w", err)
 	}

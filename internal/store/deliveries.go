@@ -85,18 +85,14 @@ func (s *Store) EnlistDeliveries(ctx context.Context, holder string, limit int) 
 }
 
 func enlist(ctx context.Context, tx pgx.Tx, holder string, limit int) (int, error) {
-	rows, err := tx.Query(ctx, `
-		SELECT n.id, n.xact::text AS xact FROM next_order_events($1, $3) AS n
-		WHERE EXISTS (SELECT FROM event_consumers AS c WHERE c.name = $1 AND c.held_by = $2 AND c.held_until > now())`,
-		WebhookConsumer, holder, limit)
-	if err != nil {
-		return 0, err
-	}
 	type position struct {
 		ID   int64
 		Xact string
 	}
-	events, err := pgx.CollectRows(rows, pgx.RowToStructByName[position])
+	events, err := collectRows[position](ctx, tx, `
+		SELECT n.id, n.xact::text AS xact FROM next_order_events($1, $3) AS n
+		WHERE EXISTS (SELECT FROM event_consumers AS c WHERE c.name = $1 AND c.held_by = $2 AND c.held_until > now())`,
+		WebhookConsumer, holder, limit)
 	if err != nil || len(events) == 0 {
 		return 0, err
 	}
@@ -136,15 +132,11 @@ const dueDeliveries = `
 // DueDeliveries reads the deliveries whose time has come, the longest due first: up to fresh that
 // were never sent, and up to retried that were. Orders that are busy are left out.
 func (s *Store) DueDeliveries(ctx context.Context, fresh, retried int, busy []int64) ([]Delivery, error) {
-	rows, err := s.pool.Query(ctx, `
+	due, err := collectRows[Delivery](ctx, s.pool, `
 		(`+dueDeliveries+`d.attempts = 0 ORDER BY d.next_at, d.event_id LIMIT @fresh)
 		UNION ALL
 		(`+dueDeliveries+`d.attempts > 0 ORDER BY d.next_at, d.event_id LIMIT @retried)`,
 		pgx.StrictNamedArgs{"fresh": fresh, "retried": retried, "busy": nonNil(busy)})
-	if err != nil {
-		return nil, fmt.Errorf("read the due deliveries: %w", err)
-	}
-	due, err := pgx.CollectRows(rows, pgx.RowToStructByName[Delivery])
 	if err != nil {
 		return nil, fmt.Errorf("read the due deliveries: %w", err)
 	}

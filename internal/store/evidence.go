@@ -72,6 +72,7 @@ func (c *foundCache) since(ctx context.Context, db queryer, mid string, since ti
 }
 
 type queryer interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 

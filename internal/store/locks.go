@@ -113,16 +113,12 @@ func (w *lockWatch) look(ctx context.Context) {
 	w.mu.Lock()
 	sessions := slices.Clone(w.sessions)
 	w.mu.Unlock()
-	rows, err := w.store.pool.Query(ctx, `
+	blockers, err := collectRows[blocker](ctx, w.store.pool, `
 		SELECT DISTINCT b.pid, coalesce(a.application_name, '') AS application, coalesce(a.usename::text, '') AS "user",
 		       coalesce(a.state, '') AS state, a.xact_start AS since
 		FROM unnest($1::int[]) AS waiting(pid), unnest(pg_blocking_pids(waiting.pid)) AS b(pid)
 		LEFT JOIN pg_stat_activity AS a ON a.pid = b.pid
 		ORDER BY b.pid`, sessions)
-	if err != nil {
-		return
-	}
-	blockers, err := pgx.CollectRows(rows, pgx.RowToStructByName[blocker])
 	if err != nil || len(blockers) == 0 {
 		return
 	}

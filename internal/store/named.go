@@ -5,8 +5,6 @@ import (
 	"fmt"
 
 	"reconciler/internal/order"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // NamedOrder is how a list names an order. An empty MID is any merchant's.
@@ -32,7 +30,7 @@ func (s *Store) LookUp(ctx context.Context, list []NamedOrder, sel Selection) ([
 	for i, n := range list {
 		mids[i], numbers[i] = n.MID, n.MerOrderID
 	}
-	rows, err := s.pool.Query(ctx, `
+	states, err := collectRows[NamedState](ctx, s.pool, `
 		SELECT n.place::int - 1 AS place, coalesce(o.id, 0) AS id, coalesce(o.mid, n.mid) AS mid, n.number AS mer_order_id,
 		       coalesce(o.status, '') AS status, coalesce(o.review_reason, '') AS review_reason, `+isInFlight+` AS in_flight,
 		       o.id IS NOT NULL OR EXISTS (SELECT FROM orders AS k WHERE k.mer_order_id = n.number AND (n.mid = '' OR k.mid = n.mid)) AS known
@@ -40,10 +38,6 @@ func (s *Store) LookUp(ctx context.Context, list []NamedOrder, sel Selection) ([
 		LEFT JOIN orders AS o ON o.mer_order_id = n.number AND (n.mid = '' OR o.mid = n.mid)
 		  AND ($3 = '' OR o.mid = $3) AND ($4::timestamptz IS NULL OR o.created_at >= $4) AND ($5::timestamptz IS NULL OR o.created_at < $5)
 		ORDER BY n.place, o.id`, mids, numbers, sel.MID, sel.CreatedSince, sel.CreatedUntil)
-	if err != nil {
-		return nil, fmt.Errorf("look up the orders: %w", err)
-	}
-	states, err := pgx.CollectRows(rows, pgx.RowToStructByName[NamedState])
 	if err != nil {
 		return nil, fmt.Errorf("look up the orders: %w", err)
 	}

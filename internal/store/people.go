@@ -20,9 +20,9 @@ func (s *Store) look(ctx context.Context, do func(pgx.Tx) error) error {
 	return s.pool.inTx(ctx, begin, do)
 }
 
-// collect reads all rows of a statement, by the names of its columns.
-func collectRows[T any](ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]T, error) {
-	rows, err := tx.Query(ctx, sql, args...)
+// collectRows reads all rows of a statement, by the names of its columns.
+func collectRows[T any](ctx context.Context, db queryer, sql string, args ...any) ([]T, error) {
+	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ type State struct {
 
 // States lists all orders, the oldest first.
 func (s *Store) States(ctx context.Context) ([]State, error) {
-	rows, err := s.pool.Query(ctx, `
+	states, err := collectRows[State](ctx, s.pool, `
 		SELECT coalesce(o.mer_order_id, '') AS mer_order_id,
 		       o.status,
 		       coalesce(o.review_reason, '') AS review_reason,
@@ -54,10 +54,6 @@ func (s *Store) States(ctx context.Context) ([]State, error) {
 		       (SELECT count(*) FROM order_events e WHERE e.order_id = o.id) AS events
 		FROM orders o
 		ORDER BY o.id`)
-	if err != nil {
-		return nil, fmt.Errorf("list orders: %w", err)
-	}
-	states, err := pgx.CollectRows(rows, pgx.RowToStructByName[State])
 	if err != nil {
 		return nil, fmt.Errorf("list orders: %w", err)
 	}
