@@ -41,9 +41,6 @@ type browser struct {
 // newBrowser starts Debian's Chromium, or another one of that name.
 func newBrowser(t *testing.T, w *world) *browser {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts a browser")
-	}
 	var path string
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if found, err := exec.LookPath(name); err == nil {
