@@ -66,28 +66,31 @@ func classOfCode(code string) (class Class, known bool) {
 
 // Classify returns the class of an answer whose body is one JSON object, by its HTTP status, its
 // errCode ("" when there is none that can be read) and whether it holds a trade status. It is empty
-// (no trouble) only for HTTP 200 with SUCCESS.
+// (no trouble) only for HTTP 200 with SUCCESS. Beside a trade status, a code that is not known is
+// trouble: two layers contradict each other, so something between them mixed answers up.
 func Classify(httpStatus int, code string, hasStatus bool) Class {
 	if httpStatus == http.StatusOK {
-		return classifyOK(code)
+		return classifyOK(code, hasStatus)
 	}
 	return classifyNotOK(httpStatus, code, hasStatus)
 }
 
-func classifyOK(code string) Class {
+func classifyOK(code string, hasStatus bool) Class {
 	switch code {
 	case codeSuccess:
 		return ""
 	case "":
 		return ClassNoCode
 	}
-	class, _ := classOfCode(code)
+	class, known := classOfCode(code)
+	if hasStatus && !known {
+		return ClassTransient
+	}
 	return class
 }
 
-// classifyNotOK believes no trade status. Beside one, a code that is not known is trouble too: two
-// layers contradict each other, so something between them mixed answers up. A gateway that is
-// overloaded is believed only what stops all its questions.
+// classifyNotOK believes no trade status. A gateway that is overloaded is believed only what stops
+// all its questions.
 func classifyNotOK(httpStatus int, code string, hasStatus bool) Class {
 	class, known := classOfCode(code)
 	stops := class == ClassCredentials || class == ClassMerchant

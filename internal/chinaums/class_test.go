@@ -86,7 +86,7 @@ func TestClassifyOtherCodes(t *testing.T) {
 		{200, "", true, chinaums.ClassNoCode},
 		{200, "", false, chinaums.ClassNoCode},
 		{200, "TARGET_FAIL", false, unknown},
-		{200, "TARGET_FAIL", true, unknown},
+		{200, "TARGET_FAIL", true, transient},
 		{200, "success", false, unknown},
 		{200, "0000", false, unknown},
 		{200, "INVALID_MERCHANT_CONFIG", false, unknown}, // the correct spelling is not the vendor's

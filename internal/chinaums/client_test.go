@@ -173,7 +173,7 @@ func TestQueryTrouble(t *testing.T) {
 		"500 with a trade":        {500, `{"errCode":"SUCCESS"` + trade + `}`, chinaums.ClassTransient, "SUCCESS"},
 		"500, trade and code":     {500, `{"errCode":"NO_ORDER"` + trade + `}`, chinaums.ClassTransient, "NO_ORDER"},
 		"500, trade, refusal":     {500, `{"errCode":"NO_MERCHANT"` + trade + `}`, chinaums.ClassMerchant, "NO_MERCHANT"},
-		"200, trade, new code":    {200, `{"errCode":"7777"` + trade + `}`, chinaums.ClassUnknownCode, "7777"},
+		"200, trade, new code":    {200, `{"errCode":"7777"` + trade + `}`, chinaums.ClassTransient, "7777"},
 		"404 with success":        {404, `{"errCode":"SUCCESS"` + trade + `}`, chinaums.ClassTransient, "SUCCESS"},
 		"412, trade, new code":    {412, `{"errCode":"7777"` + trade + `}`, chinaums.ClassTransient, "7777"},
 		"201 with success":        {201, `{"errCode":"SUCCESS"` + trade + `}`, chinaums.ClassTransient, "SUCCESS"},

@@ -135,6 +135,8 @@ func TestLateCheck(t *testing.T) {
 		{"after it was done: no answer", lost(nil), 503, "", "no_answer transient NOT_FOUND never -"},
 		{"by hand: not understood", lost(&soon), 0, codeBody("TARGET_FAIL"), "not_found unknown_code NOT_FOUND +1h0m0s -"},
 		{"after it was done: not understood", lost(nil), 0, codeBody("TARGET_FAIL"), "not_found unknown_code NOT_FOUND never -"},
+		// A code of no document beside a trade status is trouble: the order may be there.
+		{"due: not understood, but a trade status", lost(&old), 0, answer(`errCode="TARGET_FAIL"`), "no_answer transient NOT_FOUND +5m0s -"},
 		{"by hand: busy", lost(&soon), 0, codeBody("ORDER_PROCESSING"), "deferred order_processing NOT_FOUND +1h0m0s -"},
 	})
 }

@@ -69,7 +69,7 @@ func TestNotUnderstoodIsSaid(t *testing.T) {
 		{answer(`-status`), "no status", true},
 		{answer(`status=1`), "not a text", true},
 		{answer(`+status="NEW_ORDER"`), "twice", true},
-		{answer(`errCode="TARGET_FAIL"`), "TARGET_FAIL", true},
+		{codeBody("TARGET_FAIL"), "TARGET_FAIL", true},
 		{answer(`-errCode`), "without a readable code", true},
 		{codeBody("ORDER_PROCESSING"), "operation", false},
 		{codeBody("NO_ORDER"), "NO_ORDER", false},
