@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,7 +21,7 @@ func (s *Store) NotFoundEvidence(ctx context.Context, o order.Order, since time.
 	err := s.pool.QueryRow(ctx, `
 		SELECT count(*) FROM order_queries
 		WHERE order_id = $1 AND err_code = 'NO_ORDER'
-		  AND trade_status IS NULL AND decision NOT IN ('no_answer', 'refused')`, o.ID).Scan(&e.NoOrders)
+		  AND trade_status IS NULL AND `+isProperAnswer("order_queries"), o.ID).Scan(&e.NoOrders)
 	if err == nil {
 		e.MerchantFound, err = s.found.since(ctx, s.pool, o.MID, since)
 	}
@@ -28,6 +29,14 @@ func (s *Store) NotFoundEvidence(ctx context.Context, o order.Order, since time.
 		return order.Evidence{}, fmt.Errorf("read the ledger of order %d: %w", o.ID, err)
 	}
 	return e, nil
+}
+
+// isProperAnswer are the questions that brought a usable answer. The trouble of one order alone is
+// a deferral, and a late answer keeps the reason that it would have had.
+func isProperAnswer(table string) string {
+	return strings.ReplaceAll(`(q.decision NOT IN ('no_answer', 'refused')
+		  AND coalesce(q.reason, '') NOT LIKE '%`+order.ReasonUnusableAnswer+`'
+		  AND coalesce(q.reason, '') NOT LIKE '%`+order.ReasonTransient+`')`, "q.", table+".")
 }
 
 // foundCache remembers when merchants last had a found answer. A merchant that has
@@ -88,7 +97,7 @@ func lastFound(ctx context.Context, db queryer, mid string, since time.Time) (ti
 		  AND q.queried_at >= $2
 		  AND o.mid = $1
 		  AND q.err_code IS DISTINCT FROM 'NO_ORDER'
-		  AND q.decision NOT IN ('no_answer', 'refused')
+		  AND `+isProperAnswer("q")+`
 		  AND coalesce(q.reason, '') NOT LIKE '%identity_mismatch%'
 		ORDER BY q.queried_at DESC
 		LIMIT 1`, mid, since).Scan(&at)

@@ -350,8 +350,12 @@ func TestNotFoundEvidence(t *testing.T) {
 	d := open(t)
 	d.insert(t, 3)
 	d.exec(t, `UPDATE orders SET mid = '898340149000099' WHERE id = 3`)
-	d.exec(t, `INSERT INTO order_queries (order_id, claim_no, decision, err_code) VALUES
-		(1, 1, 'deferred', 'NO_ORDER'), (1, 2, 'deferred', 'NO_ORDER'), (1, 3, 'no_answer', '9200'), (2, 1, 'deferred', 'NO_ORDER')`)
+	d.exec(t, `INSERT INTO order_queries (order_id, claim_no, decision, err_code, reason, http_status) VALUES
+		(1, 1, 'deferred', 'NO_ORDER', 'no_order', 200), (1, 2, 'superseded', 'NO_ORDER', 'superseded after: no_order', 412),
+		(1, 3, 'no_answer', '9200', 'transient', 200), (2, 1, 'deferred', 'NO_ORDER', 'no_order', 200),
+		(1, 4, 'no_answer', 'NO_ORDER', 'transient', 503),        -- an overloaded gateway
+		(1, 5, 'deferred', 'NO_ORDER', 'unusable_answer', 503),   -- the same, while others are answered
+		(1, 6, 'superseded', 'NO_ORDER', 'superseded after: transient', 503)`)
 	since := time.Now().Add(-24 * time.Hour)
 	first := order.Order{ID: 1, MID: mid}
 	check := func(want order.Evidence) {
@@ -366,6 +370,7 @@ func TestNotFoundEvidence(t *testing.T) {
 		(3, 1, 'settled', 'TRADE_SUCCESS', NULL, now()),                      -- another merchant
 		(2, 2, 'review', 'TRADE_SUCCESS', 'identity_mismatch', now()),        -- another order's answer
 		(2, 3, 'no_answer', 'TRADE_SUCCESS', 'transient', now()),             -- an error page
+		(2, 6, 'deferred', 'TRADE_SUCCESS', 'unusable_answer', now()),        -- the same, while others are answered
 		(2, 4, 'deferred', 'NEW_ORDER', 'unresolved', now() - interval '25 hours')`)
 	check(order.Evidence{NoOrders: 2})
 	d.exec(t, `INSERT INTO order_queries (order_id, claim_no, decision, trade_status) VALUES (2, 5, 'deferred', 'NEW_ORDER')`)
