@@ -179,7 +179,8 @@ func (b *breaker) judgeQuestion(c claimed, trouble policy.Trouble, last finalRep
 	if last.retryAfter > 0 {
 		m.pause = last.retryAfter
 	}
-	if trouble == policy.GatewayFails && time.Since(lastAboutAnother(app.merchants, c.MID)) <= b.aliveFor {
+	asksForPause := last.overloaded && last.retryAfter > 0
+	if trouble == policy.GatewayFails && !asksForPause && time.Since(lastAboutAnother(app.merchants, c.MID)) <= b.aliveFor {
 		trouble = policy.MerchantFails // others are answered: it is this merchant's trouble
 	}
 	switch trouble {
@@ -195,7 +196,7 @@ func (b *breaker) judgeQuestion(c claimed, trouble policy.Trouble, last finalRep
 		m.app, m.merchant = open, releaseProbe
 	case policy.GatewayFails:
 		m.merchant = releaseProbe
-		if app.failures++; app.failures >= maxFailures || c.AppProbe || (last.overloaded && last.retryAfter > 0) {
+		if app.failures++; app.failures >= maxFailures || c.AppProbe || asksForPause {
 			m.app = open
 		}
 	case policy.MerchantFails:

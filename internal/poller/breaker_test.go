@@ -206,6 +206,25 @@ func TestRetryAfter(t *testing.T) {
 	})
 }
 
+// A gateway that asks to be left alone is left alone, also where it has just answered about another
+// merchant.
+func TestRetryAfterBesideAnswers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestBreaker()
+		time.Sleep(time.Millisecond)
+		b.reportQuestion(t.Context(), questionAbout(1, otherMID), ok, finalReply{})
+		b.reportQuestion(t.Context(), questionAbout(2, testMID), fails, finalReply{overloaded: true})
+		wantAllowed(t, b, otherMID, true)
+		b.reportQuestion(t.Context(), questionAbout(3, testMID), fails, finalReply{retryAfter: 90 * time.Second, overloaded: true})
+		wantAllowed(t, b, otherMID, false)
+		time.Sleep(89 * time.Second)
+		wantAllowed(t, b, otherMID, false)
+		time.Sleep(time.Second)
+		wantAllowed(t, b, otherMID, true)
+	})
+}
+
 // The last usable answer about another order is remembered however often one order is answered.
 func TestOthersAnswered(t *testing.T) {
 	t.Parallel()
