@@ -13,17 +13,17 @@ import (
 	"reconciler/internal/store"
 )
 
-// namedOrders are the orders that --mer-order-id and --from name.
+// namedOrders are the orders that --mer-order-id and --from name, each once.
 func (c *runOnceCommand) namedOrders() ([]store.NamedOrder, error) {
 	var list []store.NamedOrder
 	for _, number := range c.MerOrderIDs {
 		list = append(list, store.NamedOrder{MerOrderID: string(number)})
 	}
 	if c.From == "" {
-		return list, nil
+		return withoutDuplicates(list), nil
 	}
 	more, err := readList(string(c.From))
-	return append(list, more...), err
+	return withoutDuplicates(append(list, more...)), err
 }
 
 // account keeps what is needed to account for every named order.
@@ -73,6 +73,7 @@ func (a *account) results(ctx context.Context, orders *store.Store, r resolved, 
 	for _, app := range r.clients.listApps() {
 		a.Apps = append(a.Apps, operator.InstanceApp{AppID: app.AppID, MIDs: app.MIDs})
 	}
+	a.BreakerApps = summary.PausedApps
 	a.Limit = limit > 0 && summary.Asked >= limit
 	return a.Results(), nil
 }

@@ -75,6 +75,33 @@ func TestRunOnceAccountsForEveryNamedOrder(t *testing.T) {
 	}
 }
 
+// However often and in whatever way an order is named, it counts once.
+func TestRunOnceCountsAnOrderOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	numbers := w.orders(t, 2, paid())
+	list := "\xef\xbb\xbfmer_order_id,mid\r\n" + numbers[0] + "," + mid + "\r\n\"" + numbers[0] + "\",\r\n" + numbers[1] + ",\r\n"
+	args := append([]string{"run-once", "--from", listFile(t, list)}, numberFlags(numbers[0], numbers[0])...)
+	_, s := w.summary(t, 0, args...)
+	if diff := cmp.Diff([]string{numbers[0] + " settled", numbers[1] + " settled"}, fates(s)); diff != "" || s.Selected != 2 || s.Asked != 2 {
+		t.Errorf("selected %d, asked %d; orders (-want +got):\n%s", s.Selected, s.Asked, diff)
+	}
+}
+
+// What a person has paused is left alone, as by the daemon. That is no failure of the gateway.
+func TestRunOnceLeavesWhatAPersonPaused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	numbers := w.orders(t, 1, paid())
+	w.exec(t, `INSERT INTO gateway_controls (scope, key, reason, set_by) VALUES ('app', '`+appID+`', 'ticket', 'li')`)
+	for _, args := range [][]string{nil, {"--dry-run"}, numberFlags(numbers...)} {
+		r, s := w.summary(t, 0, append([]string{"run-once"}, args...)...)
+		if s.Asked != 0 || !strings.Contains(r.stderr, "app id "+appID+" is paused by a person") || strings.Contains(r.stderr, "gateway fails") {
+			t.Errorf("%v: asked %d, stderr %q", args, s.Asked, r.stderr)
+		}
+	}
+}
+
 func numberFlags(numbers ...string) []string {
 	var flags []string
 	for _, n := range numbers {

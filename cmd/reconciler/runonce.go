@@ -21,6 +21,9 @@ import (
 // errIncomplete ends run-once when an order could not be asked about.
 var errIncomplete = errors.New("not every order could be asked about")
 
+// errStopped ends a run-once that was stopped before it knew what it leaves unasked.
+var errStopped = errors.New("stopped before the orders were asked; they stay due")
+
 type runOnceCommand struct {
 	service
 
@@ -37,8 +40,8 @@ type runOnceCommand struct {
 	Output       string      `name:"output" default:"text" enum:"text,json" help:"Format of the summary on stdout: text or json."`
 }
 
-// Run does one pass. It fails with [errIncomplete] when an order could not be
-// asked about, unless it was stopped.
+// Run does one pass. It fails with [errIncomplete] when an order could not be asked about, also
+// because of a stop.
 func (c *runOnceCommand) Run(p *process) error {
 	var limitErr error
 	if c.Limit < 0 {
@@ -59,7 +62,7 @@ func (c *runOnceCommand) Run(p *process) error {
 	defer orders.Close()
 	err = c.catchUp(p, r, orders, named)
 	if p.ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return nil // stopped before there was anything to tell
+		return errStopped
 	}
 	return err
 }
@@ -130,6 +133,9 @@ func (c *runOnceCommand) pass(p *process, r resolved, orders *store.Store, run p
 	}
 	if summary.BreakerOpen() {
 		fmt.Fprintln(p.stderr, "reconciler: the gateway fails or refuses our credentials; the run ended early. The other orders stay due.")
+	}
+	for _, appID := range summary.HeldApps {
+		fmt.Fprintf(p.stderr, "reconciler: app id %s is paused by a person; its orders stay due. --despite-pause asks them too.\n", appID)
 	}
 	left := p.ctx.Err() != nil && report.Asked < report.Selected
 	if left || summary.Unwritten > 0 || (!summary.Complete() && p.ctx.Err() == nil) || named.lacksOrders() {

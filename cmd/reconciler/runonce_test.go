@@ -198,3 +198,19 @@ func TestRunOnceStopped(t *testing.T) {
 		})
 	}
 }
+
+// A stop before the orders are even counted leaves them all.
+func TestRunOnceStoppedEarly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.orders(t, 1, paid())
+	w.exec(t, `BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE`)
+	p := w.start(t, "run-once")
+	eventually(t, "run-once waits for the lock", func() bool {
+		return scan[int](t, w, `SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'orders'::regclass`) > 0
+	})
+	p.signal(t, syscall.SIGTERM)
+	if code := p.wait(t); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+}

@@ -1,6 +1,8 @@
 package operator
 
 import (
+	"slices"
+
 	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
@@ -40,10 +42,13 @@ type Account struct {
 	After    map[int64]store.NamedState
 	Pauses   []store.Control // in force at the end
 	Apps     []InstanceApp
-	Review   bool // --review
-	Despite  bool // --despite-pause
-	Limit    bool // --limit was reached
-	Stopped  bool
+	// BreakerApps are app ids that the run left because of their breaker, in force at the end or not.
+	BreakerApps []string
+
+	Review  bool // --review
+	Despite bool // --despite-pause
+	Limit   bool // --limit was reached
+	Stopped bool
 }
 
 // Results accounts for every named order.
@@ -81,6 +86,8 @@ func (a Account) why(n store.NamedState) Skipped {
 		return SkippedPaused
 	}
 	switch {
+	case slices.Contains(a.BreakerApps, appOf(a.Apps, n.MID)):
+		return SkippedBreaker
 	case a.Limit:
 		return SkippedLimit
 	case a.Stopped:

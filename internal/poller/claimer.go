@@ -28,6 +28,7 @@ type claimer struct {
 // claimsEnd is why a claimer ended. Without either, nothing was due.
 type claimsEnd struct {
 	paused bool // the app is not to be asked now
+	byHand bool // because a person paused it
 	err    error
 }
 
@@ -63,7 +64,7 @@ func (c *claimer) claimUntilDone(ctx context.Context) (end claimsEnd) {
 		case t.wait > 0:
 			sleepFor(ctx, t.wait)
 		case t.Paused && idle:
-			return claimsEnd{paused: true}
+			return claimsEnd{paused: true, byHand: t.ByHand}
 		case t.NextToken > 0:
 			sleepFor(ctx, min(t.NextToken, lookAgainAfter))
 		case c.cursor.hasMoreMerchants(), idle && c.cursor.readAgain(), c.cursor.looksAgain():

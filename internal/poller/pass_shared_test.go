@@ -108,8 +108,10 @@ func TestPauseByHand(t *testing.T) {
 		storetest.Pause(t, w.Store, store.Control{Scope: scope, Key: key, Reason: "maintenance", SetBy: "operator"})
 	}
 	hold(store.ScopeApp, credentials().AppID)
-	if s := sweep(t, w.poller(t), Run{}); s.Asked != 0 || !s.BreakerOpen() {
-		t.Errorf("paused: asked %d, told so %t", s.Asked, s.BreakerOpen())
+	for _, run := range []Run{{}, {DryRun: true}} {
+		if s := sweep(t, w.poller(t), run); s.Asked != 0 || len(s.HeldApps) != 1 || s.BreakerOpen() || !s.Complete() {
+			t.Errorf("paused: asked %d, held %q, breaker open %t, complete %t", s.Asked, s.HeldApps, s.BreakerOpen(), s.Complete())
+		}
 	}
 	storetest.Resume(t, w.Store, store.ScopeApp, credentials().AppID, "operator")
 	hold(store.ScopeMerchant, otherMID)

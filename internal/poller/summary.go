@@ -19,8 +19,9 @@ type Summary struct {
 	NotAsked  int                  // orders of a dry run that could not be asked
 	Unwritten int                  // answers that could not be written; asked again after their lease
 	Duration  time.Duration
-	// PausedApps are the app ids that the pass left because they are paused.
-	PausedApps []string
+	// PausedApps are the app ids that the pass left because their breaker is open, and HeldApps those
+	// that a person has paused.
+	PausedApps, HeldApps []string
 	// WriteFailure is why answers could not be written at some time; nil: all could.
 	WriteFailure error
 }
@@ -39,7 +40,10 @@ func (s *Summary) addOutcome(out order.Outcome) {
 func (s Summary) endedWith(apps []*app, ends []claimsEnd) (Summary, error) {
 	var errs []error
 	for i, end := range ends {
-		if end.paused {
+		switch {
+		case end.byHand:
+			s.HeldApps = append(s.HeldApps, apps[i].AppID)
+		case end.paused:
 			s.PausedApps = append(s.PausedApps, apps[i].AppID)
 		}
 		errs = append(errs, end.err)
@@ -47,7 +51,7 @@ func (s Summary) endedWith(apps []*app, ends []claimsEnd) (Summary, error) {
 	return s, errors.Join(errs...)
 }
 
-// BreakerOpen reports whether the pass left an app id because it is paused.
+// BreakerOpen reports whether the pass left an app id because its breaker is open.
 func (s Summary) BreakerOpen() bool { return len(s.PausedApps) > 0 }
 
 // Complete reports whether every order could be asked and written.

@@ -101,6 +101,7 @@ type Page struct {
 	// Paused reports that the app is paused, or that its probe is in flight.
 	Paused        bool
 	ProbeInFlight bool // Paused because of a probe, of this instance or another
+	ByHand        bool // Paused by a person
 	// NextToken, above 0, reports that the budget allowed no order. It is the time until the budget
 	// allows about a tenth of a second's round trips.
 	NextToken time.Duration
@@ -156,9 +157,10 @@ func (s *Store) Peek(ctx context.Context, c Claim) (Page, error) {
 func (s *Store) whyPaused(ctx context.Context, c Claim) (Page, error) {
 	var page Page
 	err := s.pool.QueryRow(ctx, `
-		SELECT coalesce(bool_or(`+isInForce+`), false), coalesce(bool_or(`+isProbed+`), false)
+		SELECT coalesce(bool_or(`+isInForce+`), false), coalesce(bool_or(`+isProbed+`), false),
+		       coalesce(bool_or(`+isInForce+` AND c.set_by <> 'breaker'), false)
 		FROM gateway_controls AS c WHERE c.scope = 'app' AND c.key = @app`,
-		pgx.NamedArgs{"app": c.App, "despite": c.DespitePause}).Scan(&page.Paused, &page.ProbeInFlight)
+		pgx.NamedArgs{"app": c.App, "despite": c.DespitePause}).Scan(&page.Paused, &page.ProbeInFlight, &page.ByHand)
 	if err != nil {
 		return Page{}, fmt.Errorf("read the pauses: %w", err)
 	}

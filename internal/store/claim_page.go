@@ -18,6 +18,7 @@ type claimedRow struct {
 	order.Order
 
 	AppInForce, AppProbed  bool // the app's pause, and its probe in flight
+	AppByHand              bool // the pause is a person's
 	AppHalfOpen, AppLocked bool // the app's probe may be claimed, and by this statement
 	FailedOrderID          int64
 	FailedMID              string
@@ -55,7 +56,7 @@ func (w claimedRow) page(c Claim, orders []order.Order) Page {
 	switch {
 	case len(orders) > 0:
 	case w.AppInForce:
-		page.Paused, page.ProbeInFlight = true, w.AppProbed
+		page.Paused, page.ProbeInFlight, page.ByHand = true, w.AppProbed, w.AppByHand
 	case w.AppHalfOpen && !w.AppLocked:
 		page.Paused, page.ProbeInFlight = true, true // another instance claims it now
 	case w.Tokens != nil && *w.Tokens < 1:

@@ -127,6 +127,7 @@ spent AS (
 why AS (
     SELECT EXISTS (SELECT FROM control WHERE scope = 'app' AND in_force) AS app_in_force,
            EXISTS (SELECT FROM control WHERE scope = 'app' AND probed) AS app_probed,
+           EXISTS (SELECT FROM control WHERE scope = 'app' AND in_force AND set_by <> 'breaker') AS app_by_hand,
            EXISTS (SELECT FROM control WHERE scope = 'app' AND half_open) AS app_half_open,
            EXISTS (SELECT FROM app_lock) AS app_locked,
            coalesce((SELECT failed_order_id FROM control WHERE scope = 'app'), 0) AS failed_order_id,

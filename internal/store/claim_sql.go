@@ -90,7 +90,7 @@ walk AS (
 // transaction on one of them stops nobody.
 const controls = `control AS MATERIALIZED (
     SELECT c.scope, c.key, ` + isInForce + ` AS in_force, ` + isHalfOpen + ` AS half_open, ` + isProbed + ` AS probed,
-           c.failed_order_id, c.failed_mid
+           c.set_by, c.failed_order_id, c.failed_mid
     FROM gateway_controls AS c
     WHERE c.scope = 'mid' OR c.key = @app
 )`

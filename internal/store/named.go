@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"reconciler/internal/order"
 )
@@ -24,7 +25,7 @@ type NamedState struct {
 }
 
 // LookUp tells where the orders of a list stand, in its order. A number that several merchants have
-// comes several times. The selection narrows the list by merchant and creation.
+// comes several times; an order that two entries name comes once. The selection narrows the list by merchant and creation.
 func (s *Store) LookUp(ctx context.Context, list []NamedOrder, sel Selection) ([]NamedState, error) {
 	mids, numbers := make([]string, len(list)), make([]string, len(list))
 	for i, n := range list {
@@ -41,5 +42,10 @@ func (s *Store) LookUp(ctx context.Context, list []NamedOrder, sel Selection) ([
 	if err != nil {
 		return nil, fmt.Errorf("look up the orders: %w", err)
 	}
-	return states, nil
+	seen := make(map[int64]bool, len(states))
+	return slices.DeleteFunc(states, func(n NamedState) bool {
+		twice := n.ID != 0 && seen[n.ID]
+		seen[n.ID] = true
+		return twice
+	}), nil
 }

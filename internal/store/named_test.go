@@ -40,7 +40,7 @@ func TestLookUp(t *testing.T) {
 			{Place: 2, ID: 2, MID: mid, MerOrderID: n2, Status: order.StatusTradeSuccess, ReviewReason: "conflict", Known: true},
 		}},
 		"of two merchants": {[]store.NamedOrder{{MerOrderID: n1}}, store.Selection{}, []store.NamedState{first, fourth}},
-		"twice":            {[]store.NamedOrder{{MID: mid, MerOrderID: n1}, {MID: mid, MerOrderID: n1}}, store.Selection{}, []store.NamedState{first, at(1, first)}},
+		"by two names":     {[]store.NamedOrder{{MID: mid, MerOrderID: n1}, {MerOrderID: n1}}, store.Selection{}, []store.NamedState{first, at(1, fourth)}},
 		"of one merchant":  {[]store.NamedOrder{{MID: otherMID, MerOrderID: n1}}, store.Selection{}, []store.NamedState{fourth}},
 		"of another merchant": {
 			[]store.NamedOrder{{MID: otherMID, MerOrderID: n2}},
