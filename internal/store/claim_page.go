@@ -25,7 +25,7 @@ type claimedRow struct {
 	MerchantsHalfOpen      bool
 	Tokens                 *float64 // of the budget; nil: there is none
 	MoreDue                bool
-	HeadFull               bool   // there are more due orders than the first rows
+	HeadShort              bool   // the first due orders are not all, and do not fill the claim
 	LastMID                string // that was looked at; "" is the last of all
 	Took                   time.Duration
 }

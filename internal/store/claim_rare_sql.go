@@ -75,7 +75,7 @@ page AS MATERIALIZED (
 
 // noWindow stands for head and merchant where a page is not found by merchant.
 const noWindow = `,
-head AS (SELECT WHERE false),
+head AS (SELECT false AS wanted, false AS capped WHERE false),
 merchant AS (SELECT NULL::text AS mid WHERE false)`
 
 // noMerchantLock stands for merchant_lock where no merchant is probed.
@@ -135,7 +135,7 @@ why AS (
            EXISTS (SELECT FROM half_open) AS merchants_half_open,
            (SELECT tokens FROM budget) AS tokens,
            (SELECT count(*) FROM page) > (SELECT count(*) FROM claimable) AS more_due,
-           (SELECT count(*) FROM head) = ` + headRows + ` AS head_full,
+           ` + isHeadShort + ` AS head_short,
            CASE WHEN (SELECT n FROM allowed) = 0 THEN @from_mid::text
                 WHEN (SELECT count(*) FROM merchant) = @window THEN (SELECT max(mid) FROM merchant)
                 ELSE '' END AS last_mid

@@ -11,7 +11,7 @@ func (w claimedRow) nextRound(c Claim) Round {
 	switch next := c.Round.From + merchantWindow; {
 	case c.MIDs == nil:
 		return Round{Behind: w.LastMID}
-	case w.HeadFull && next < len(c.MIDs):
+	case w.HeadShort && next < len(c.MIDs):
 		return Round{From: next}
 	}
 	return Round{}

@@ -115,6 +115,33 @@ func TestClaimReadsFewOrdersOfOthers(t *testing.T) {
 	}
 }
 
+// A claim whose first orders fill it looks at no merchant's orders besides.
+func TestClaimTakesTheLongestDueWhileTheyDo(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 20*roundOf)
+	d.exec(t, `UPDATE orders SET mid = '8983401490001' || lpad((1 + id % $1)::text, 3, '0')`, roundOf)
+	d.exec(t, `ANALYZE orders, gateway_controls`)
+	claim := store.Claim{Worker: "test", Lease: time.Minute, Limit: 100, PausedMIDs: []string{merchant(0)}}
+	page := d.page(t, claim)
+	if page.Round != (store.Round{}) {
+		t.Errorf("the claim began a round of the merchants: %v", page.Round)
+	}
+	for i, o := range page.Orders {
+		if want := int64(i + 1); o.ID != want {
+			t.Fatalf("order %d of the page is %d, want the longest due in turn", i, o.ID)
+		}
+	}
+	// Of a merchant that may have one order there is no more to take.
+	claim.MerchantCaps = make(map[string]int)
+	for _, mid := range othersOfRound()[:120] {
+		claim.MerchantCaps[mid] = 1
+	}
+	if page = d.page(t, claim); page.Round == (store.Round{}) {
+		t.Error("the first orders are of merchants that may have one each, and the claim looked at no other merchant")
+	}
+}
+
 // ordersRead is how many rows of orders the scans of a plan have met.
 func ordersRead(t *testing.T, text []byte) int {
 	t.Helper()

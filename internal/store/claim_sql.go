@@ -169,10 +169,10 @@ page_recent AS MATERIALIZED (
 // app's. By their due times alone the orders of the wrong ones would be met at every claim (95 ms
 // for 50,000).
 //
-// So a claim looks at the first queued orders ([headRows]) by their due times. If those are not all
-// that is due, it looks at the next merchants of a round ([merchantWindow]) as well. Each of these
-// gets its share of the page first. The rest goes to the longest due. The cost of a claim does not
-// depend on the number of merchants, nor on what the wrong ones have.
+// So a claim looks at the first queued orders ([headRows]) by their due times. If those are neither
+// all that is due nor enough, it looks at the next merchants of a round ([merchantWindow]) as well.
+// Each of these gets its share of the page first. The rest goes to the longest due. The cost of a
+// claim does not depend on the number of merchants, nor on what the wrong ones have.
 //
 // The candidates are locked once it is known which are wanted. Twice as many are looked at, so that
 // an instance that claims at the same time finds some left.
@@ -182,7 +182,8 @@ page_recent AS MATERIALIZED (
 func pageByMerchant() string {
 	return `
 head AS MATERIALIZED (
-    SELECT o.id, o.next_query_at, ` + isFree + ` AND ` + isOrdinary + ` AS wanted
+    SELECT o.id, o.next_query_at, ` + isFree + ` AND ` + isOrdinary + ` AS wanted,
+           coalesce(o.mid = ANY (@cap_mids::text[]), false) AS capped
     FROM orders o WHERE ` + isQueued + ` AND o.next_query_at <= now()
       AND (o.next_query_at, o.id) >= (@from_time::timestamptz, @from_id::bigint)
       AND (SELECT n FROM allowed) > 0
@@ -191,7 +192,7 @@ head AS MATERIALIZED (
 merchant AS MATERIALIZED (
     SELECT m.mid
     FROM (SELECT mid FROM walk WHERE @mids::text[] IS NULL UNION ALL SELECT unnest(@window_mids::text[])) AS m(mid)
-    WHERE (SELECT count(*) FROM head) = ` + headRows + `
+    WHERE ` + isHeadShort + `
       AND m.mid <> ALL (@paused) AND coalesce(m.mid <> ALL (@except), true)
       AND m.mid NOT IN (SELECT key FROM control WHERE scope = 'mid' AND (in_force OR half_open))
     LIMIT @window
@@ -233,10 +234,15 @@ page_recent AS MATERIALIZED (
 
 // What a claim looks at where merchants are left out: queued orders from either end, and merchants.
 const (
-	headRows       = "300"
+	headRows       = "600"
 	tailRows       = "1000"
 	merchantWindow = 64
 )
+
+// isHeadShort reports that more is due than the first orders, and that these do not fill the claim.
+// Those of merchants that may have one order at a time do not count.
+const isHeadShort = `((SELECT count(*) FROM head) = ` + headRows + `
+      AND (SELECT count(*) FROM head WHERE wanted AND NOT capped) < @limit::bigint)`
 
 // lanesMeet puts both lanes into one page. The ranks mix the lanes, so that a merchant that may not
 // have all of its orders gets some of each.
