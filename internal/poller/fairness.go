@@ -26,11 +26,12 @@ const (
 )
 
 // fairness keeps one merchant from delaying the others. Its limits hold while several merchants
-// have open orders. A merchant has one of three standings:
+// have open orders. A merchant has one of four standings:
 //
 //   - Trusted: it was answered. It may have three quarters of the workers.
-//   - Watched: it is new, or one of its questions takes long while others are answered. It may have
-//     an eighth.
+//   - Unknown: no answer has come yet. It may have one worker, so that merchants that hang have few
+//     when a process begins.
+//   - Watched: one of its questions takes long while others are answered. It may have an eighth.
 //   - Hanging: its last question timed out, or a slow question is under way and no answer came
 //     meanwhile. It may have one worker, and all that hang a sixteenth together.
 //
@@ -163,7 +164,7 @@ func (f *fairness) claimLimits(queue *queue, minClaim int) claimLimits {
 		}
 	}
 	for mid, n := range inHand {
-		if most := workers.maxOf(mid); most < workers.most {
+		if most := workers.maxInHand(mid); most < workers.most {
 			if n >= most {
 				limits.excludeMerchant(mid)
 			}

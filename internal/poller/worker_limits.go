@@ -13,6 +13,7 @@ type standing int
 
 const (
 	trusted standing = iota
+	unknown
 	watched
 	hanging
 )
@@ -25,7 +26,7 @@ type workerLimits struct {
 	unlimited bool
 	most      int // workers of a trusted merchant
 	untrusted int // of all that are not trusted
-	few       int // of a watched one
+	few       int // of a watched one, and orders in hand of an unknown one
 	fewest    int // of all that hang
 
 	isCounted bool // the two below are known
@@ -62,7 +63,9 @@ func (l *workerLimits) standingOf(mid string) standing {
 	switch {
 	case l.fairness.timedOut[mid], silentFor > patience:
 		return hanging
-	case !known, askedFor > max(longAfter, patience):
+	case !known:
+		return unknown
+	case askedFor > max(longAfter, patience):
 		return watched
 	}
 	return trusted
@@ -79,7 +82,7 @@ func (l *workerLimits) countWorkers() {
 		switch l.standingOf(mid) {
 		case hanging:
 			l.ofHanging += len(orders)
-		case watched:
+		case unknown, watched:
 			l.ofWatched += len(orders)
 		case trusted:
 		}
@@ -115,13 +118,22 @@ func (l *workerLimits) maxOf(mid string) int {
 		return math.MaxInt
 	}
 	switch l.standingOf(mid) {
-	case hanging:
+	case hanging, unknown:
 		return 1
 	case watched:
 		return l.few
 	case trusted:
 	}
 	return l.most
+}
+
+// maxInHand is how many orders in hand a merchant may have when it gets no more of them. Those of an
+// unknown merchant wait until its first answer.
+func (l *workerLimits) maxInHand(mid string) int {
+	if l.standingOf(mid) == unknown {
+		return l.few
+	}
+	return l.maxOf(mid)
 }
 
 // allowsWorker reports whether a merchant may have one more worker.
@@ -133,9 +145,9 @@ func (l *workerLimits) allowsWorker(mid string) bool {
 	switch l.standingOf(mid) {
 	case hanging:
 		return workers < 1 && l.freeForHanging() > 0
-	case watched:
+	case unknown, watched:
 		l.countWorkers()
-		return workers < l.few && l.ofHanging+l.ofWatched < l.untrusted
+		return workers < l.maxOf(mid) && l.ofHanging+l.ofWatched < l.untrusted
 	case trusted:
 	}
 	return workers < l.most

@@ -43,7 +43,9 @@ func isProperAnswer(table string) string {
 // none makes the database read a day of the ledger to know; that must not happen
 // for each of its orders.
 type foundCache struct {
-	mu        sync.Mutex // one look-up at a time: the others want the same, mostly
+	looking sync.Mutex // one look-up at a time: the others want the same, mostly
+
+	mu        sync.Mutex
 	merchants map[string]foundAnswer
 }
 
@@ -58,26 +60,50 @@ type foundAnswer struct {
 
 // since reports whether the merchant has a found answer at or after a time.
 func (c *foundCache) since(ctx context.Context, db queryer, mid string, since time.Time) (bool, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	known, cached := c.merchants[mid]
-	if cached && (!known.at.Before(since) || time.Now().Before(known.until)) {
-		return !known.at.Before(since), nil
+	if found, known := c.knownSince(mid, since); known {
+		return found, nil
+	}
+	c.looking.Lock()
+	defer c.looking.Unlock()
+	if found, known := c.knownSince(mid, since); known {
+		return found, nil
 	}
 	began := time.Now()
 	at, err := lastFound(ctx, db, mid, since)
 	if err != nil {
 		return false, err
 	}
-	if c.merchants == nil {
-		c.merchants = make(map[string]foundAnswer)
-	}
 	answer := foundAnswer{at: at}
 	if took := time.Since(began); took > slowLookUp {
 		answer.until = time.Now().Add(10 * took) // so that look-ups take a tenth of the time at most
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.merchants == nil {
+		c.merchants = make(map[string]foundAnswer)
+	}
 	c.merchants[mid] = answer
 	return !at.Before(since), nil
+}
+
+func (c *foundCache) knownSince(mid string, since time.Time) (found, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	answer, known := c.merchants[mid]
+	found = !answer.at.Before(since)
+	return found, known && (found || time.Now().Before(answer.until))
+}
+
+// lookAgain forgets that a merchant of recorded outcomes had no found answer, if it has one now.
+func (c *foundCache) lookAgain(recorded []order.Outcome) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range recorded {
+		mid := recorded[i].Order.MID
+		if recorded[i].Question.TradeStatus != "" && c.merchants[mid].at.IsZero() {
+			delete(c.merchants, mid)
+		}
+	}
 }
 
 type queryer interface {

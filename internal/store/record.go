@@ -90,6 +90,7 @@ func (s *Store) recordTogether(ctx context.Context, group []order.Outcome) ([]Re
 	if err != nil {
 		return nil, err
 	}
+	s.found.lookAgain(group)
 	written := make([]Recorded, len(group))
 	var stale []*Recorded
 	for i := range group {
