@@ -111,9 +111,6 @@ func TestLearnedDays(t *testing.T) {
 	d.exec(t, `UPDATE orders SET status = CASE WHEN id = 3 THEN 'TRADE_CLOSED' ELSE 'TRADE_SUCCESS' END, settled_by = CASE WHEN id = 5 THEN 'hand' ELSE 'query' END,
 		settled_at = '2026-11-25T15:30:00Z'::timestamptz + id * interval '10 minutes'`)
 	d.exec(t, `UPDATE orders SET settled_at = '2026-11-01T00:00:00Z' WHERE id = 6`)
-	d.exec(t, `INSERT INTO order_events (order_id, mid, event, payload, created_at)
-		SELECT o, $1, event, '{}', '2026-11-25T16:00:00Z' FROM (VALUES (1, 'order.paid'), (1, 'order.refunded'), (2, 'order.paid'), (3, 'order.closed'), (4, 'order.paid'),
-		    (5, 'order.paid'), (6, 'order.paid')) AS v(o, event)`, mid)
 	shanghai, err := time.LoadLocation("Asia/Shanghai")
 	must(t, err)
 	for zone, want := range map[*time.Location][]store.DayCount{ // midnight in Shanghai is 16:00 UTC

@@ -119,7 +119,7 @@ func (s *Store) MissingParts(ctx context.Context) ([]string, error) {
 			        WHERE x.indrelid = 'orders'::regclass AND i.relname = name AND x.indisvalid
 			    ) AS definition
 			    FROM unnest(ARRAY['orders_due', 'orders_due_by_merchant', 'orders_review', 'orders_orphans', 'orders_open', 'orders_target_order',
-			        'orders_reference', 'orders_serial']) AS name
+			        'orders_reference', 'orders_serial', 'orders_learned']) AS name
 			)
 			SELECT tree.oid::regclass::text || ': ' || wanted.name FROM tree JOIN pg_class AS c ON c.oid = tree.oid AND c.relkind IN ('r', 'p'), wanted
 			WHERE NOT EXISTS (

@@ -48,6 +48,9 @@ func MissingClaimArgs(c Claim) (missing []string) {
 // FindSQL finds orders by one of the conditions.
 func FindSQL(where string) string { return findSQL(where) }
 
+// LearnedSQL counts what was learned.
+const LearnedSQL = learnedSQL
+
 // The conditions by which a person's number finds an order.
 const (
 	HasMerchantNumber = hasMerchantNumber

@@ -134,8 +134,7 @@ type DayCount struct {
 }
 
 // LearnedSince counts the orders that were settled by a query at or after a time, with the days of
-// a zone. They are found by their events, whose numbers grow with time, so that no table is read as
-// a whole. One statement counts all: each order is a row to look up.
+// a zone. An order that something has reopened is not settled. One statement counts all.
 func (s *Store) LearnedSince(ctx context.Context, since time.Time, zone *time.Location) (Learned, error) {
 	type row struct {
 		Status   *order.Status
@@ -145,26 +144,8 @@ func (s *Store) LearnedSince(ctx context.Context, since time.Time, zone *time.Lo
 		P50, P95 float64
 	}
 	var rows []row
-	err := s.look(ctx, func(tx pgx.Tx) error {
-		first, err := firstEventSince(ctx, tx, since)
-		if err != nil || first == 0 {
-			return err
-		}
-		rows, err = collectRows[row](ctx, tx, `
-			SELECT o.status, to_char(o.day, 'YYYY-MM-DD') AS day, count(*) AS orders, least(sum(o.amount), 9007199254740992)::bigint AS amount,
-			       coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY o.seconds), 0) AS p50,
-			       coalesce(percentile_cont(0.95) WITHIN GROUP (ORDER BY o.seconds), 0) AS p95
-			FROM (
-			    SELECT o.status, (o.settled_at AT TIME ZONE $3)::date AS day, coalesce(o.total_amount, o.order_amount) AS amount,
-			           CASE WHEN isfinite(o.created_at) THEN extract(epoch FROM o.settled_at - o.created_at)::float8 END AS seconds
-			    FROM (SELECT DISTINCT e.order_id FROM order_events AS e
-			          WHERE e.id >= $1 AND e.event IN ('order.paid', 'order.refunded', 'order.closed')) AS told
-			    JOIN orders AS o ON o.id = told.order_id
-			    WHERE o.settled_by = 'query' AND o.settled_at >= $2 AND isfinite(o.settled_at)
-			) AS o
-			GROUP BY GROUPING SETS ((o.status), (o.day, o.status), ())
-			HAVING count(*) > 0
-			ORDER BY o.day, o.status`, first, since, zone.String())
+	err := s.look(ctx, func(tx pgx.Tx) (err error) {
+		rows, err = collectRows[row](ctx, tx, learnedSQL, since, zone.String())
 		return err
 	})
 	if err != nil {
@@ -183,6 +164,22 @@ func (s *Store) LearnedSince(ctx context.Context, since time.Time, zone *time.Lo
 	}
 	return l, nil
 }
+
+// learnedSQL reads the index orders_learned.
+const learnedSQL = `
+	SELECT o.status, to_char(o.day, 'YYYY-MM-DD') AS day, count(*) AS orders, least(sum(o.amount), 9007199254740992)::bigint AS amount,
+	       coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY o.seconds), 0) AS p50,
+	       coalesce(percentile_cont(0.95) WITHIN GROUP (ORDER BY o.seconds), 0) AS p95
+	FROM (
+	    SELECT o.status, (o.settled_at AT TIME ZONE $2)::date AS day, coalesce(o.total_amount, o.order_amount) AS amount,
+	           CASE WHEN isfinite(o.created_at) THEN extract(epoch FROM o.settled_at - o.created_at)::float8 END AS seconds
+	    FROM orders AS o
+	    WHERE o.settled_by = 'query' AND o.settled_at >= $1 AND isfinite(o.settled_at)
+	      AND o.status IN ('TRADE_SUCCESS', 'TRADE_REFUND', 'TRADE_CLOSED')
+	) AS o
+	GROUP BY GROUPING SETS ((o.status), (o.day, o.status), ())
+	HAVING count(*) > 0
+	ORDER BY o.day, o.status`
 
 // firstEventSince is the number of about the first event at or after a time, 0 where there is none.
 // It halves the range of the numbers: created_at has no index. An event whose transaction took long
