@@ -1,9 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"reconciler/internal/order"
@@ -43,7 +46,8 @@ type OrderName struct {
 }
 
 // FindOrders returns the orders that a name fits, at most 20, the latest first. The whole row comes
-// with the times of zone. The channel's number is looked for only where no merchant's number fits.
+// with the times of zone. An order that the channel's number finds counts unless a merchant's number
+// finds another order of the same merchant.
 func (s *Store) FindOrders(ctx context.Context, name OrderName, zone *time.Location) ([]Detail, error) {
 	var list []Detail
 	err := s.look(ctx, func(tx pgx.Tx) (err error) {
@@ -72,20 +76,40 @@ func findOrders(ctx context.Context, tx pgx.Tx, name OrderName, zone *time.Locat
 	if name.ID != 0 {
 		return find("o.id = $1", name.ID)
 	}
-	list, err := find(hasMerchantNumber, name.Number)
-	if err == nil && len(list) == 0 {
-		list, err = find(hasChannelNumber, name.Number)
+	named, err := find(hasMerchantNumber, name.Number)
+	if err != nil {
+		return nil, err
 	}
-	if err == nil && len(list) == 0 && name.References {
-		list, err = find(hasReference, name.Number)
+	channel, err := find(hasChannelNumber, name.Number)
+	if err != nil {
+		return nil, err
 	}
-	return list, err
+	list := mergeMerchants(named, channel)
+	if len(list) == 0 && name.References {
+		return find(hasReference, name.Number)
+	}
+	return list[:min(len(list), maxFound)], nil
 }
+
+// mergeMerchants adds to the orders of named those of other merchants, the latest first.
+func mergeMerchants(named, others []Detail) []Detail {
+	list := slices.Clone(named)
+	for _, o := range others {
+		if !slices.ContainsFunc(named, func(n Detail) bool { return n.MID == o.MID }) {
+			list = append(list, o)
+		}
+	}
+	slices.SortFunc(list, func(a, b Detail) int { return cmp.Compare(b.ID, a.ID) })
+	return list
+}
+
+// maxFound bounds the orders that a name finds.
+const maxFound = 20
 
 // findSQL finds few orders by a condition that has an index. The sum keeps the planner from reading
 // the primary key backwards instead, up to the twentieth match.
 func findSQL(where string) string {
-	return `SELECT ` + detailColumns + ` FROM orders AS o WHERE ` + where + ` AND ($2 = '' OR o.mid = $2) ORDER BY o.id + 0 DESC LIMIT 20`
+	return `SELECT ` + detailColumns + ` FROM orders AS o WHERE ` + where + ` AND ($2 = '' OR o.mid = $2) ORDER BY o.id + 0 DESC LIMIT ` + strconv.Itoa(maxFound)
 }
 
 const (

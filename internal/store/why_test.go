@@ -21,15 +21,18 @@ func detailIDs(list []store.Detail) []int64 {
 	return ids
 }
 
-// A name is an id, a merchant's number, or a channel's number that is no merchant's.
+// A name is an id, or a number: the merchant's or the channel's. Among the orders of one merchant the
+// merchant's number comes first.
 func TestFindOrders(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	d.insert(t, 5)
+	d.insert(t, 7)
 	d.exec(t, `UPDATE orders SET mid = $1, mer_order_id = '319400000001' WHERE id = 2`, otherMID)
 	d.exec(t, `UPDATE orders SET target_order_id = '319400000001' WHERE id = 3`) // the channel's is a merchant's number
 	d.exec(t, `UPDATE orders SET target_order_id = '4200000001' WHERE id IN (4, 5)`)
 	d.exec(t, `UPDATE orders SET mid = $1 WHERE id = 5`, otherMID)
+	d.exec(t, `UPDATE orders SET mer_order_id = '4200000003' WHERE id = 6`)
+	d.exec(t, `UPDATE orders SET target_order_id = '4200000003', mid = $1 WHERE id = 7`, otherMID)
 	for name, tt := range map[string]struct {
 		name store.OrderName
 		want []int64
@@ -42,7 +45,9 @@ func TestFindOrders(t *testing.T) {
 		"number of one of them":            {store.OrderName{Number: "319400000001", MID: mid}, []int64{1}},
 		"channel's number":                 {store.OrderName{Number: "4200000001"}, []int64{5, 4}},
 		"channel's number of one merchant": {store.OrderName{Number: "4200000001", MID: otherMID}, []int64{5}},
-		"no number":                        {store.OrderName{Number: "319400000099"}, []int64{}},
+		"number of one, channel's number of another": {store.OrderName{Number: "4200000003"}, []int64{7, 6}},
+		"channel's number of the other":              {store.OrderName{Number: "4200000003", MID: otherMID}, []int64{7}},
+		"no number":                                  {store.OrderName{Number: "319400000099"}, []int64{}},
 	} {
 		got, err := d.FindOrders(t.Context(), tt.name, time.UTC)
 		if err != nil || !slices.Equal(detailIDs(got), tt.want) {
@@ -50,7 +55,7 @@ func TestFindOrders(t *testing.T) {
 		}
 	}
 	d.exec(t, `INSERT INTO orders (mid, tid, target_order_id, order_amount) SELECT $1, $2, '4200000002', 100 FROM generate_series(1, 25)`, mid, tid)
-	if got, err := d.FindOrders(t.Context(), store.OrderName{Number: "4200000002"}, nil); err != nil || len(got) != 20 || got[0].ID != 30 || got[19].ID != 11 {
+	if got, err := d.FindOrders(t.Context(), store.OrderName{Number: "4200000002"}, nil); err != nil || len(got) != 20 || got[0].ID != 32 || got[19].ID != 13 {
 		t.Errorf("of 25: %v, %v; want the latest 20", detailIDs(got), err)
 	}
 }
