@@ -9,9 +9,10 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/alecthomas/kong"
+
+	"reconciler/internal/operator"
 )
 
 // setting is one setting in force, by the name of its environment variable.
@@ -37,7 +38,7 @@ func settingsInForce(selected *kong.Context, getenv func(string) string) []setti
 		if len(flag.Envs) == 0 {
 			continue
 		}
-		s := setting{Name: flag.Envs[0], Value: shownValue(flag), Source: "default"}
+		s := setting{Name: flag.Envs[0], Value: shownValue(flag, getenv), Source: "default"}
 		switch {
 		case slices.Contains(onCommandLine, flag):
 			s.Source = "flag"
@@ -64,14 +65,21 @@ func secretBeside(file string) string {
 	return ""
 }
 
-// shownValue leaves out what may hold a password: the database's URL has it in several forms.
-func shownValue(flag *kong.Flag) string {
+// shownValue leaves out what may hold a password: the database's URL has it in several forms. Of the
+// settings of people it is what stands in for an empty one.
+func shownValue(flag *kong.Flag, getenv func(string) string) string {
 	value := fmt.Sprint(flag.Target.Interface())
 	switch flag.Name {
 	case "database-url":
 		if value != "" {
 			return withheld
 		}
+	case "lang":
+		if lang, err := (peopleSettings{Lang: value}).language(getenv); err == nil {
+			return lang
+		}
+	case "actor":
+		return peopleSettings{Actor: value}.actorName()
 	case "gateway-url", "webhook-url":
 		if u, err := url.Parse(value); err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 			return withheld
@@ -97,7 +105,8 @@ func (s setting) LogValue() slog.Value {
 type configCommand struct {
 	daemonSettings
 
-	Output string `name:"output" default:"text" enum:"text,json" help:"Format of the list on stdout: text or json."`
+	Console consoleSettings `embed:"" group:"Console:"`
+	Output  string          `name:"output" default:"text" enum:"text,json" help:"Format of the list on stdout: text or json."`
 }
 
 // Run lists the settings, and then fails if something is wrong with them.
@@ -111,10 +120,9 @@ func printSettings(w io.Writer, form string, settings []setting) error {
 	if form == "json" {
 		return writeJSON(w, map[string][]setting{"settings": settings})
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "SETTING\tVALUE\tSOURCE")
+	rows := []operator.Row{{{Text: "SETTING"}, {Text: "VALUE"}, {Text: "SOURCE"}}}
 	for _, s := range settings {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", s.Name, visibleText(s.Value), s.Source)
+		rows = append(rows, operator.Row{{Text: s.Name}, {Text: s.Value}, {Text: s.Source}})
 	}
-	return table.Flush()
+	return printPage(w, operator.Page{Rows: rows}, false)
 }

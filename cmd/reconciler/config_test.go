@@ -29,7 +29,7 @@ func TestConfig(t *testing.T) {
 	t.Parallel()
 	env := []string{
 		"DATABASE_URL=postgres://u:pass-that-nobody-may-see@h/d", "CHINAUMS_APP_ID=app", "CHINAUMS_APP_KEY=" + appKey,
-		"RECONCILER_RATE=7", "RECONCILER_LEASE=2m", "RECONCILER_PLAN_MAX=", "RECONCILER_CONCURRENCY=", "RECONCILER_LISTEN=",
+		"RECONCILER_RATE=7", "RECONCILER_CONSOLE_ACTIONS=true", "LC_ALL=zh_CN.UTF-8", "RECONCILER_LEASE=2m", "RECONCILER_PLAN_MAX=", "RECONCILER_CONCURRENCY=", "RECONCILER_LISTEN=",
 	}
 	got := configured(t, env, 0, "--lease=3m", "--pprof")
 	for _, want := range []listed{
@@ -46,10 +46,17 @@ func TestConfig(t *testing.T) {
 		{"RECONCILER_LISTEN", "127.0.0.1:9464", "default"},
 		{"RECONCILER_SCHEDULE", "@every 5s", "default"},
 		{"RECONCILER_TZ", "Asia/Shanghai", "default"},
+		{"RECONCILER_LANG", "zh", "default"}, // of the locale
+		{"RECONCILER_CONSOLE_LISTEN", "127.0.0.1:9465", "default"},
+		{"RECONCILER_CONSOLE_USERS_FILE", "", "default"},
+		{"RECONCILER_CONSOLE_ACTIONS", "true", "environment"},
 	} {
 		if got[want.Name] != want {
 			t.Errorf("got %+v, want %+v", got[want.Name], want)
 		}
+	}
+	if actor := got["RECONCILER_ACTOR"]; !strings.Contains(actor.Value, "@") || actor.Source != "default" {
+		t.Errorf("who acts: %+v", actor)
 	}
 	text := invoke(t, env, "config")
 	text.want(t, 0, "SETTING", "RECONCILER_RATE")

@@ -26,12 +26,7 @@ type doctorCommand struct {
 
 // Run checks before and while the daemon runs. Bad settings are a failed check.
 func (c *doctorCommand) Run(p *process) error {
-	zone, zoneErr := c.People.location()
-	lang, langErr := c.People.language(p.getenv)
-	if err := errors.Join(zoneErr, langErr); err != nil {
-		return usageError{err}
-	}
-	d := &operator.Desk{Locale: operator.Locale{Lang: lang, Zone: zone}, Actor: c.People.actorName(), Via: "cli"}
+	d := &operator.Desk{Locale: c.People.locale(p.getenv), Actor: c.People.actorName(), Via: "cli"}
 	resolved, settingsErr := c.resolveDaemon(p)
 	if c.Database.validate(p.getenv) == nil {
 		if orders, err := store.Open(p.ctx, c.Database.URL); err == nil {

@@ -107,5 +107,7 @@ func TestDoctorOfRightsAndSettings(t *testing.T) {
 	wantFinding(t, found, "database", operator.StateFail, "cannot be reached")
 	w.unset("DATABASE_URL")
 	wantFinding(t, findings(t, w, 1), "database", operator.StateFail)
-	w.invoke(t, "doctor", "--tz=Moon").want(t, 2, "--tz")
+	w.unset("RECONCILER_RATE")
+	w.set("RECONCILER_LANG=fr")
+	wantFinding(t, findings(t, w, 1, "--tz=Moon"), "settings", operator.StateFail, "--tz", "--lang")
 }

@@ -9,7 +9,7 @@ func TestGoldensOfQuestions(t *testing.T) {
 	w.exec(t, `INSERT INTO orders (mid, tid, mer_order_id, order_amount, created_at, expires_at)
 		VALUES ('`+mid+`', '1234', '319400000001', 100, now() - interval '2 hours', now() - interval '1 hour')`)
 	w.set("CHINAUMS_BASE_URL=http://127.0.0.1:1")
-	w.goldens(t, 0, "config", "config")
+	w.goldens(t, 0, "config", "config", "--actor=王丽")
 	for _, form := range []string{"text", "json"} {
 		r := w.invoke(t, "grants", "--role=shop", "--for=viewer", "--schema=public", "--output="+form)
 		r.want(t, 0)

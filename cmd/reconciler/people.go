@@ -7,6 +7,8 @@ import (
 	"os/user"
 	"strings"
 	"time"
+
+	"reconciler/internal/operator"
 )
 
 // peopleSettings are those of the commands for people.
@@ -38,6 +40,18 @@ func (s peopleSettings) language(getenv func(string) string) (string, error) {
 		return "zh", nil
 	}
 	return "en", nil
+}
+
+// locale is the person's way to read. The defaults stand in for what cannot be used.
+func (s peopleSettings) locale(getenv func(string) string) operator.Locale {
+	l := operator.Locale{Lang: "en", Zone: time.FixedZone("Asia/Shanghai", 8*60*60)}
+	if zone, err := s.location(); err == nil {
+		l.Zone = zone
+	}
+	if lang, err := s.language(getenv); err == nil {
+		l.Lang = lang
+	}
+	return l
 }
 
 // actorName is who acts, for the record of actions.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,12 +18,12 @@ type planCommand struct {
 
 	Poll     pollSettings `embed:"" group:"Polling:"`
 	Next     duration     `name:"next" default:"24h" help:"How far to look at what falls due, at most 168h."`
-	Simulate int          `name:"simulate" placeholder:"N" help:"Tell how many questions N orders cost over their life with these settings; needs no database."`
+	Simulate *int         `name:"simulate" placeholder:"N" help:"Tell how many questions N orders cost over their life with these settings; needs no database."`
 }
 
 // Run foretells the questions.
 func (c *planCommand) Run(p *process) error {
-	if c.Simulate != 0 {
+	if c.Simulate != nil {
 		return c.simulate(p)
 	}
 	if c.Order != "" {
@@ -54,8 +55,11 @@ func (c *planCommand) simulate(p *process) error {
 	if err := p.check(zoneErr, langErr, rules.Plan.Validate()); err != nil {
 		return err
 	}
+	if c.Order != "" {
+		return usageError{errors.New("--simulate is about no order: leave out " + c.Order)}
+	}
 	d := &operator.Desk{Locale: operator.Locale{Lang: lang, Zone: zone}, Rules: rules, Rate: c.Poll.Rate.T}
-	simulation, err := d.Simulate(c.Simulate)
+	simulation, err := d.Simulate(*c.Simulate)
 	if err != nil {
 		return asUsage(err)
 	}

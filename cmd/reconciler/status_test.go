@@ -70,7 +70,9 @@ func TestStatusExitCodes(t *testing.T) {
 		t.Errorf("the settings hold a secret: %s", all)
 	}
 	w.set("DATABASE_URL=postgres://127.0.0.1:1/none?connect_timeout=1")
-	w.invoke(t, "status").want(t, 4, "CRITICAL", "cannot be reached")
+	r := w.invoke(t, "status")
+	r.want(t, 4, "CRITICAL", "cannot be reached", "what is open could not be read")
+	r.lacks(t, "nothing is open")
 	w.invoke(t, "status", "--lang=zh").want(t, 4, "严重", "无法连接数据库")
 	w.invoke(t, "status", "--tz=Moon").want(t, 2, "--tz")
 	w.invoke(t, "status", "--lang=fr").want(t, 2, "--lang")

@@ -168,5 +168,8 @@ func TestPlan(t *testing.T) {
 	w.invoke(t, "plan", "--lang=zh").want(t, 0, "查询次数", "等待 0")
 	w.unset("DATABASE_URL")
 	w.invoke(t, "plan", "--simulate=10").want(t, 0, "10 orders")
-	w.invoke(t, "plan", "--simulate=-1").want(t, 2, "--simulate")
+	for _, n := range []string{"-1", "0"} {
+		w.invoke(t, "plan", "--simulate="+n).want(t, 2, "--simulate")
+	}
+	w.invoke(t, "plan", "319400000003", "--simulate=10").want(t, 2, "--simulate", "319400000003")
 }

@@ -125,6 +125,11 @@ func TestHostileTexts(t *testing.T) {
 		}
 	}
 	p.get(t, fmt.Sprintf("/orders/%d", id)).want(t, http.StatusOK, `\u202e`, "&lt;script&gt;alert(1)&lt;/script&gt;")
+	for path, says := range map[string]string{"/review?reason=%3Cscript%3E": "amount_mismatch", "/audit?action=%3Cscript%3E": "resolve"} {
+		page := p.get(t, path)
+		page.want(t, http.StatusBadRequest, says)
+		page.lacks(t, "cannot be asked", "<script>")
+	}
 	for _, path := range []string{"/orders?mid=%00", "/orders?q=%00%ff123456", "/audit?actor=%ff", "/review?mid=%00", "/events?event=%00"} {
 		if a := p.get(t, path); a.StatusCode != http.StatusOK {
 			t.Errorf("%s: %d", path, a.StatusCode)
@@ -207,6 +212,8 @@ func TestNoDatabase(t *testing.T) {
 		o.Desk.Store = s
 	})
 	p := w.person(t)
-	p.get(t, "/").want(t, http.StatusOK, "CRITICAL", "cannot be reached")
+	overview := p.get(t, "/")
+	overview.want(t, http.StatusOK, "CRITICAL", "cannot be reached", "what is open could not be read")
+	overview.lacks(t, "¥0.00", "nothing is open")
 	p.get(t, "/orders").want(t, http.StatusServiceUnavailable, "cannot be asked")
 }

@@ -60,7 +60,7 @@ func checkKnown(what, word string, known []string) error {
 	if word == "" || slices.Contains(known, word) {
 		return nil
 	}
-	return fmt.Errorf("%w: %q is no %s; there are %s", ErrUsage, word, what, strings.Join(known, ", "))
+	return refuse(fmt.Errorf("%w: %q is no %s; there are %s", ErrUsage, word, what, strings.Join(known, ", ")), msgRefusedWord, word, strings.Join(known, ", "))
 }
 
 // Page is the list as a table.

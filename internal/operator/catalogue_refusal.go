@@ -18,6 +18,7 @@ const (
 	msgRefusedNoReview   message = "The order is not under review. It is asked by itself." + zh + "此订单不在人工复核中，系统会自动查询。"
 	msgRefusedNumber     message = "Another order of the merchant has this number." + zh + "该商户的另一笔订单已使用此订单号。"
 	msgRefusedLength     message = "%s must have %d to %d characters." + zh + "%s 的长度应为 %d 到 %d 个字符。"
+	msgRefusedInvisible  message = "%s holds a character that cannot be seen." + zh + "%s 含有不可见字符。"
 	msgRefusedTarget     message = "Choose a merchant or an app id, and give its number." + zh + "请选择商户或应用，并填写编号。"
 	msgRefusedNoMerchant message = "No order is of merchant %s. Check the number." + zh + "没有商户 %s 的订单，请核对商户号。"
 	msgRefusedNotLooked  message = "It could not be looked up whether merchant %s has orders. Try again." + zh + "无法查询商户 %s 是否有订单，请稍后重试。"
@@ -25,5 +26,6 @@ const (
 	msgRefusedPaused     message = "Another person's pause is in force: %s. Tick the box to replace it." + zh + "他人设置的暂停仍在生效：%s。如需替换，请勾选相应选项。"
 	msgRefusedNotPaused  message = "There is nothing to resume: %s is not paused." + zh + "无需恢复：%s未被暂停。"
 	msgRefusedPage       message = "A page of a list begins at a number, not at %q." + zh + "列表分页应从编号开始，而不是 %q。"
+	msgRefusedWord       message = "There is no %q. There are: %s." + zh + "没有 %q，可选值：%s。"
 	msgRefusedByDatabase message = "The database did not accept this. Nothing was written." + zh + "数据库未接受此操作，未写入任何内容。"
 )

@@ -57,6 +57,7 @@ func consoleWords() map[string]message { //nolint:funlen // a table
 		"total":           msgTotal,
 		"more_merchants":  msgWebMoreMerchants,
 		"nothing_open":    msgNothingOpen,
+		"open_unread":     msgOpenUnread,
 		"pauses":          msgWebPauses,
 		"incidents":       msgWebIncidents,
 		"instances":       msgCheckInstances,

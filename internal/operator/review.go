@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"reconciler/internal/order"
@@ -327,6 +328,9 @@ func checkCorrection(c store.Correction) error {
 		if n := utf8.RuneCountInString(f.text); n != 0 && (n < f.minLength || n > f.maxLength) {
 			errs = append(errs, refuse(fmt.Errorf("%w: %s must have %d to %d characters", ErrUsage, f.column, f.minLength, f.maxLength),
 				msgRefusedLength, f.column, f.minLength, f.maxLength))
+		}
+		if strings.ContainsFunc(f.text, func(r rune) bool { return !unicode.IsPrint(r) }) || !utf8.ValidString(f.text) {
+			errs = append(errs, refuse(fmt.Errorf("%w: %s holds a character that cannot be seen", ErrUsage, f.column), msgRefusedInvisible, f.column))
 		}
 	}
 	return errors.Join(errs...)

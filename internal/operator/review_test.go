@@ -44,6 +44,10 @@ func TestResolveLeavesEveryTrace(t *testing.T) {
 	if want := "wang.li cli resolve " + string(rune('0'+id)) + " receipt 5512 56917314069N UNKNOWN amount_mismatch TRADE_SUCCESS hand t"; action != want {
 		t.Errorf("action %q, want %q", action, want)
 	}
+	w.exec(t, `UPDATE orders SET total_amount = 5000 WHERE id = $1`, id)
+	if why, err := w.Why(t.Context(), byID(id)); err != nil || !strings.HasPrefix(why.Sentence, "PAID, ¥50.00") {
+		t.Errorf("the sentence is %q (%v), want the amount that was paid", why.Sentence, err)
+	}
 	if !json.Valid(change.Before) || !strings.Contains(string(change.After), "TRADE_SUCCESS") {
 		t.Errorf("change %s", change.After)
 	}
@@ -203,6 +207,11 @@ func TestRetry(t *testing.T) {
 	second := w.insert(t, mid, "31940002", 100, underReview)
 	open := w.insert(t, mid, "31940003", 100)
 	conflict := w.insert(t, mid, "31940004", 100, "status = 'TRADE_SUCCESS', review_reason = 'conflict'")
+	for _, unseen := range []string{"ab\x1bcdefg", "abcdef\u202e", "abc\xffdef"} {
+		if _, err := w.Retry(t.Context(), []store.OrderName{byID(first)}, store.Correction{MerOrderID: unseen}, "typo"); !errors.Is(err, operator.ErrUsage) {
+			t.Errorf("a number of %q: %v", unseen, err)
+		}
+	}
 	done, err := w.Retry(t.Context(), []store.OrderName{byID(first), byID(open), byID(conflict), byID(second)}, store.Correction{TID: "88880002"}, "wrong terminal")
 	if err == nil || !strings.Contains(err.Error(), "not under review") || !strings.Contains(err.Error(), "settled") {
 		t.Errorf("err = %v, want the two that cannot be asked again", err)

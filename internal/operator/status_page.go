@@ -44,7 +44,11 @@ func (s Status) summary(l Locale) string {
 }
 
 func (s Status) openTable(l Locale, p *Page, maxMerchants int) {
-	if len(s.Open) == 0 {
+	switch {
+	case s.unread:
+		p.line(Warning, l.say(msgOpenUnread))
+		return
+	case len(s.Open) == 0:
 		p.line(Plain, l.say(msgNothingOpen))
 		return
 	}

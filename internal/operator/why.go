@@ -160,9 +160,9 @@ func (d *Desk) verdictSentence(f findings) string {
 	o := f.order
 	switch outcomeOf(o.Status, o.ReviewReason) {
 	case OutcomePaid:
-		return d.say(msgIsPaid, Yuan(o.OrderAmount)) + d.paidAt(o) + d.settledHow(o)
+		return d.say(msgIsPaid, Yuan(amountOf(o))) + d.paidAt(o) + d.settledHow(o)
 	case OutcomeRefunded:
-		return d.say(msgIsRefunded, Yuan(o.OrderAmount), yuanOf(o.RefundAmount)) + d.settledHow(o)
+		return d.say(msgIsRefunded, Yuan(amountOf(o)), yuanOf(o.RefundAmount)) + d.settledHow(o)
 	case OutcomeClosed:
 		return d.say(msgIsClosed) + d.settledHow(o)
 	case OutcomeNotFound:
@@ -171,6 +171,14 @@ func (d *Desk) verdictSentence(f findings) string {
 		return d.say(msgIsReview, o.ReviewReason) + d.say(whatToDo(o.ReviewReason))
 	}
 	return d.say(msgIsUnknown) + d.lastWord(f)
+}
+
+// amountOf is what was paid: an order may be settled by hand with another amount than was asked for.
+func amountOf(o store.Detail) int64 {
+	if o.TotalAmount != nil {
+		return *o.TotalAmount
+	}
+	return o.OrderAmount
 }
 
 func (d *Desk) paidAt(o store.Detail) string {
