@@ -34,18 +34,26 @@ type runOnceCommand struct {
 	CreatedUntil *moment     `name:"created-until" placeholder:"TIME" group:"Selection (without any: all due orders):" help:"Only orders created before this time, or of at least this age."`
 	All          bool        `name:"all" group:"Selection (without any: all due orders):" help:"All unresolved and NOT_FOUND orders."`
 	Review       bool        `name:"review" group:"Selection (without any: all due orders):" help:"Add orders under review. Alone: only orders under review."`
-	Limit        int         `name:"limit" group:"Selection (without any: all due orders):" placeholder:"N" help:"Ask at most this many orders."`
+	Limit        *int        `name:"limit" group:"Selection (without any: all due orders):" placeholder:"N" help:"Ask at most this many orders."`
 	DespitePause bool        `name:"despite-pause" help:"Ask orders of paused merchants and app ids too. It is recorded. Where the circuit breaker paused, one question is its probe."`
 	DryRun       bool        `name:"dry-run" help:"Ask and decide, but claim and write nothing. Lists the orders that would change."`
 	Output       string      `name:"output" default:"text" enum:"text,json" help:"Format of the summary on stdout: text or json."`
+}
+
+// maxOrders bounds the orders that are asked; 0 = no limit.
+func (c *runOnceCommand) maxOrders() int {
+	if c.Limit == nil {
+		return 0
+	}
+	return *c.Limit
 }
 
 // Run does one pass. It fails with [errIncomplete] when an order could not be asked about, also
 // because of a stop.
 func (c *runOnceCommand) Run(p *process) error {
 	var limitErr error
-	if c.Limit < 0 {
-		limitErr = fmt.Errorf("--limit must not be negative, not %d", c.Limit)
+	if c.Limit != nil && *c.Limit < 1 {
+		limitErr = fmt.Errorf("--limit must be at least 1, not %d", *c.Limit)
 	}
 	r, err := c.resolve(p, limitErr)
 	if err != nil {
@@ -88,7 +96,7 @@ func (c *runOnceCommand) catchUp(p *process, r resolved, orders *store.Store, li
 	if err := c.recordDespite(p.ctx, orders); err != nil {
 		return err
 	}
-	run := poller.Run{Once: true, Selection: selection, Limit: c.Limit, DryRun: c.DryRun, DespitePause: c.DespitePause}
+	run := poller.Run{Once: true, Selection: selection, Limit: c.maxOrders(), DryRun: c.DryRun, DespitePause: c.DespitePause}
 	return c.pass(p, r, orders, run, named)
 }
 
@@ -125,7 +133,7 @@ func (c *runOnceCommand) pass(p *process, r resolved, orders *store.Store, run p
 	summary, runErr := asker.RunOnce(p.ctx, run)
 	report.fillFrom(summary, count)
 	if len(named.list) > 0 {
-		list, err := named.results(p.ctx, orders, r, summary, c.Limit)
+		list, err := named.results(p.ctx, orders, r, summary, run.Limit)
 		report.Orders, runErr = list, errors.Join(runErr, err)
 	}
 	if err := errors.Join(report.print(p.stdout, c.Output), runErr); err != nil {
