@@ -8,6 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// warmUp is how long a daemon starts: the server plans each statement anew the first five times.
+const warmUp = 30 * time.Second
+
 // runRest measures what a daemon costs that has nothing to do.
 func (l *lab) runRest(ctx context.Context, r *report) error {
 	const name = "rest"
@@ -17,7 +20,7 @@ func (l *lab) runRest(ctx context.Context, r *report) error {
 		return err
 	}
 	defer func() { r.wasEnded(name, d.endDaemon(ctx)) }()
-	if err := sleepFor(ctx, 3*time.Second); err != nil { // its start is over
+	if err := sleepFor(ctx, warmUp); err != nil {
 		return err
 	}
 	daemon, sessions, server, err := d.spent(ctx)
