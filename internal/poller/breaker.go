@@ -155,6 +155,8 @@ const (
 type moves struct {
 	app, merchant move
 	pause         time.Duration
+	// The questions that each of them has cost since it opened last, where it opens.
+	appLost, merchantLost int
 }
 
 // reportQuestion moves the breakers by what a question showed. retryAfter is the gateway's own
@@ -226,40 +228,46 @@ func (b *breaker) onlyOwn(c claimed, m moves) moves {
 		m.merchant = stay
 	}
 	if m.app == open {
-		app.trip()
+		m.appLost = app.trip()
 	}
 	if m.merchant == open {
 		if merchant == nil {
 			merchant = &track{}
 			b.merchants[c.MID] = merchant
 		}
-		merchant.trip()
+		m.merchantLost = merchant.trip()
 	}
 	return m
 }
 
-func (t *track) trip() { t.failures, t.openedAt = 0, time.Now() }
+// trip opens, and returns the failures until now.
+func (t *track) trip() (lost int) {
+	lost, t.failures, t.openedAt = t.failures, 0, time.Now()
+	return lost
+}
 
 // applyMoves shares the moves with the other instances, and says once what has changed.
 func (b *breaker) applyMoves(ctx context.Context, c claimed, m moves, cause string) {
-	b.applyMove(ctx, c, m.app, store.ScopeApp, c.app.AppID, c.AppProbe, m.pause, cause)
-	b.applyMove(ctx, c, m.merchant, store.ScopeMerchant, c.MID, c.MerchantProbe, m.pause, cause)
+	app := store.BreakerPause{Scope: store.ScopeApp, Key: c.app.AppID, Cause: cause, For: m.pause, QuestionsLost: m.appLost}
+	b.applyMove(ctx, c, m.app, app, c.AppProbe)
+	merchant := store.BreakerPause{Scope: store.ScopeMerchant, Key: c.MID, Cause: cause, For: m.pause, QuestionsLost: m.merchantLost}
+	b.applyMove(ctx, c, m.merchant, merchant, c.MerchantProbe)
 }
 
-func (b *breaker) applyMove(ctx context.Context, c claimed, m move, scope store.Scope, key string, probe bool, pause time.Duration, cause string) {
+func (b *breaker) applyMove(ctx context.Context, c claimed, m move, pause store.BreakerPause, probe bool) {
+	scope, key := pause.Scope, pause.Key
+	pause.FailedOrderID, pause.FailedMID = c.ID, c.MID
 	name := slog.String(map[store.Scope]string{store.ScopeApp: "app_id", store.ScopeMerchant: "mid"}[scope], key)
 	switch m {
 	case open:
 		shared := b.shareMove(ctx, scope, key, func(ctx context.Context, p Pauses) error {
-			return p.PauseByBreaker(ctx, store.BreakerPause{
-				Scope: scope, Key: key, Cause: cause, For: pause, FailedOrderID: c.ID, FailedMID: c.MID,
-			})
+			return p.PauseByBreaker(ctx, pause)
 		})
-		b.noteOpened(scope, key, shared, pause)
+		b.noteOpened(scope, key, shared, pause.For)
 		b.observer.BreakerMoved(string(scope), "open")
 		if !probe {
 			b.logger.LogAttrs(ctx, slog.LevelError, "gateway paused", name,
-				slog.String("cause", cause), slog.Time("until", time.Now().Add(pause)))
+				slog.String("cause", pause.Cause), slog.Time("until", time.Now().Add(pause.For)))
 		}
 	case resume:
 		b.shareMove(ctx, scope, key, func(ctx context.Context, p Pauses) error {
@@ -311,10 +319,10 @@ func (b *breaker) noteOpened(scope store.Scope, key string, shared bool, pause t
 func (b *breaker) releaseProbes(ctx context.Context, orders []claimed) {
 	for _, c := range orders {
 		if c.AppProbe {
-			b.applyMove(ctx, c, releaseProbe, store.ScopeApp, c.app.AppID, true, 0, "")
+			b.applyMove(ctx, c, releaseProbe, store.BreakerPause{Scope: store.ScopeApp, Key: c.app.AppID}, true)
 		}
 		if c.MerchantProbe {
-			b.applyMove(ctx, c, releaseProbe, store.ScopeMerchant, c.MID, true, 0, "")
+			b.applyMove(ctx, c, releaseProbe, store.BreakerPause{Scope: store.ScopeMerchant, Key: c.MID}, true)
 		}
 	}
 }

@@ -76,6 +76,32 @@ func TestFiveFailuresInARowOpenTheBreaker(t *testing.T) {
 	})
 }
 
+// An opening tells what it has cost: the failures that led to it, and those of questions that were
+// under way when it opened before.
+func TestOpeningCountsLostQuestions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestBreaker()
+		late := questionAbout(9, testMID)
+		time.Sleep(time.Millisecond)
+		through(t, b, testMID, fails, fails, fails, fails)
+		if m := b.judgeQuestion(questionAbout(5, testMID), fails, finalReply{}); m.app != open || m.appLost != 5 {
+			t.Errorf("the fifth failure: %+v", m)
+		}
+		b.reportQuestion(t.Context(), late, fails, finalReply{})
+		time.Sleep(breakerPause)
+		if m := b.judgeQuestion(asProbe(questionAbout(6, otherMID)), fails, finalReply{}); m.app != open || m.appLost != 2 {
+			t.Errorf("the failing probe: %+v", m)
+		}
+		time.Sleep(breakerPause)
+		through(t, b, otherMID, ok)
+		through(t, b, testMID, mFails, mFails, mFails, mFails)
+		if m := b.judgeQuestion(questionAbout(5, testMID), mFails, finalReply{}); m.merchant != open || m.merchantLost != 5 {
+			t.Errorf("a merchant's fifth failure: %+v", m)
+		}
+	})
+}
+
 func TestAnswerBetweenFailuresResets(t *testing.T) {
 	t.Parallel()
 	for _, between := range []policy.Trouble{ok, mFails, mRefused} {
