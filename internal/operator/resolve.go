@@ -1,0 +1,193 @@
+package operator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"reconciler/internal/order"
+	"reconciler/internal/store"
+)
+
+// Resolution is the outcome that a person gives an order.
+type Resolution struct {
+	As           order.Status
+	Amount       *int64 // fen; nil: order_amount, or none for TRADE_CLOSED
+	RefundAmount *int64
+	AcceptAmount bool // the amount may differ from order_amount
+	PayTime      *time.Time
+	SettleDate   *time.Time // midnight UTC of the day
+	Reason       string
+	Evidence     string
+}
+
+// Settlement is a resolution of one order, checked and ready to be confirmed.
+type Settlement struct {
+	write store.HandSettlement
+}
+
+// Change is an action about an order, done.
+type Change struct {
+	ID         int64           `json:"id"`
+	MID        string          `json:"mid"`
+	MerOrderID *string         `json:"mer_order_id"`
+	Before     json.RawMessage `json:"before"`
+	After      json.RawMessage `json:"after"`
+	Event      *string         `json:"event"`
+	EventID    *int64          `json:"event_id"`
+	ActionID   int64           `json:"action_id"`
+}
+
+// eventOf is the event of a settlement; "" where the status is none.
+func eventOf(s order.Status) string {
+	return map[order.Status]string{
+		order.StatusTradeSuccess: order.EventPaid, order.StatusTradeRefund: order.EventRefunded, order.StatusTradeClosed: order.EventClosed,
+	}[s]
+}
+
+// validate names what is wrong with a resolution by itself.
+func (r Resolution) validate() error {
+	var errs []error
+	if eventOf(r.As) == "" {
+		errs = append(errs, refuse(fmt.Errorf("%w: --as must be TRADE_SUCCESS, TRADE_REFUND or TRADE_CLOSED, not %q", ErrUsage, r.As), msgRefusedStatus))
+	}
+	errs = append(errs, checkReason(r.Reason))
+	for name, amount := range map[string]*int64{"--amount": r.Amount, "--refund-amount": r.RefundAmount} {
+		if amount != nil && *amount < 0 {
+			errs = append(errs, refuse(fmt.Errorf("%w: %s must not be negative", ErrUsage, name), msgRefusedNegative))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// PrepareResolve checks a resolution against the order and shows what it would write.
+func (d *Desk) PrepareResolve(ctx context.Context, name store.OrderName, r Resolution) (Settlement, error) {
+	if err := errors.Join(r.validate(), d.checkActor()); err != nil {
+		return Settlement{}, err
+	}
+	o, err := d.findOrder(ctx, name)
+	if err != nil {
+		return Settlement{}, err
+	}
+	if err := d.checkResolvable(o); err != nil {
+		return Settlement{}, err
+	}
+	total := r.Amount
+	if total == nil && r.As != order.StatusTradeClosed {
+		total = &o.OrderAmount
+	}
+	if total != nil && *total != o.OrderAmount && !r.AcceptAmount {
+		return Settlement{}, refuse(fmt.Errorf("%w: %s is not the amount that the payer was asked for, %s; --accept-amount settles the order all the same",
+			ErrUsage, Yuan(*total), Yuan(o.OrderAmount)), msgRefusedAccept, Yuan(*total), Yuan(o.OrderAmount))
+	}
+	if r.RefundAmount != nil && total != nil && *r.RefundAmount > *total {
+		return Settlement{}, refuse(fmt.Errorf("%w: the refund, %s, is greater than the amount, %s", ErrUsage, Yuan(*r.RefundAmount), Yuan(*total)),
+			msgRefusedRefund, Yuan(*r.RefundAmount), Yuan(*total))
+	}
+	return Settlement{store.HandSettlement{
+		Shown: o, Status: r.As, Event: eventOf(r.As), TotalAmount: total, RefundAmount: r.RefundAmount, PayTime: r.PayTime, SettleDate: r.SettleDate,
+		Action: store.Action{Actor: d.Actor, Via: d.Via, Action: "resolve", Reason: r.Reason, Evidence: r.Evidence},
+	}}, nil
+}
+
+// checkActor refuses a name that the records use for the circuit breaker.
+func (d *Desk) checkActor() error {
+	if d.Actor == store.Breaker || strings.TrimSpace(d.Actor) == "" {
+		return refuse(fmt.Errorf("%w: nobody can act under the name %q: set --actor", ErrUsage, d.Actor), msgRefusedActor, d.Actor)
+	}
+	return nil
+}
+
+// checkReason refuses an action without one.
+func checkReason(reason string) error {
+	if strings.TrimSpace(reason) == "" {
+		return refuse(fmt.Errorf("%w: --reason is required", ErrUsage), msgWebNoReason)
+	}
+	return nil
+}
+
+// checkResolvable refuses an order that is in flight, or settled without a conflict.
+func (d *Desk) checkResolvable(o store.Detail) error {
+	if o.LeaseUntil != nil {
+		return fmt.Errorf("order %d: %w", o.ID, &store.InFlightError{ClaimedBy: o.ClaimedBy, Until: d.local(*o.LeaseUntil)})
+	}
+	if o.Status.Settled() && o.ReviewReason != order.ReviewConflict {
+		return refuse(fmt.Errorf("order %d is settled already, as %s", o.ID, o.Status), msgRefusedSettled, o.Status)
+	}
+	return nil
+}
+
+// Resolve writes a settlement that was shown.
+func (d *Desk) Resolve(ctx context.Context, s Settlement) (Change, error) {
+	trace, err := d.Store.SettleByHand(ctx, s.write)
+	if err != nil {
+		return Change{}, d.refusalOf(err)
+	}
+	c := d.changeOf(s.write.Shown, trace)
+	c.Event, c.EventID = &s.write.Event, &trace.EventID
+	return c, nil
+}
+
+func (d *Desk) changeOf(o store.Detail, t store.Trace) Change {
+	return Change{ID: o.ID, MID: o.MID, MerOrderID: nullText(o.MerOrderID), Before: t.Before, After: t.After, ActionID: t.ActionID}
+}
+
+// refusalOf tells the person what to do about a guard that did not hold.
+func (d *Desk) refusalOf(err error) error {
+	var flight *store.InFlightError
+	switch {
+	case errors.Is(err, store.ErrChanged):
+		return fmt.Errorf("%w, by another person, the daemon or the application; nothing was written: look at it again", err)
+	case store.IsDuplicate(err):
+		return refuse(err, msgRefusedNumber)
+	case errors.As(err, &flight):
+		return &store.InFlightError{ClaimedBy: flight.ClaimedBy, Until: d.local(flight.Until)}
+	}
+	return err
+}
+
+// Page shows what a settlement would write.
+func (s Settlement) Page(l Locale, d *Desk) Page {
+	var p Page
+	w := s.write
+	o := w.Shown
+	p.line(Strong, l.say(msgResolveHead, o.ID, o.MerOrderID, o.MID, Yuan(o.OrderAmount), l.zoneName(o.ClaimedAt)))
+	before := string(o.Status)
+	if o.ReviewReason != "" {
+		before += " (" + o.ReviewReason + ")"
+	}
+	p.row("  status", before, "→", string(w.Status))
+	p.row("  total_amount", yuanOf(o.TotalAmount), "→", yuanOf(w.TotalAmount))
+	if w.RefundAmount != nil {
+		p.row("  refund_amount", yuanOf(o.RefundAmount), "→", yuanOf(w.RefundAmount))
+	}
+	if w.PayTime != nil {
+		p.row("  pay_time", "-", "→", l.stamp(*w.PayTime))
+	}
+	if w.SettleDate != nil {
+		p.row("  settle_date", "-", "→", w.SettleDate.Format(time.DateOnly))
+	}
+	p.line(Plain, l.say(msgResolveEvent, w.Event))
+	if o.SettledAt != nil {
+		p.line(Warning, l.say(msgResolveBefore, l.stamp(*o.SettledAt)))
+	}
+	p.line(Plain, l.say(msgResolveActor, d.Actor, w.Action.Reason, w.Action.Evidence))
+	return p
+}
+
+// Page tells what was done.
+func (c Change) Page(l Locale) Page {
+	var p Page
+	text := l.say(msgRetried, c.ID, c.ActionID)
+	if c.EventID != nil {
+		text = l.say(msgResolved, c.ID, c.ActionID, *c.EventID)
+	}
+	p.line(Good, text)
+	return p
+}
+
+// Question is what a person confirms before a settlement is written.
+func (l Locale) Question() string { return l.say(msgResolveConfirm) }
