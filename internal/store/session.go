@@ -126,7 +126,7 @@ func (p *connPool) Ping(ctx context.Context) error { return p.explain(p.Pool.Pin
 
 // inTx runs a transaction, all of it again where one of its plans was stale: do must not mind.
 func (p *connPool) inTx(ctx context.Context, options pgx.TxOptions, do func(pgx.Tx) error) error {
-	return p.retryStale(func() error { return pgx.BeginTxFunc(ctx, p, options, do) })
+	return p.explain(p.retryStale(func() error { return pgx.BeginTxFunc(ctx, p, options, do) }))
 }
 
 // retryStale tries again at once while a plan is stale. Each connection has plans of its own, and
@@ -148,6 +148,9 @@ func isStalePlan(err error) bool {
 
 // explain puts what the driver says into words that help, and that hold no part of a password.
 func (p *connPool) explain(err error) error {
+	if errors.As(err, new(*connectTrouble)) {
+		return err // it is in our words
+	}
 	if connectErr, found := errors.AsType[*pgconn.ConnectError](err); found {
 		return &connectTrouble{words: p.target.words(connectErr), err: connectErr}
 	}

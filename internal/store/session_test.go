@@ -83,14 +83,19 @@ func TestStalePlansAreTriedAgain(t *testing.T) {
 func TestALostStatementNamesTheSettingForPoolers(t *testing.T) {
 	t.Parallel()
 	d := openWith(t, "pool_max_conns", "1")
-	if _, err := d.Now(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.Exec(t.Context(), `DEALLOCATE ALL`); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := d.Now(t.Context()); err == nil || !strings.Contains(err.Error(), "default_query_exec_mode=exec") {
-		t.Errorf("a statement that the server has not: %v", err)
+	for what, read := range map[string]func() error{
+		"alone":            func() error { _, err := d.Now(t.Context()); return err },
+		"in a transaction": func() error { _, err := d.FindOrders(t.Context(), store.OrderName{ID: 1}, nil); return err },
+	} {
+		if err := read(); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Exec(t.Context(), `DEALLOCATE ALL`); err != nil {
+			t.Fatal(err)
+		}
+		if err := read(); err == nil || strings.Count(err.Error(), "default_query_exec_mode=exec") != 1 {
+			t.Errorf("%s: a statement that the server has not: %v", what, err)
+		}
 	}
 }
 
