@@ -31,7 +31,7 @@ type consoleCommand struct {
 type consoleSettings struct {
 	Listen  string `name:"console-listen" env:"RECONCILER_CONSOLE_LISTEN" default:"127.0.0.1:9465" help:"Address of the pages. Without --console-users-file it must be on loopback."`
 	Users   string `name:"console-users-file" env:"RECONCILER_CONSOLE_USERS_FILE" placeholder:"FILE" help:"Who may log in: a YAML list under users, each with name, password_bcrypt and role. Read again on SIGHUP."`
-	Actions bool   `name:"console-actions" env:"RECONCILER_CONSOLE_ACTIONS" help:"Let people of the role operator settle, retry, pause and resume. Without: the pages only show."`
+	Actions toggle `name:"console-actions" env:"RECONCILER_CONSOLE_ACTIONS" help:"Let people of the role operator settle, retry, pause and resume. Without: the pages only show."`
 }
 
 type consoleServe struct {
@@ -79,7 +79,7 @@ func (c *consoleServe) options(p *process) (console.Options, []string, error) {
 	rules := policy.Rules{Plan: c.Poll.plan()}
 	o := console.Options{
 		Desk:    operator.Desk{Locale: operator.Locale{Lang: lang, Zone: zone}, Rate: c.Poll.Rate.T, Rules: rules},
-		Actions: c.Console.Actions, Loopback: console.IsLoopback(c.Console.Listen), Version: version, AppIDs: appIDsAtHand(p),
+		Actions: c.Console.Actions.T, Loopback: console.IsLoopback(c.Console.Listen), Version: version, AppIDs: appIDsAtHand(p),
 	}
 	var warnings []string
 	var usersErr, listenErr error
@@ -104,7 +104,7 @@ func (c *consoleServe) options(p *process) (console.Options, []string, error) {
 // that cannot be reached is shown on the pages: they are looked at when something is wrong.
 func (c *consoleServe) checkDatabase(ctx context.Context, orders *store.Store, logger *slog.Logger) error {
 	audience := store.ForViewer
-	if c.Console.Actions {
+	if c.Console.Actions.T {
 		audience = store.ForOperator
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)

@@ -108,6 +108,6 @@ func TestDoctorOfRightsAndSettings(t *testing.T) {
 	w.unset("DATABASE_URL")
 	wantFinding(t, findings(t, w, 1), "database", operator.StateFail)
 	w.unset("RECONCILER_RATE")
-	w.set("RECONCILER_LANG=fr")
-	wantFinding(t, findings(t, w, 1, "--tz=Moon"), "settings", operator.StateFail, "--tz", "--lang")
+	w.set("RECONCILER_LANG=fr", "RECONCILER_PPROF=perhaps")
+	wantFinding(t, findings(t, w, 1, "--tz=Moon"), "settings", operator.StateFail, "--tz", "--lang", "--pprof (RECONCILER_PPROF) must be true or false")
 }

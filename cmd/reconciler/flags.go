@@ -41,13 +41,15 @@ type (
 )
 
 // UnmarshalText never fails; see [process.check].
-func (v *lenient[T]) UnmarshalText(text []byte) error { //nolint:unparam // encoding.TextUnmarshaler has an error
+func (v *lenient[T]) UnmarshalText(text []byte) error {
 	v.text, v.problem = strings.TrimSpace(string(text)), nil
 	switch target := any(&v.T).(type) {
 	case *time.Duration:
 		*target, v.problem = parseText(v.text, time.ParseDuration, "a duration such as 15s, 5m or 24h")
 	case *int:
 		*target, v.problem = parseText(v.text, strconv.Atoi, "a whole number")
+	case *bool:
+		*target, v.problem = parseText(v.text, parseBool, "true or false")
 	case *float64:
 		*target, v.problem = parseText(v.text, parseFinite, "a number")
 	}
@@ -58,6 +60,39 @@ func (v *lenient[T]) UnmarshalText(text []byte) error { //nolint:unparam // enco
 func (v lenient[T]) String() string { return v.text }
 
 func (v *lenient[T]) textProblem() error { return v.problem }
+
+// toggle is a lenient boolean. The flag alone sets it.
+type toggle struct{ lenient[bool] }
+
+// IsBool tells the flag library that a value may be missing.
+func (t *toggle) IsBool() bool { return true }
+
+// Decode takes the value behind the flag's "=" or of the environment.
+func (t *toggle) Decode(ctx *kong.DecodeContext) error {
+	text := "true"
+	if ctx.Scan.Peek().Type == kong.FlagValueToken {
+		text = ctx.Scan.Pop().String()
+	}
+	return t.UnmarshalText([]byte(text))
+}
+
+// String is the value, or the text where it cannot be read.
+func (t toggle) String() string {
+	if t.problem != nil {
+		return t.text
+	}
+	return strconv.FormatBool(t.T)
+}
+
+func parseBool(text string) (bool, error) {
+	switch strings.ToLower(text) {
+	case "true", "1", "yes":
+		return true, nil
+	case "false", "0", "no":
+		return false, nil
+	}
+	return false, strconv.ErrSyntax
+}
 
 func parseText[T any](text string, read func(string) (T, error), want string) (T, error) {
 	v, err := read(text)

@@ -40,7 +40,7 @@ func (c *runCommand) Run(p *process) error {
 	status := &ops.Status{}
 	metrics.SetBuild(version, store.NewestMigration())
 	metrics.WatchReady(status)
-	server, err := ops.Listen(p.ctx, r.listen, c.Profiles, logger, status, metrics)
+	server, err := ops.Listen(p.ctx, r.listen, c.Profiles.T, logger, status, metrics)
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ type gatewaySettings struct {
 	Auth           string   `name:"auth" env:"CHINAUMS_AUTH" default:"body-sig" help:"How requests are authenticated: body-sig signs each one; access-token uses a shared token, renewed hourly."`
 	URL            string   `name:"gateway-url" env:"CHINAUMS_BASE_URL" default:"https://api-mop.chinaums.com" help:"Address of the gateway. https://test-api-open.chinaums.com is the test gateway."`
 	QueryPath      string   `name:"query-path" env:"CHINAUMS_QUERY_PATH" default:"/v1/netpay/wx/mini-pre-query" help:"Path of the endpoint."`
-	InsecureHTTP   bool     `name:"insecure-http" env:"RECONCILER_INSECURE_HTTP" help:"Allow plain http to another machine."`
+	InsecureHTTP   toggle   `name:"insecure-http" env:"RECONCILER_INSECURE_HTTP" help:"Allow plain http to another machine."`
 	RequestTimeout duration `name:"request-timeout" env:"RECONCILER_REQUEST_TIMEOUT" default:"10s" help:"Maximum duration of one round trip."`
 }
 
@@ -138,7 +138,7 @@ func (s gatewaySettings) checkURL() error {
 	}
 	ip := net.ParseIP(u.Hostname())
 	loopback := u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback())
-	if u.Scheme == "http" && !loopback && !s.InsecureHTTP {
+	if u.Scheme == "http" && !loopback && !s.InsecureHTTP.T {
 		return badSetting{"gateway-url", fmt.Sprintf("%s is plain http to another machine, so anybody in between could forge answers: "+
 			"use https, or --insecure-http for a test network", s.URL)}
 	}
@@ -210,7 +210,7 @@ type daemonSettings struct {
 	Schedule scheduleSetting `embed:"" group:"Polling:"`
 	Webhook  webhookSettings `embed:"" group:"Webhook:"`
 	Listen   string          `name:"listen" env:"RECONCILER_LISTEN" default:"127.0.0.1:9464" group:"Operations:" help:"Address of /healthz, /readyz and /metrics; off turns them off."`
-	Profiles bool            `name:"pprof" env:"RECONCILER_PPROF" group:"Operations:" help:"Serve Go profiles at that address too, under /debug/pprof."`
+	Profiles toggle          `name:"pprof" env:"RECONCILER_PPROF" group:"Operations:" help:"Serve Go profiles at that address too, under /debug/pprof."`
 }
 
 // resolveDaemon checks all settings and names every problem, those given included.
@@ -223,7 +223,7 @@ func (s daemonSettings) resolveDaemon(p *process, others ...error) (daemon, erro
 	if err := ops.CheckAddress(d.listen); err != nil {
 		others = append(others, badSetting{"listen", err.Error() + ". off turns it off"})
 	}
-	secret, warnings, webhookErr := s.Webhook.resolve(p.getenv, s.Gateway.InsecureHTTP)
+	secret, warnings, webhookErr := s.Webhook.resolve(p.getenv, s.Gateway.InsecureHTTP.T)
 	r, err := s.resolve(p, append(others, scheduleErr, webhookErr)...)
 	d.resolved, d.webhookSecret = r, secret
 	d.warnings = append(d.warnings, warnings...)
