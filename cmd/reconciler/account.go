@@ -130,7 +130,7 @@ func (c *runOnceCommand) recordDespite(ctx context.Context, orders *store.Store)
 		return err
 	}
 	after, err := json.Marshal(map[string]any{
-		"mer_order_ids": c.MerOrderIDs, "from": c.From, "mid": c.MID, "all": c.All, "review": c.Review, "limit": c.Limit,
+		"mer_order_ids": c.MerOrderIDs, "from": c.From, "mid": c.MID, "all": c.All, "review": c.Review, "limit": c.maxOrders(),
 	})
 	if err != nil {
 		return err

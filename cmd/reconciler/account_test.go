@@ -157,18 +157,19 @@ func TestRunOnceFromCSV(t *testing.T) {
 		t.Errorf("orders (-want +got):\n%s", diff)
 	}
 	for text, want := range map[string]string{
-		"":                                    "empty",
-		"\n \n":                               "empty",
-		"mer_order_id\n":                      "empty",
-		"319400000001\n3194\n":                "line 2",
-		"319400000001\n31940000000中\n":        "line 2",
-		"319400000001\n\n319400000\xff01\n":   "line 3",
-		"mid,number\n1,2\n":                   "line 1: the CSV has no column mer_order_id",
-		"mid,mer_order_id\na,319400000001\nb": "line 3",
-		"mid,mer_order_id\na,\"3194\n":        "line",
-		"mer_order_id,mer_order_id\n1,2\n":    "two columns",
-		"mid;mer_order_id\na;319400000001\n":  "line 1: the CSV has no column mer_order_id; commas separate",
-		strings.Repeat("9", 1<<20):            `9" is no order number`,
+		"":                                       "empty",
+		"\n \n":                                  "empty",
+		"mer_order_id\n":                         "empty",
+		"319400000001\n3194\n":                   "line 2",
+		"319400000001\n31940000000中\n":           "line 2",
+		"319400000001\n\n319400000\xff01\n":      "line 3",
+		"mid,number\n1,2\n":                      "line 1: the CSV has no column mer_order_id",
+		"mid,mer_order_id\na,319400000001\nb":    "line 3",
+		"mid,mer_order_id\na,\"3194\n":           "line",
+		"mid,mer_order_id\na\x00,319400000001\n": "line 2",
+		"mer_order_id,mer_order_id\n1,2\n":       "two columns",
+		"mid;mer_order_id\na;319400000001\n":     "line 1: the CSV has no column mer_order_id; commas separate",
+		strings.Repeat("9", 1<<20):               `9" is no order number`,
 	} {
 		if r := w.invoke(t, "run-once", "--from", listFile(t, text)); r.code != 2 || !strings.Contains(r.stderr, want) {
 			t.Errorf("list %q: %d, %s; want 2 and %q", text, r.code, r.stderr, want)

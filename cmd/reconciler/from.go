@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"reconciler/internal/store"
@@ -134,7 +135,11 @@ func parseCSV(text string, header []string) ([]store.NamedOrder, error) {
 		if mid >= 0 {
 			named.MID = strings.TrimSpace(record[mid])
 		}
-		if err := checkNumber(named.MerOrderID); err != nil {
+		err = checkNumber(named.MerOrderID)
+		if strings.ContainsFunc(named.MID, unicode.IsControl) {
+			err = fmt.Errorf("%.80q is no merchant number", named.MID)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", line, err)
 		}
 		list = append(list, named)
