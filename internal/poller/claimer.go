@@ -23,6 +23,7 @@ type claimer struct {
 	breaker  *breaker
 	minClaim int           // there has to be room for so many
 	turn     chan struct{} // of all claimers: one claims at a time
+	refused  int           // rows whose own claim the database refused
 }
 
 // claimsEnd is why a claimer ended. Without either, nothing was due.
@@ -30,6 +31,8 @@ type claimsEnd struct {
 	paused bool // the app is not to be asked now
 	byHand bool // because a person paused it
 	err    error
+
+	refused int // orders that the database did not let be claimed
 }
 
 // taking is the result of one try to claim.
@@ -131,6 +134,7 @@ func (c *claimer) claimPage(ctx context.Context, free int) (taking, error) {
 	for _, refusal := range page.Refused {
 		p.aside.leaveOut(ctx, refusal.Order.ID, refusal.Err)
 	}
+	c.refused += len(page.Refused)
 	c.queue.pushClaimed(c.cursor.claimedNow(page.Orders, sentAt))
 	return taking{Page: page, limited: limited}, nil
 }

@@ -304,6 +304,34 @@ func TestWriteRefused(t *testing.T) {
 	w.wantLedger(t, 2, "settled trade_success 1")
 }
 
+// A row whose trigger refuses or drops its very claim waits aside, and the rows behind it are asked.
+func TestClaimRefused(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{"raises": `RAISE EXCEPTION 'not today';`, "drops": `RETURN NULL;`} {
+		for kind, run := range map[string]Run{"due": {}, "once": {Once: true}, "selected": {Once: true, Selection: &store.Selection{}}} {
+			t.Run(name+" "+kind, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				for i := range 5 {
+					w.add(t, i, isPaidStep)
+				}
+				w.exec(t, `UPDATE orders SET next_query_at = now() - (10 - id) * interval '1 minute'`)
+				w.exec(t, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN `+body+` END $$`)
+				w.exec(t, `CREATE TRIGGER refuse BEFORE UPDATE ON orders FOR EACH ROW WHEN (old.id <= 3) EXECUTE FUNCTION refuse()`)
+				logged := newRecords()
+				summary := sweep(t, w.poller(t, logging(logged), workers(1)), run)
+				wantDecisions(t, summary, map[order.Decision]int{order.Settled: 2})
+				if summary.NotAsked != 3 || summary.Complete() {
+					t.Errorf("not asked %d, complete %t; want 3, false", summary.NotAsked, summary.Complete())
+				}
+				if !logged.find("ERROR", "an order cannot be written and waits aside") {
+					t.Error("no word of it in the log")
+				}
+			})
+		}
+	}
+}
+
 // A write that panics is tried again like one that was lost.
 func TestPanicAtTheWrite(t *testing.T) {
 	t.Parallel()

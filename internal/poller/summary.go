@@ -16,7 +16,7 @@ type Summary struct {
 	Asked     int // orders that were asked and recorded
 	Decisions map[order.Decision]int
 	ByStatus  map[order.Status]int // status after, of the orders asked
-	NotAsked  int                  // orders of a dry run that could not be asked
+	NotAsked  int                  // orders that the database did not let be claimed, or that a dry run could not ask
 	Unwritten int                  // answers that could not be written; asked again after their lease
 	Duration  time.Duration
 	// PausedApps are the app ids that the pass left because their breaker is open, and HeldApps those
@@ -46,6 +46,7 @@ func (s Summary) endedWith(apps []*app, ends []claimsEnd) (Summary, error) {
 		case end.paused:
 			s.PausedApps = append(s.PausedApps, apps[i].AppID)
 		}
+		s.NotAsked += end.refused
 		errs = append(errs, end.err)
 	}
 	return s, errors.Join(errs...)

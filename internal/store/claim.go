@@ -97,7 +97,7 @@ type Selection struct {
 // as well, nothing is due.
 type Page struct {
 	Orders  []order.Order
-	Refused []Refusal // rows whose own claim was refused: leave them aside
+	Refused []Refusal // rows whose own claim was refused or dropped: leave them aside
 	// Paused reports that the app is paused, or that its probe is in flight.
 	Paused        bool
 	ProbeInFlight bool // Paused because of a probe, of this instance or another
@@ -119,7 +119,7 @@ type Page struct {
 
 // Refusal is an order whose claim the database refused because of the row itself.
 type Refusal struct {
-	Order order.Order // at least ID and MID
+	Order order.Order // at least its ID
 	Err   error
 }
 

@@ -25,8 +25,9 @@ type claimedRow struct {
 	MerchantsHalfOpen      bool
 	Tokens                 *float64 // of the budget; nil: there is none
 	MoreDue                bool
-	HeadShort              bool   // the first due orders are not all, and do not fill the claim
-	LastMID                string // that was looked at; "" is the last of all
+	Dropped                []int64 // orders whose lease a trigger dropped
+	HeadShort              bool    // the first due orders are not all, and do not fill the claim
+	LastMID                string  // that was looked at; "" is the last of all
 	Took                   time.Duration
 }
 
@@ -52,7 +53,7 @@ func (s *Store) claimPage(ctx context.Context, c Claim) (Page, error) {
 
 // page is the result that the statement's last row explains.
 func (w claimedRow) page(c Claim, orders []order.Order) Page {
-	page := Page{Orders: orders, MoreDue: w.MoreDue, Round: w.nextRound(c), At: w.ClaimedAt, Took: w.Took}
+	page := Page{Orders: orders, Refused: w.droppedClaims(), MoreDue: w.MoreDue, Round: w.nextRound(c), At: w.ClaimedAt, Took: w.Took}
 	switch {
 	case len(orders) > 0:
 	case w.AppInForce:
@@ -63,6 +64,14 @@ func (w claimedRow) page(c Claim, orders []order.Order) Page {
 		page.NextToken = untilWorthwhile(*w.Tokens, c.Rate)
 	}
 	return page
+}
+
+func (w claimedRow) droppedClaims() []Refusal {
+	var list []Refusal
+	for _, id := range w.Dropped {
+		list = append(list, Refusal{Order: order.Order{ID: id}, Err: errDropped})
+	}
+	return list
 }
 
 // untilWorthwhile is the time until a budget allows about a tenth of a second's round trips.
@@ -135,9 +144,10 @@ func (s *Store) claimOneByOne(ctx context.Context, c Claim) (Page, error) {
 				return Page{}, err
 			case len(claimed) == 0 && (why.AppInForce || why.AppHalfOpen || why.Tokens != nil && *why.Tokens < 1):
 				explained := why.page(c, page.Orders)
-				explained.Refused = page.Refused
+				explained.Refused = append(page.Refused, explained.Refused...)
 				return explained, nil
 			}
+			page.Refused = append(page.Refused, why.droppedClaims()...)
 			suspects = suspects && !isSuspect
 			page.Orders = append(page.Orders, claimed...)
 		}

@@ -89,6 +89,8 @@ merchant_lock AS (SELECT NULL::text AS key WHERE false)`
 // the page. A settled row is never taken, even if it has the id of a due one in another child
 // table.
 //
+// The page's rows are locked, so only a trigger can keep one of them from being leased.
+//
 // The result has a row even where nothing is claimed, and says why.
 const claimTake = `,
 claimable AS (
@@ -135,6 +137,7 @@ why AS (
            EXISTS (SELECT FROM half_open) AS merchants_half_open,
            (SELECT tokens FROM budget) AS tokens,
            (SELECT count(*) FROM page) > (SELECT count(*) FROM claimable) AS more_due,
+           ARRAY(SELECT id FROM claimable EXCEPT SELECT id FROM claimed) AS dropped,
            ` + isHeadShort + ` AS head_short,
            CASE WHEN (SELECT n FROM allowed) = 0 THEN @from_mid::text
                 WHEN (SELECT count(*) FROM merchant) = @window THEN (SELECT max(mid) FROM merchant)

@@ -188,6 +188,30 @@ func TestClaimBesideATrigger(t *testing.T) {
 }
 
 // A budget that somebody deleted is made again.
+// A trigger that drops claims without a word keeps nobody else's orders from being claimed.
+func TestClaimBesideATriggerThatDrops(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 6)
+	d.exec(t, `CREATE FUNCTION dropped() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`)
+	d.exec(t, `CREATE TRIGGER dropped BEFORE UPDATE ON orders FOR EACH ROW WHEN (OLD.id <= 4) EXECUTE FUNCTION dropped()`)
+	for name, selection := range map[string]*store.Selection{"due": nil, "selected": {}} {
+		claim := store.Claim{Limit: 3, Selection: selection}
+		var claimed []int64
+		for range 3 {
+			page := d.page(t, claim)
+			claimed = append(claimed, ids(page.Orders)...)
+			for _, r := range page.Refused {
+				claim.ExceptIDs = append(claim.ExceptIDs, r.Order.ID)
+			}
+		}
+		if !slices.Equal(claimed, []int64{5, 6}) || !slices.Equal(slices.Sorted(slices.Values(claim.ExceptIDs)), []int64{1, 2, 3, 4}) {
+			t.Errorf("%s: claimed %v, refused %v", name, claimed, claim.ExceptIDs)
+		}
+		d.exec(t, `UPDATE orders SET lease_until = NULL`)
+	}
+}
+
 func TestClaimWithoutABudgetRow(t *testing.T) {
 	t.Parallel()
 	d := open(t)
