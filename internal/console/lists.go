@@ -199,7 +199,7 @@ func (c *Console) showAudit(v *visit) error {
 	}
 	p := auditPage{Actor: f.Actor, CSV: localPath("/audit.csv", without(query, "below", "done")), Filtered: f.Actor+f.Action != ""}
 	p.Kinds = choices(f.Action, option{Value: "", Word: v.t("any")})
-	for _, kind := range []string{"resolve", "retry", "pause", "resume", "despite-pause", "events resend", "prune", "doctor --fix"} {
+	for _, kind := range operator.ActionNames() {
 		p.Kinds = append(p.Kinds, choices(f.Action, option{Value: kind, Word: kind})...)
 	}
 	rows, next := list.Actions, int64(0)

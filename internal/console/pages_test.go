@@ -2,7 +2,9 @@ package console_test
 
 import (
 	"fmt"
+	"html"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -198,6 +200,22 @@ func TestStatementsEnd(t *testing.T) {
 			})
 		}
 	})
+}
+
+// Each choice that a filter offers is one that its page takes.
+func TestFiltersOfferWhatPagesTake(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, store.ForViewer, nil)
+	p := w.person(t)
+	choice := regexp.MustCompile(`<option value="([^"]*)"`)
+	for _, path := range []string{"/orders", "/review", "/events", "/audit"} {
+		for _, filter := range regexp.MustCompile(`(?s)<select[^>]* name="([a-z_]+)".*?</select>`).FindAllStringSubmatch(p.get(t, path).body, -1) {
+			for _, value := range choice.FindAllStringSubmatch(filter[0], -1) {
+				p.get(t, path+"?"+url.Values{filter[1]: {html.UnescapeString(value[1])}}.Encode()).want(t, http.StatusOK)
+			}
+		}
+	}
+	p.get(t, "/audit").want(t, http.StatusOK, `value="run-once --despite-pause"`)
 }
 
 // A console without a database says that the database is away: people look at it for that.

@@ -37,7 +37,7 @@ type Action struct {
 func (d *Desk) Actions(ctx context.Context, f store.ActionFilter) (Actions, error) {
 	rows, err := d.Store.Actions(ctx, f)
 	if err == nil && len(rows) == 0 {
-		err = checkKnown("action", f.Action, actionNames())
+		err = checkKnown("action", f.Action, ActionNames())
 	}
 	list := Actions{Actions: make([]Action, len(rows))}
 	for i, a := range rows {
@@ -49,8 +49,8 @@ func (d *Desk) Actions(ctx context.Context, f store.ActionFilter) (Actions, erro
 	return list, err
 }
 
-// actionNames lists all that this program records.
-func actionNames() []string {
+// ActionNames lists all that this program records.
+func ActionNames() []string {
 	return []string{"resolve", "retry", "pause", "resume", "run-once --despite-pause", "events resend", "prune", "doctor --fix"}
 }
 
