@@ -155,20 +155,8 @@ func (s Settlement) Page(l Locale, d *Desk) Page {
 	w := s.write
 	o := w.Shown
 	p.line(Strong, l.say(msgResolveHead, o.ID, o.MerOrderID, o.MID, Yuan(o.OrderAmount), l.zoneName(o.ClaimedAt)))
-	before := string(o.Status)
-	if o.ReviewReason != "" {
-		before += " (" + o.ReviewReason + ")"
-	}
-	p.row("  status", before, "→", string(w.Status))
-	p.row("  total_amount", yuanOf(o.TotalAmount), "→", yuanOf(w.TotalAmount))
-	if w.RefundAmount != nil {
-		p.row("  refund_amount", yuanOf(o.RefundAmount), "→", yuanOf(w.RefundAmount))
-	}
-	if w.PayTime != nil {
-		p.row("  pay_time", "-", "→", l.stamp(*w.PayTime))
-	}
-	if w.SettleDate != nil {
-		p.row("  settle_date", "-", "→", w.SettleDate.Format(time.DateOnly))
+	for _, f := range s.Fields(l) {
+		p.row("  "+f.Name, f.Before, "→", f.After)
 	}
 	p.line(Plain, l.say(msgResolveEvent, w.Event))
 	if o.SettledAt != nil {

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"reconciler/internal/operator"
 	"reconciler/internal/order"
@@ -140,6 +143,47 @@ func TestResolveInFlight(t *testing.T) {
 		var flight *store.InFlightError
 		if !errors.As(err, &flight) || !strings.Contains(err.Error(), "+08:00") || !strings.Contains(err.Error(), "web-1/7") {
 			t.Errorf("err = %v, want until when, in China time", err)
+		}
+	}
+}
+
+// What is shown before a settlement is all that it changes, as it is now.
+func TestResolveShowsBeforeAndAfter(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.insert(t, mid, "31940001", 100, "status = 'TRADE_SUCCESS', review_reason = 'conflict', total_amount = 100, refund_amount = 0",
+		"pay_time = '2026-11-20T02:00:00Z', settle_date = '2026-11-21'")
+	shown := func(r operator.Resolution) map[string]string {
+		t.Helper()
+		s, err := w.PrepareResolve(t.Context(), byID(id), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fields := make(map[string]string)
+		for _, row := range s.Page(operator.Locale{Lang: "en", Zone: time.UTC}, w.Desk).Rows {
+			if len(row) == 4 {
+				fields[strings.TrimSpace(row[0].Text)] = row[1].Text + " to " + row[3].Text
+			}
+		}
+		return fields
+	}
+	again := paidBy("receipt")
+	again.PayTime, again.SettleDate = new(time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC)), new(time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC))
+	for name, tt := range map[string]struct {
+		r    operator.Resolution
+		want map[string]string
+	}{
+		"paid": {again, map[string]string{
+			"status": "TRADE_SUCCESS (conflict) to TRADE_SUCCESS", "total_amount": "¥1.00 to ¥1.00", "pay_time": "2026-11-20 02:00:00 to 2026-11-22 03:00:00",
+			"settle_date": "2026-11-21 to 2026-11-23", "settled_by": "- to hand",
+		}},
+		"closed": {operator.Resolution{As: order.StatusTradeClosed, Reason: "why"}, map[string]string{
+			"status": "TRADE_SUCCESS (conflict) to TRADE_CLOSED", "total_amount": "¥1.00 to -", "refund_amount": "¥0.00 to -", "pay_time": "2026-11-20 02:00:00 to -",
+			"settle_date": "2026-11-21 to -", "settled_by": "- to hand",
+		}},
+	} {
+		if diff := cmp.Diff(tt.want, shown(tt.r)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
 }

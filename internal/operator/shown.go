@@ -50,7 +50,10 @@ func jsonOf(v any) string {
 
 // steady is the part of an order that does not change by itself, in one zone.
 func steady(o store.Detail) store.Detail {
-	d := store.Detail{UpdatedAt: o.UpdatedAt.UTC(), TotalAmount: o.TotalAmount, RefundAmount: o.RefundAmount, SettledBy: o.SettledBy}
+	d := store.Detail{UpdatedAt: o.UpdatedAt.UTC(), TotalAmount: o.TotalAmount, RefundAmount: o.RefundAmount, SettleDate: o.SettleDate, SettledBy: o.SettledBy}
+	if o.PayTime != nil {
+		d.PayTime = new(o.PayTime.UTC())
+	}
 	d.ID, d.MID, d.TID, d.InstMID, d.MerOrderID, d.TargetOrderID = o.ID, o.MID, o.TID, o.InstMID, o.MerOrderID, o.TargetOrderID
 	d.OrderAmount, d.Status, d.ReviewReason, d.ClaimNo = o.OrderAmount, o.Status, o.ReviewReason, o.ClaimNo
 	return d
@@ -71,25 +74,44 @@ type Field struct{ Name, Before, After string }
 // Fields are what the settlement changes.
 func (s Settlement) Fields(l Locale) []Field {
 	w := s.write
-	o := w.Shown
+	o, closed := w.Shown, w.Status == order.StatusTradeClosed
 	list := []Field{
 		{"status", statusInWords(o), string(w.Status)},
 		{"total_amount", yuanOf(o.TotalAmount), yuanOf(w.TotalAmount)},
 	}
-	if w.RefundAmount != nil {
-		list = append(list, Field{"refund_amount", yuanOf(o.RefundAmount), yuanOf(w.RefundAmount)})
-	}
-	if w.PayTime != nil {
-		before := "-"
-		if o.PayTime != nil {
-			before = l.stamp(*o.PayTime)
+	for _, f := range []Field{
+		{"refund_amount", yuanOf(o.RefundAmount), yuanOf(keptBy(closed, w.RefundAmount, o.RefundAmount))},
+		{"pay_time", l.stampOf(o.PayTime), l.stampOf(keptBy(closed, w.PayTime, o.PayTime))},
+		{"settle_date", dayOf(o.SettleDate), dayOf(keptBy(closed, w.SettleDate, o.SettleDate))},
+	} {
+		if f.Before != f.After {
+			list = append(list, f)
 		}
-		list = append(list, Field{"pay_time", before, l.stamp(*w.PayTime)})
-	}
-	if w.SettleDate != nil {
-		list = append(list, Field{"settle_date", "-", w.SettleDate.Format(time.DateOnly)})
 	}
 	return append(list, Field{"settled_by", orDash(o.SettledBy), "hand"})
+}
+
+// keptBy is a value after a settlement: the one that was given, else the old one. A closed order
+// keeps none.
+func keptBy[T any](closed bool, given, old *T) *T {
+	if given != nil || closed {
+		return given
+	}
+	return old
+}
+
+func (l Locale) stampOf(t *time.Time) string {
+	if t == nil {
+		return "-"
+	}
+	return l.stamp(*t)
+}
+
+func dayOf(day *time.Time) string {
+	if day == nil {
+		return "-"
+	}
+	return day.Format(time.DateOnly)
 }
 
 // Event is what the application hears of the settlement.
@@ -101,13 +123,9 @@ func (s Settlement) Again() bool { return s.write.Shown.SettledAt != nil }
 // Fields are what the retry changes.
 func (r Retrial) Fields(l Locale) []Field {
 	o, c := r.shown, r.correction
-	next := "-"
-	if o.NextQueryAt != nil {
-		next = l.stamp(*o.NextQueryAt)
-	}
 	list := []Field{
 		{"review_reason", orDash(o.ReviewReason), "-"},
-		{"next_query_at", next, l.say(msgNow)},
+		{"next_query_at", l.stampOf(o.NextQueryAt), l.say(msgNow)},
 	}
 	for _, f := range []Field{
 		{"tid", o.TID, c.TID}, {"inst_mid", o.InstMID, c.InstMID}, {"mer_order_id", o.MerOrderID, c.MerOrderID}, {"target_order_id", o.TargetOrderID, c.TargetOrderID},

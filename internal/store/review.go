@@ -205,8 +205,9 @@ func lockShown(ctx context.Context, tx pgx.Tx, shown Detail, w *Trace) (Detail, 
 // isAs reports whether an order is as it was shown.
 func (d Detail) isAs(shown Detail) bool {
 	same := func(a, b *int64) bool { return (a == nil) == (b == nil) && (a == nil || *a == *b) }
+	sameTime := func(a, b *time.Time) bool { return (a == nil) == (b == nil) && (a == nil || a.Equal(*b)) }
 	return d.Status == shown.Status && d.ReviewReason == shown.ReviewReason && d.ClaimNo == shown.ClaimNo && d.MID == shown.MID &&
 		d.TID == shown.TID && d.InstMID == shown.InstMID && d.MerOrderID == shown.MerOrderID && d.TargetOrderID == shown.TargetOrderID &&
 		d.OrderAmount == shown.OrderAmount && same(d.TotalAmount, shown.TotalAmount) && same(d.RefundAmount, shown.RefundAmount) &&
-		d.UpdatedAt.Equal(shown.UpdatedAt)
+		sameTime(d.PayTime, shown.PayTime) && sameTime(d.SettleDate, shown.SettleDate) && d.UpdatedAt.Equal(shown.UpdatedAt)
 }
