@@ -87,8 +87,7 @@ func (r Rules) byClass(o order.Order, trouble *chinaums.Error, reply Reply, now 
 	case chinaums.ClassNoOrder: // row 10
 		return r.noOrder(o, reply.Evidence, now)
 	case chinaums.ClassProcessing: // row 11
-		out := r.deferOrder(o, o.Status, order.ReasonOrderProcessing, "another operation holds the order at the gateway", now)
-		return notBefore(out, now.Add(minProcessingWait))
+		return r.busyOrder(o, now)
 	case chinaums.ClassBadRequest: // row 12
 		return giveToReview(o, order.ReviewBadRequest, r.badRequestNote(text))
 	case chinaums.ClassCredentials: // row 13
@@ -186,6 +185,17 @@ func compareIdentity(o order.Order, t chinaums.Trade) identity {
 // about. Such an answer shows that its connection is out of step.
 func IsAboutAnother(o order.Order, a chinaums.Answer) bool {
 	return a.Trade.HasStatus() && compareIdentity(o, a.Trade).contradiction != ""
+}
+
+// busyOrder handles ORDER_PROCESSING. It does not end a late check, at any age: the check has yet to
+// take place.
+func (r Rules) busyOrder(o order.Order, now time.Time) order.Outcome {
+	deferBy := r.deferOrder
+	if o.Status == order.StatusNotFound {
+		deferBy = r.rescheduleOrder
+	}
+	out := deferBy(o, o.Status, order.ReasonOrderProcessing, "another operation holds the order at the gateway", now)
+	return notBefore(out, now.Add(minProcessingWait))
 }
 
 // decideUninformative handles an answer that says nothing about the order. Like NO_ORDER, it ends

@@ -137,6 +137,8 @@ func TestLateCheck(t *testing.T) {
 		{"after it was done: not understood", lost(nil), 0, codeBody("TARGET_FAIL"), "not_found unknown_code NOT_FOUND never -"},
 		// A code of no document beside a trade status is trouble: the order may be there.
 		{"due: not understood, but a trade status", lost(&old), 0, answer(`errCode="TARGET_FAIL"`), "no_answer transient NOT_FOUND +5m0s -"},
+		{"due: busy", lost(&old), 0, codeBody("ORDER_PROCESSING"), "deferred order_processing NOT_FOUND +24h0m0s -"},
+		{"due: busy, beyond give-up", lost(&old, withAge(400*time.Hour)), 0, codeBody("ORDER_PROCESSING"), "deferred order_processing NOT_FOUND +24h0m0s -"},
 		{"by hand: busy", lost(&soon), 0, codeBody("ORDER_PROCESSING"), "deferred order_processing NOT_FOUND +1h0m0s -"},
 	})
 }
@@ -147,7 +149,7 @@ func TestLateCheckEnds(t *testing.T) {
 	t.Parallel()
 	ask := newAsker(t)
 	for _, body := range []string{
-		codeBody("TARGET_FAIL"), answer(`-status`), answer(`-errCode`), answer(`status="TRADE_FINISHED"`), codeBody("ORDER_PROCESSING"), answer(`errCode="NO_ORDER"`),
+		codeBody("TARGET_FAIL"), answer(`-status`), answer(`-errCode`), answer(`status="TRADE_FINISHED"`), answer(`errCode="NO_ORDER"`),
 	} {
 		o := anOrder(withAge(30*time.Hour), withStatus(order.StatusNotFound))
 		asked, at := 0, now
