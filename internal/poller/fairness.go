@@ -44,7 +44,6 @@ type fairness struct {
 	mu           sync.Mutex
 	stats        store.MerchantStats
 	refreshedAt  time.Time
-	statsTook    time.Duration // by the count
 	severalUntil time.Time
 	timedOut     map[string]bool // merchants whose last question got no answer in time
 	answered     map[string]answers
@@ -65,19 +64,18 @@ func newFairness(workers int) *fairness {
 // it in turn. The workers need the lock: it is not held meanwhile.
 func (f *fairness) refreshStats(ctx context.Context, claims Claims) (bool, error) {
 	f.mu.Lock()
-	isFresh := time.Since(f.refreshedAt) < min(max(statsEvery, lookShare*f.statsTook), maxFromStart)
+	isFresh := time.Since(f.refreshedAt) < min(max(statsEvery, lookShare*f.stats.Took), maxFromStart)
 	f.mu.Unlock()
 	if isFresh {
 		return false, nil
 	}
-	began := time.Now()
 	stats, err := claims.MerchantStats(ctx)
 	if err != nil {
 		return false, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.stats, f.refreshedAt, f.statsTook = stats, time.Now(), time.Since(began)
+	f.stats, f.refreshedAt = stats, time.Now()
 	if stats.Merchants > 1 {
 		f.severalUntil = f.refreshedAt.Add(keepRoomFor)
 	}

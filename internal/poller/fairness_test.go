@@ -1,12 +1,14 @@
 package poller
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"reconciler/internal/order"
+	"reconciler/internal/store"
 )
 
 const usualPace = 20 * time.Millisecond
@@ -192,4 +194,29 @@ func TestProbeOfAnAppBesideMerchantsThatHang(t *testing.T) {
 	if look(q).allowsOrder(claimed{Order: probe}) {
 		t.Error("probes leave no worker to the others")
 	}
+}
+
+// farStore counts merchants over a slow network.
+type farStore struct {
+	dueStore
+}
+
+func (farStore) MerchantStats(context.Context) (store.MerchantStats, error) {
+	time.Sleep(time.Second)
+	return store.MerchantStats{Took: time.Millisecond}, nil
+}
+
+// A merchant that is resumed is seen within a second, however slow the network is. Only a count that
+// costs the server much is repeated less often.
+func TestMerchantsAreCountedOverASlowNetwork(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, far := newFairness(64), &farStore{}
+		for range 3 {
+			if refreshed, err := f.refreshStats(t.Context(), far); !refreshed || err != nil {
+				t.Errorf("counted %t, %v", refreshed, err)
+			}
+			time.Sleep(statsEvery)
+		}
+	})
 }
