@@ -82,10 +82,10 @@ func TestClaimsGoRoundTheMerchants(t *testing.T) {
 func TestClaimSharesThePage(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	d.insert(t, 700)
-	// Merchant 0 is left out, merchant 1 has 300 orders that are longer due than those of 20
-	// others.
-	d.exec(t, `UPDATE orders SET mid = '8983401490001' || CASE WHEN id <= 300 THEN '00' WHEN id <= 600 THEN '01' ELSE lpad((2 + id % 20)::text, 2, '0') END`)
+	d.insert(t, 1000)
+	// Merchant 0 is left out and has the first orders that a claim looks at. Merchant 1 has 300 that
+	// are longer due than those of 20 others.
+	d.exec(t, `UPDATE orders SET mid = '8983401490001' || CASE WHEN id <= 600 THEN '00' WHEN id <= 900 THEN '01' ELSE lpad((2 + id % 20)::text, 2, '0') END`)
 	got := byMerchant(d.claimWith(t, store.Claim{Limit: 42, PausedMIDs: []string{merchant(0)}}))
 	if len(got) != 21 {
 		t.Errorf("a page of 42 has orders of %d merchants, want all 21: %v", len(got), got)
@@ -134,7 +134,7 @@ func TestClaimTakesTheLongestDueWhileTheyDo(t *testing.T) {
 	}
 	// Of a merchant that may have one order there is no more to take.
 	claim.MerchantCaps = make(map[string]int)
-	for _, mid := range othersOfRound()[:120] {
+	for _, mid := range othersOfRound()[:130] {
 		claim.MerchantCaps[mid] = 1
 	}
 	if page = d.page(t, claim); page.Round == (store.Round{}) {
