@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,8 +46,11 @@ func TestNothingIsAskedWhileAnswersCannotBeWritten(t *testing.T) {
 			if n > claimed+probes {
 				t.Errorf("%d round trips while nothing can be written, of %d orders that were claimed and at most %d probes", n, claimed, probes)
 			}
-			if p.Ready() == nil {
+			err := p.Ready()
+			if err == nil {
 				t.Error("ready all the same")
+			} else if text := err.Error(); !strings.Contains(text, "answers cannot be written, for ") || strings.Contains(text, time.Now().Format("2006-")) {
+				t.Errorf("not ready: %s; want for how long, and no time of a zone", text)
 			}
 			w.exec(t, tt.mendIt)
 			eventually(t, "the end of the outage", func() bool { return !p.writing.isFailing() })

@@ -92,14 +92,15 @@ func (w *writing) noteSuccess(ctx context.Context) {
 	w.since, w.cause, w.strays = time.Time{}, nil, true
 }
 
-// currentTrouble says why answers cannot be written; nil: they can.
+// currentTrouble says why answers cannot be written; nil: they can. It is shown to people of any zone,
+// so it names no time.
 func (w *writing) currentTrouble() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.since.IsZero() {
 		return nil
 	}
-	return fmt.Errorf("answers cannot be written since %s: %w", w.since.Format(time.RFC3339), w.cause)
+	return fmt.Errorf("answers cannot be written, for %s by now: %w", time.Since(w.since).Round(time.Second), w.cause)
 }
 
 func (w *writing) isFailing() bool {
