@@ -94,9 +94,9 @@ func (p *Poller) PassTrouble() error {
 	case h.failure != nil:
 		return fmt.Errorf("the last pass failed: %w", h.failure)
 	case h.isRunning && now.Sub(h.progressAt) > 2*p.Lease:
-		return fmt.Errorf("the pass has stood still since %s", h.progressAt.Format(time.RFC3339))
+		return fmt.Errorf("the pass has stood still for %s", now.Sub(h.progressAt).Round(time.Second))
 	case !h.isRunning && !h.nextAt.IsZero() && now.Sub(h.nextAt) > p.Lease:
-		return fmt.Errorf("the pass of %s has not begun", h.nextAt.Format(time.RFC3339))
+		return fmt.Errorf("the pass that was due %s ago has not begun", now.Sub(h.nextAt).Round(time.Second))
 	}
 	return nil
 }

@@ -265,7 +265,7 @@ func TestReady(t *testing.T) {
 		time.Sleep(2 * time.Minute) // 311: the pass of 195 hangs, not for two leases yet
 		ready(t, p, "")
 		time.Sleep(10 * time.Second) // 321
-		ready(t, p, "stood still")
+		ready(t, p, "stood still for 2m6s")
 		cancel()
 		<-done
 	})
@@ -277,7 +277,7 @@ func TestReady(t *testing.T) {
 		time.Sleep(64 * time.Second)
 		ready(t, p, "")
 		time.Sleep(time.Second)
-		ready(t, p, "has not begun")
+		ready(t, p, "due 1m1s ago has not begun")
 	})
 }
 
