@@ -107,9 +107,12 @@ func (g *gateway) holding(body []byte) []*hold {
 
 // asked lists the orders that the gateway was asked about, each once, in the order of their
 // numbers.
-func (g *gateway) asked() []string {
+func (g *gateway) asked() []string { return g.askedAfter(0) }
+
+// askedAfter is the same without the first requests.
+func (g *gateway) askedAfter(requests int) []string {
 	var numbers []string
-	for _, r := range g.Requests() {
+	for _, r := range g.Requests()[requests:] {
 		numbers = append(numbers, r.MerOrderID)
 	}
 	slices.Sort(numbers)
