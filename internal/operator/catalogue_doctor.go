@@ -29,8 +29,9 @@ const (
 	msgVacuumDead    message = "%s has %s dead rows beside %s live ones" + zh + "%s 有 %s 个死行，%s 个活行"
 	msgVacuumWell    message = "no table waits for its vacuum" + zh + "没有等待清理的表"
 	msgIndexesStand  message = "the partial indexes and the trigger stand on orders and all its children" + zh + "orders 及其所有子表上的部分索引和触发器齐全"
-	msgIndexesFix    message = "reconciler migrate up; for a child table, create what orders has" + zh + "reconciler migrate up；子表请按 orders 补建"
-	msgAskedGateway  message = "app id %s: answered %s" + zh + "应用 %s：答复 %s"
+	msgIndexesFix    message = "enable the trigger: ALTER TABLE … ENABLE TRIGGER …; create the index as on orders, or as in the migrations where orders lacks it" +
+		zh + "启用触发器：ALTER TABLE … ENABLE TRIGGER …；索引请按 orders 补建，orders 也没有的请按迁移脚本补建"
+	msgAskedGateway message = "app id %s: answered %s" + zh + "应用 %s：答复 %s"
 )
 
 // AskedGateway tells what an app id was answered.
