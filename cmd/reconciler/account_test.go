@@ -70,7 +70,7 @@ func TestRunOnceAccountsForEveryNamedOrder(t *testing.T) {
 	if diff := cmp.Diff([]string{numbers[2] + " settled", paused[0] + " settled"}, fates(s)); diff != "" {
 		t.Errorf("orders with the flags (-want +got):\n%s", diff)
 	}
-	if got := scan[string](t, w, `SELECT concat_ws(' ', actor, action, before->0->>'Key', after->>'review') FROM operator_actions`); got != "wang run-once --despite-pause "+otherMID+" true" {
+	if got := scan[string](t, w, `SELECT concat_ws(' ', actor, action, before->0->>'key', after->>'review') FROM operator_actions`); got != "wang run-once --despite-pause "+otherMID+" true" {
 		t.Errorf("action %q", got)
 	}
 }

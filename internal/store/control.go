@@ -22,12 +22,12 @@ const Breaker = "breaker"
 
 // Control is a pause of an app or a merchant, shared by all instances.
 type Control struct {
-	Scope       Scope
-	Key         string
-	PausedUntil *time.Time // nil: until somebody resumes
-	Reason      string
-	SetBy       string
-	SetAt       time.Time
+	Scope       Scope      `json:"scope"`
+	Key         string     `json:"key"`
+	PausedUntil *time.Time `json:"paused_until"` // nil: until somebody resumes
+	Reason      string     `json:"reason"`
+	SetBy       string     `json:"set_by"`
+	SetAt       time.Time  `json:"set_at"`
 }
 
 // isInForce is the condition under which a control keeps questions back: it is paused, or the
