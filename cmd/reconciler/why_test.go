@@ -162,6 +162,11 @@ func TestPlan(t *testing.T) {
 		t.Errorf("curve: %+v", curve.Curve)
 	}
 	w.invoke(t, "plan", "--next=200h").want(t, 2, "--next")
+	short := []string{"plan", "--next=3h", "--rate=0.01", "--output=json"} // 36 an hour
+	w.exec(t, `INSERT INTO orders (mid, tid, mer_order_id, order_amount) SELECT $1, $2, '3195' || lpad(n::text, 20, '0'), 1 FROM generate_series(1, 100) AS n`, mid, tid)
+	w.invoke(t, short...).want(t, 0, `"share_of_rate": 1`)
+	w.invoke(t, short[:3]...).want(t, 0, "0 %")
+	w.exec(t, `DELETE FROM orders WHERE mer_order_id LIKE '3195%'`)
 	w.goldens(t, 0, "plan-simulate", "plan", "--simulate=1000")
 	w.goldens(t, 0, "plan-order", "plan", "319400000003")
 	wantKeys(t, "plan", document[map[string]any](t, w, 0, "plan"), "curve", "falls_due")

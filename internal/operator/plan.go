@@ -57,7 +57,9 @@ type CurvePoint struct {
 type HourDue struct {
 	At          time.Time `json:"at"` // the hour's beginning
 	Questions   int       `json:"questions"`
-	ShareOfRate float64   `json:"share_of_rate"` // 0 to 1, more where the rate cannot do it; 0 without a rate
+	ShareOfRate float64   `json:"share_of_rate"` // 0 to 1, which is also where the rate cannot do it; 0 without a rate
+
+	load float64 // the same, above 1 where the rate cannot do it
 }
 
 // Simulation is what orders cost over their life, if none is ever settled.
@@ -124,7 +126,8 @@ func (d *Desk) Plan(ctx context.Context, next time.Duration) (Plan, error) {
 		}
 		hour := HourDue{At: d.local(now.Add(time.Duration(i) * time.Hour)), Questions: int(n + 0.5)}
 		if perHour > 0 {
-			hour.ShareOfRate = n / perHour
+			hour.load = n / perHour
+			hour.ShareOfRate = min(1, hour.load)
 		}
 		p.FallsDue = append(p.FallsDue, hour)
 	}
@@ -226,7 +229,7 @@ func (pl Plan) Page(l Locale) Page {
 	for _, h := range pl.FallsDue {
 		share := "-"
 		if pl.rate > 0 {
-			share = fmt.Sprintf("%.1f %%", 100*h.ShareOfRate)
+			share = fmt.Sprintf("%.1f %%", 100*h.load)
 		}
 		p.row(l.stamp(h.At), number(h.Questions), share)
 	}
