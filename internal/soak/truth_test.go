@@ -98,6 +98,8 @@ func deserved(s *script, e end) string {
 		ok = e.Status == order.StatusNotFound && !e.Coming && (e.Corrected || says(func(a act) bool { return a.word == noOrder }))
 	case "poison":
 		ok = true // see checkPoison
+	case "conflict":
+		ok = e.Conflict // an ORM has reopened it since, and a person is still needed
 	case "unwritable":
 		ok = e.Refused || says(func(a act) bool { return a.review == e.Review })
 	case "query_window_over":
