@@ -25,7 +25,6 @@ const (
 // place is where an app's claims of due orders go on.
 type place struct {
 	from      store.Cursor
-	isLate    bool          // from is a time rather than an order
 	startedAt time.Time     // of the last claim from the beginning
 	took      time.Duration // by the server for that claim
 
@@ -50,7 +49,7 @@ func (p *place) noteLeftOut(mids []string) {
 
 // moveBehind goes to the orders that became due lately.
 func (p *place) moveBehind(now time.Time) {
-	p.from, p.isLate = store.Cursor{NextQueryAt: now.Add(-commitsWithin), ID: 1}, true
+	p.from = store.Cursor{NextQueryAt: now.Add(-commitsWithin), ID: 1}
 }
 
 // isStale reports whether the next claim of one of some apps should begin at the beginning.
@@ -110,9 +109,8 @@ func (c *cursor) nextPage(ctx context.Context, claim store.Claim) (store.Page, e
 		return store.Page{}, nil
 	}
 	claim.From, claim.After, claim.Round = c.place.from, c.claim.After, c.claim.Round
-	claim.Lately = c.place.isLate
 	if c.claim.Round != (store.Round{}) {
-		claim.From, claim.Lately = store.Cursor{}, false // of other merchants
+		claim.From = store.Cursor{} // of other merchants
 	}
 	if c.run.DryRun {
 		page, err := c.poller.Store.Peek(ctx, claim)

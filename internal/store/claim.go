@@ -54,9 +54,6 @@ type Claim struct {
 	// From is where a claim of due orders begins to look; zero is the beginning. What lies
 	// before has been claimed, as a rule, and its remains in the index take time to pass.
 	From Cursor
-	// Lately reports that the claim is only about what became due lately, from From on, because a
-	// look from the beginning is slow.
-	Lately bool
 	// After is where the page before ended; zero is the beginning. Only pages of
 	// a selection, and pages that claim nothing, need it.
 	After Cursor

@@ -83,7 +83,7 @@ func untilWorthwhile(tokens, rate float64) time.Duration {
 // claimAppProbe claims the one probe of an app: about another merchant than that of the question
 // that failed last, or else about another order, or else whatever is due.
 func (s *Store) claimAppProbe(ctx context.Context, c Claim, why claimedRow) (claimedRow, []order.Order, error) {
-	c.Limit, c.Lanes, c.From, c.Lately, c.LimitedMIDs = 1, false, Cursor{}, false, nil
+	c.Limit, c.Lanes, c.From, c.LimitedMIDs = 1, false, Cursor{}, nil
 	another := c
 	another.ExceptIDs = append([]int64{why.FailedOrderID}, c.ExceptIDs...)
 	elsewhere := another
@@ -169,8 +169,8 @@ func (c Claim) plan() claimPlan {
 		suspect = withoutSuspect
 	}
 	plan := claimPlan{text: claimPermit + page + suspect + noMerchantLock + claimTake, args: c.claimArgs()}
-	if c.Lately {
-		plan.text, plan.lately = plan.text+latelyMark, true
+	if c.Selection == nil {
+		plan.text, plan.guided = plan.text+guidedMark, true
 	}
 	return plan
 }

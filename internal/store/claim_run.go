@@ -9,15 +9,11 @@ import (
 )
 
 func (s *Store) runClaim(ctx context.Context, plan claimPlan) (why claimedRow, orders []order.Order, err error) {
-	var list []claimedRow
-	if plan.lately {
-		err = s.pool.inTx(ctx, pgx.TxOptions{BeginQuery: beginLately}, func(tx pgx.Tx) (err error) {
-			list, err = collectRows[claimedRow](ctx, tx, plan.text, plan.args)
-			return err
-		})
-	} else {
-		list, err = collectRows[claimedRow](ctx, s.pool, plan.text, plan.args)
+	query := s.queryClaim
+	if plan.guided {
+		query = s.queryGuided
 	}
+	list, err := query(ctx, plan)
 	if err != nil || len(list) == 0 {
 		return claimedRow{}, nil, err
 	}
@@ -31,20 +27,56 @@ func (s *Store) runClaim(ctx context.Context, plan claimPlan) (why claimedRow, o
 	return list[0], orders, nil
 }
 
+func (s *Store) queryClaim(ctx context.Context, plan claimPlan) ([]claimedRow, error) {
+	return collectRows[claimedRow](ctx, s.pool, plan.text, plan.args)
+}
+
+// queryGuided sends the guidance and the claim together: both are one transaction.
+func (s *Store) queryGuided(ctx context.Context, plan claimPlan) (list []claimedRow, err error) {
+	err = s.pool.retryStale(func() error {
+		batch := new(pgx.Batch)
+		batch.Queue(guidance)
+		batch.Queue(plan.text, plan.args)
+		results := s.pool.SendBatch(ctx, batch)
+		list, err = s.readGuided(results)
+		if closeErr := results.Close(); err == nil {
+			err = closeErr
+		}
+		return err
+	})
+	return list, err
+}
+
+func (s *Store) readGuided(results pgx.BatchResults) ([]claimedRow, error) {
+	if _, err := results.Exec(); err != nil {
+		return nil, err
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return nil, err
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[claimedRow])
+	return list, s.pool.explain(err)
+}
+
 // claimPlan is a statement and its arguments.
 type claimPlan struct {
 	text   string
 	args   pgx.NamedArgs
-	lately bool // to be planned by [beginLately]
+	guided bool // to be planned by [guidance]
 }
 
-// beginLately lets the planner follow the due times. By its statistics few orders are open, and it
-// would rather read all of another index and sort: where settled orders cannot be vacuumed, that is
-// every entry that they left. The higher costs must not compile the statement either. The mark
-// keeps it from a plan that was made without. A process that is stopped before its commit must not
-// keep the budget's row locked: no instance could claim meanwhile.
+// guidance lets the planner follow the due times, and plan once for each connection.
+//
+// A claim takes one to three milliseconds to run and two or more to plan. The planner would plan
+// each anew, because it knows nothing of a limit that is a parameter. A plan that is kept must be
+// right for all sizes of the queue: one that was made for an empty table would read and sort a
+// backlog that comes later. Nor do the statistics tell how many orders are queued: where settled
+// orders cannot be vacuumed, the planner would rather read all the entries that they left. The
+// higher costs of what is off must not compile the statement either. The mark keeps a statement
+// from a plan that was made without.
 const (
-	beginLately = "BEGIN; SET LOCAL enable_sort = off; SET LOCAL jit = off" +
-		"; SET LOCAL idle_in_transaction_session_timeout = '10s'"
-	latelyMark = "\n-- what became due lately"
+	guidance = `SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_sort', 'off', true),
+       set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`
+	guidedMark = "\n-- guided"
 )

@@ -16,8 +16,8 @@ func ClaimSQL(c Claim) (string, pgx.NamedArgs) {
 	return plan.text, plan.args
 }
 
-// BeginLately begins the transaction of a claim of what became due lately.
-const BeginLately = beginLately
+// Guidance is for a claim of due orders.
+const Guidance = guidance
 
 // Exec lets the tests do something to a connection of the store's own.
 func (s *Store) Exec(ctx context.Context, sql string) error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -85,6 +86,7 @@ func TestALostStatementNamesTheSettingForPoolers(t *testing.T) {
 	d := openWith(t, "pool_max_conns", "1")
 	for what, read := range map[string]func() error{
 		"alone":            func() error { _, err := d.Now(t.Context()); return err },
+		"of a claim":       func() error { _, err := d.Claim(t.Context(), store.Claim{Lease: time.Minute, Limit: 1}); return err },
 		"in a transaction": func() error { _, err := d.FindOrders(t.Context(), store.OrderName{ID: 1}, nil); return err },
 	} {
 		if err := read(); err != nil {
