@@ -57,7 +57,7 @@ type sizes struct {
 
 func defaultSizes() sizes {
 	return sizes{
-		Rounds: 5, Product: 25_000, Loop: 7_000, River: 6_000, RiverTx: 3_500, Counted: 3_000, Bare: 50_000,
+		Rounds: 3, Product: 25_000, Loop: 7_000, River: 6_000, RiverTx: 3_500, Counted: 3_000, Bare: 50_000,
 		Steady: 12 * time.Second, FlatSettled: []int{10_000, 1_000_000}, FlatDue: 10_000,
 		SelectSettled: []int{10_000, 500_000}, Merchants: 10_000, OfMerchants: 50_000, PausedEach: 1000, HangingFor: 30 * time.Second,
 		SnapshotSettled: 200_000, BudgetsFor: 15 * time.Second, NewcomersBacklog: 200_000, NewcomersFor: 20 * time.Second,
