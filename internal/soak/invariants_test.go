@@ -200,7 +200,8 @@ func (w *world) checkQuestions() {
 
 // checkOverlaps finds two questions about one order at the same time. That may be
 // only where the clock has ended their lease before its time, as a poller
-// that stands still would find it: that is what the fencing is for.
+// that stands still would find it, or an ORM has saved a row without it: that is what the fencing is
+// for.
 func (w *world) checkOverlaps() {
 	w.t.Helper()
 	byNumber := map[string][]*trip{}
@@ -219,7 +220,9 @@ func (w *world) checkOverlaps() {
 				excused := one[bool](w.t, w.db.clock, `
 					SELECT EXISTS (
 						SELECT 1 FROM soak_history h
-						WHERE number = $1 AND who = 'clock' AND ((o).lease_until > (n).lease_until AND (n).lease_until <= $2 OR (n).lease_until > (o).lease_until) AND at <= $2
+						WHERE number = $1 AND at <= $2
+						  AND (who = 'clock' AND ((o).lease_until > (n).lease_until AND (n).lease_until <= $2 OR (n).lease_until > (o).lease_until)
+						       OR who = 'orm' AND (o).lease_until > at AND ((n).lease_until IS NULL OR (n).lease_until <= $2))
 						  AND at >= (SELECT min(c.at) FROM soak_history c WHERE c.id = h.id AND c.at BETWEEN $2 - interval '4 seconds' AND $2
 						               AND (c.n).claim_no > (c.o).claim_no AND (c.n).claimed_by IN ($3, $4)))`,
 					number, later.began, earlier.life.name, later.life.name)
