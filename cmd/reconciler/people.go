@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"reconciler/internal/chinaums"
 	"reconciler/internal/operator"
 )
 
@@ -44,7 +45,7 @@ func (s peopleSettings) language(getenv func(string) string) (string, error) {
 
 // locale is the person's way to read. The defaults stand in for what cannot be used.
 func (s peopleSettings) locale(getenv func(string) string) operator.Locale {
-	l := operator.Locale{Lang: "en", Zone: time.FixedZone("Asia/Shanghai", 8*60*60)}
+	l := operator.Locale{Lang: "en", Zone: chinaums.China()}
 	if zone, err := s.location(); err == nil {
 		l.Zone = zone
 	}

@@ -33,7 +33,7 @@ func (s Status) withoutFigures(l Locale) Status {
 		s.add(name, StateNote, l.say(msgNotLookedAt))
 	}
 	s.judgeChecks()
-	s.unread = true
+	s.Unread = true
 	return s
 }
 

@@ -39,11 +39,8 @@ type Status struct {
 	After     *LearnedAfter  `json:"learned_after_seconds"` // null: nothing was learned
 	Incidents []Incident     `json:"incidents"`
 
-	unread bool // what is open could not be read
+	Unread bool `json:"-"` // the open orders could not be read: their list is empty
 }
-
-// Unread reports whether the open orders could not be read: then their list is empty.
-func (s Status) Unread() bool { return s.unread }
 
 // OpenMerchant is a merchant's unresolved orders.
 type OpenMerchant struct {
@@ -163,7 +160,7 @@ func (d *Desk) readFigures(ctx context.Context, now time.Time) figures {
 
 // fillFigures sets what is not a check.
 func (d *Desk) fillFigures(s *Status, f figures) {
-	s.unread = f.openErr != nil
+	s.Unread = f.openErr != nil
 	apps := appsOf(f.instances)
 	for _, m := range f.open {
 		if m.Orders == 0 {

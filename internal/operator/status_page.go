@@ -45,7 +45,7 @@ func (s Status) summary(l Locale) string {
 
 func (s Status) openTable(l Locale, p *Page, maxMerchants int) {
 	switch {
-	case s.unread:
+	case s.Unread:
 		p.line(Warning, l.say(msgOpenUnread))
 		return
 	case len(s.Open) == 0:

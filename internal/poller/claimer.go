@@ -46,6 +46,7 @@ type taking struct {
 
 // claimUntilDone claims until nothing is due and nothing of the app is under way.
 func (c *claimer) claimUntilDone(ctx context.Context) (end claimsEnd) {
+	defer func() { end.refused = c.refused }()
 	defer recoverAs(&end.err)
 	if err := c.reviveOrders(ctx); err != nil {
 		return claimsEnd{err: err}

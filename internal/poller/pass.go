@@ -70,10 +70,7 @@ func (p *Poller) runPass(ctx context.Context, run Run) (Summary, error) {
 			cursor: newCursor(p, a, run, since), poller: p, app: a, run: run,
 			queue: queue, breaker: breaker, minClaim: max(1, 3*ahead/4), turn: turn,
 		}
-		claimers.Go(func() {
-			ends[i] = c.claimUntilDone(stop.claiming)
-			ends[i].refused = c.refused
-		})
+		claimers.Go(func() { ends[i] = c.claimUntilDone(stop.claiming) })
 	}
 	limiter := newLimiter(p.Rate)
 	for range p.Concurrency {

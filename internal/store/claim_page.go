@@ -168,11 +168,9 @@ func (c Claim) plan() claimPlan {
 	if !c.Suspects || c.From != (Cursor{}) || c.After != (Cursor{}) {
 		suspect = withoutSuspect
 	}
-	plan := claimPlan{text: claimPermit + page + suspect + noMerchantLock + claimTake, args: c.claimArgs()}
-	if c.Selection == nil {
-		plan.text, plan.guided = plan.text+guidedMark, true
+	return claimPlan{
+		text: claimPermit + page + suspect + noMerchantLock + claimTake, args: c.claimArgs(), guided: c.Selection == nil,
 	}
-	return plan
 }
 
 // probesPlan is the claim of one order of each merchant that is half-open.

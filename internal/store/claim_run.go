@@ -73,10 +73,6 @@ type claimPlan struct {
 // right for all sizes of the queue: one that was made for an empty table would read and sort a
 // backlog that comes later. Nor do the statistics tell how many orders are queued: where settled
 // orders cannot be vacuumed, the planner would rather read all the entries that they left. The
-// higher costs of what is off must not compile the statement either. The mark keeps a statement
-// from a plan that was made without.
-const (
-	guidance = `SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_sort', 'off', true),
+// higher costs of what is off must not compile the statement either.
+const guidance = `SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_sort', 'off', true),
        set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`
-	guidedMark = "\n-- guided"
-)

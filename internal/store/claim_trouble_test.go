@@ -187,7 +187,6 @@ func TestClaimBesideATrigger(t *testing.T) {
 	}
 }
 
-// A budget that somebody deleted is made again.
 // A trigger that drops claims without a word keeps nobody else's orders from being claimed.
 func TestClaimBesideATriggerThatDrops(t *testing.T) {
 	t.Parallel()
@@ -212,6 +211,7 @@ func TestClaimBesideATriggerThatDrops(t *testing.T) {
 	}
 }
 
+// A budget that somebody deleted is made again.
 func TestClaimWithoutABudgetRow(t *testing.T) {
 	t.Parallel()
 	d := open(t)
