@@ -92,8 +92,8 @@ func (w *writing) noteSuccess(ctx context.Context) {
 	w.since, w.cause, w.strays = time.Time{}, nil, true
 }
 
-// currentTrouble says why answers cannot be written; nil: they can. It is shown to people of any zone,
-// so it names no time.
+// currentTrouble says why answers cannot be written; nil: they can. It is shown to people of any
+// zone, so it names no time.
 func (w *writing) currentTrouble() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

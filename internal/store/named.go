@@ -25,7 +25,8 @@ type NamedState struct {
 }
 
 // LookUp tells where the orders of a list stand, in its order. A number that several merchants have
-// comes several times; an order that two entries name comes once. The selection narrows the list by merchant and creation.
+// comes several times; an order that two entries name comes once. The selection narrows the list by
+// merchant and creation.
 func (s *Store) LookUp(ctx context.Context, list []NamedOrder, sel Selection) ([]NamedState, error) {
 	mids, numbers := make([]string, len(list)), make([]string, len(list))
 	for i, n := range list {
