@@ -71,6 +71,7 @@ func (c *claimer) claimUntilDone(ctx context.Context) (end claimsEnd) {
 			return claimsEnd{paused: true, byHand: t.ByHand}
 		case t.NextToken > 0:
 			sleepFor(ctx, min(t.NextToken, lookAgainAfter))
+		case !t.Paused && c.cursor.skipNamed():
 		case c.cursor.hasMoreMerchants(), idle && c.cursor.readAgain(), c.cursor.looksAgain():
 		case idle && !t.limited && !t.Paused:
 			return claimsEnd{}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"reconciler/internal/order"
@@ -169,7 +170,7 @@ func (c Claim) plan() claimPlan {
 		suspect = withoutSuspect
 	}
 	return claimPlan{
-		text: claimPermit + page + suspect + noMerchantLock + claimTake, args: c.claimArgs(), guided: c.Selection == nil,
+		text: c.narrow(claimPermit + page + suspect + noMerchantLock + claimTake), args: c.claimArgs(), guided: c.Selection == nil,
 	}
 }
 
@@ -181,7 +182,7 @@ func (c Claim) probesPlan() claimPlan {
 	}
 	args := c.claimArgs()
 	args["merchant_probes"], args["keep_room"] = true, false
-	return claimPlan{text: claimPermit + page + noWindow + claimTake, args: args}
+	return claimPlan{text: c.narrow(claimPermit + page + noWindow + claimTake), args: args}
 }
 
 // onePlan is the claim of one order.
@@ -296,7 +297,16 @@ func (c Claim) from() (string, pgx.NamedArgs) {
 	args["mid"] = c.Selection.MID
 	args["created_since"] = c.Selection.CreatedSince
 	args["created_until"] = c.Selection.CreatedUntil
-	return selectedPage, args
+	return c.narrow(selectedPage), args
+}
+
+// narrow leaves the planner no choice where a selection has ids: it finds the orders by them, also
+// in a plan that is made for any arguments.
+func (c Claim) narrow(text string) string {
+	if c.Selection == nil || c.Selection.IDs == nil {
+		return text
+	}
+	return strings.ReplaceAll(text, isNamed, `o.id = ANY (@ids)`)
 }
 
 // split returns a map as two columns.

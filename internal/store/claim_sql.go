@@ -45,11 +45,14 @@ const isSelected = isOpen + `
 	  AND ` + isFree + `
 	  AND (o.review_reason IS NULL OR @review)
 	  AND (o.review_reason IS NOT NULL OR NOT @only_review)
-	  AND (@ids::bigint[] IS NULL OR o.id = ANY (@ids))
+	  AND ` + isNamed + `
 	  AND (@mer_order_ids::text[] IS NULL OR o.mer_order_id = ANY (@mer_order_ids))
 	  AND (@mid::text = '' OR o.mid = @mid)
 	  AND (@created_since::timestamptz IS NULL OR o.created_at >= @created_since)
 	  AND (@created_until::timestamptz IS NULL OR o.created_at < @created_until)`
+
+// isNamed narrows a selection to ids, if it has any. See [Claim.narrow].
+const isNamed = `(@ids::bigint[] IS NULL OR o.id = ANY (@ids))`
 
 // duePage is a page of due orders, the longest due first, and recentPage one from the other end.
 const (
