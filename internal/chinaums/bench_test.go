@@ -15,7 +15,7 @@ func BenchmarkDecode(b *testing.B) {
 	header := Authorization(Credentials{AppID: "app", AppKey: "app-key"}, "20260601120000", "000102030405060708090a0b0c0dfeff", nil)
 	eachSample(b, func(body []byte) {
 		var a Answer
-		_ = a.decodeBody(body, scan.withSecrets(nil, headerValues(header, "app", "20260601120000")))
+		_ = a.decodeBody(body, scan.withParts(headerSecrets(header, "app", "20260601120000")...))
 	})
 }
 

@@ -28,7 +28,6 @@ package chinaums
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -73,19 +72,19 @@ func (c *Client) Query(ctx context.Context, r Request) (Answer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, c.passed)
 	defer cancel()
 	if c.tokens == nil {
-		return c.askOnce(ctx, r, c.scan(), c.sign)
+		return c.askOnce(ctx, r, c.sign)
 	}
 	token, err := c.tokens.get(ctx)
 	if err != nil {
 		return answerTo(err), err
 	}
-	answer, err := c.askOnce(ctx, r, c.scan().withSecrets([]string{*token.secret}, nil), token.authorizeRequest)
+	answer, err := c.askOnce(ctx, r, token.authorizeRequest)
 	return answer, c.tokens.onAnswer(token, answer, err)
 }
 
 // askOnce is the round trip of the question itself.
-func (c *Client) askOnce(ctx context.Context, r Request, scan *secretScan, authorize authorizer) (Answer, error) {
-	request, scan, err := c.newRequest(ctx, r, scan, authorize)
+func (c *Client) askOnce(ctx context.Context, r Request, authorize authorizer) (Answer, error) {
+	request, scan, err := c.newRequest(ctx, r, authorize)
 	if err != nil {
 		return Answer{}, &Error{Class: ClassTransient, Err: err}
 	}
@@ -112,9 +111,7 @@ func (c *Client) Close() { c.kept.CloseIdleConnections() }
 
 // newRequest stamps, signs and wraps a question. The scan that it returns also finds parts of the
 // question's header.
-func (c *Client) newRequest(
-	ctx context.Context, r Request, scan *secretScan, authorize authorizer,
-) (*http.Request, *secretScan, error) {
+func (c *Client) newRequest(ctx context.Context, r Request, authorize authorizer) (*http.Request, *secretScan, error) {
 	now := c.now().In(China())
 	nonce, err := c.newNonce()
 	if err != nil {
@@ -131,7 +128,7 @@ func (c *Client) newRequest(
 	timestamp := now.Format(TimestampLayout)
 	header := authorize(timestamp, nonce, body)
 	request.Header.Set("Authorization", header)
-	return request, scan.withSecrets(nil, headerValues(header, c.appID, timestamp)), nil
+	return request, c.scan().withParts(headerSecrets(header, c.appID, timestamp)...), nil
 }
 
 // newPost wraps a body in a request. It has no Idempotency-Key, so that the transport never repeats
@@ -164,19 +161,4 @@ func answerTo(err error) Answer {
 		return Answer{}
 	}
 	return Answer{HTTPStatus: trouble.HTTPStatus, Code: trouble.Code, Message: trouble.Message}
-}
-
-// defaultNow and defaultRand stand for the fields of Options that may be left out.
-func defaultNow(now func() time.Time) func() time.Time {
-	if now == nil {
-		return time.Now
-	}
-	return now
-}
-
-func defaultRand(r io.Reader) io.Reader {
-	if r == nil {
-		return rand.Reader
-	}
-	return r
 }

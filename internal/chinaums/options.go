@@ -2,6 +2,7 @@ package chinaums
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -42,14 +43,20 @@ func New(o Options) (*Client, error) {
 	if err := o.findProblems(); err != nil {
 		return nil, err
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
 	scan := newSecretScan(o.Credentials.AppKey)
 	client := &Client{
 		url:      o.urlOf(o.Path),
 		tokenURL: o.urlOf(TokenPath),
 		timeout:  o.Timeout,
 		passed:   fmt.Errorf("the request timeout of %v passed", o.Timeout),
-		now:      defaultNow(o.Now),
-		rand:     defaultRand(o.Rand),
+		now:      o.Now,
+		rand:     o.Rand,
 		kept:     o.newTransport(),
 		fresh:    o.newTransport(),
 		appID:    o.Credentials.AppID,

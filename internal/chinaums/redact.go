@@ -141,7 +141,7 @@ func (r *redactor) copyMember(depth int) {
 func (r *redactor) copyKey() (said string, secret bool) {
 	quoted := r.in.takeValue()
 	said = unquoteText(quoted)
-	if r.scan.isName(said) {
+	if isSecretName(said) {
 		r.out = append(r.out, jsonText(said)...)
 		r.keys = append(r.keys, said)
 		return said, true

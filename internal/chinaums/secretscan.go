@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"html"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -13,78 +13,71 @@ import (
 // letters. A new secret is one more word here.
 func secretNames() []string { return []string{"bankcardno", "buyerusername"} }
 
+// isSecretName tells whether a key is a secret name, in any case.
+func isSecretName(key string) bool {
+	return slices.ContainsFunc(secretNames(), func(name string) bool { return strings.EqualFold(key, name) })
+}
+
 const (
-	minPart    = 8 // characters in a row of a header's value that give it away
-	gramLength = 4 // bytes of the samples that a scan takes of a text
+	minPart    = 8 // characters in a row of a secret that give it away
+	gramLength = 4 // bytes of the samples that mayHold takes of a text
 	maxLevels  = 8 // of escapes within escapes; no honest text has more
 )
 
-// secretScan finds texts that must not be kept: those that mention a secret name, hold a secret, or
-// hold a part of a value of the Authorization header. A scan looks at every stride-th place of a
-// text only: each thing that it looks for is so long that one of these places falls inside it. A
-// hit there is a hint; holdsAt looks closely.
+// secretScan finds texts that must not be kept: those that mention a secret name, or hold a part of
+// a secret.
 type secretScan struct {
-	names  []string
-	whole  []string // withheld if repeated whole
-	parts  []string // withheld if minPart characters are repeated
-	stride int
-	grams  [64]uint64 // a bit for each hash of four bytes, in lower case, of all the above
+	needles []needle
+	escapes *regexp.Regexp // of JSON, JavaScript and URLs
+	stride  int
+	grams   [256]uint64 // a bit for each hash of four bytes of the needles
 }
 
-func newSecretScan(whole ...string) *secretScan {
-	s := &secretScan{names: secretNames(), stride: minPart - gramLength + 1}
-	for _, name := range s.names {
-		s.lookFor(name)
+// needle is found in a text that has so many bytes in a row of it, in any case.
+type needle struct {
+	text  string // in lower case
+	bytes int
+}
+
+// newSecretScan returns a scan that finds the secret names, and secrets that are repeated whole.
+func newSecretScan(secrets ...string) *secretScan {
+	s := &secretScan{
+		escapes: regexp.MustCompile(`\\u([[:xdigit:]]{4})|\\x([[:xdigit:]]{2})|%([[:xdigit:]]{2})`),
+		stride:  minPart - gramLength + 1,
 	}
-	return s.withSecrets(whole, nil)
+	for _, text := range slices.Concat(secretNames(), secrets) {
+		s.lookFor(text, len(text))
+	}
+	return s
 }
 
-// withSecrets returns a scan that looks for more. Secrets of fewer than four bytes are none.
-func (s *secretScan) withSecrets(whole, parts []string) *secretScan {
+// withParts returns a scan that also finds parts of secrets.
+func (s *secretScan) withParts(secrets ...string) *secretScan {
 	more := *s
-	more.whole, more.parts = joinLists(s.whole, whole), joinLists(s.parts, parts)
-	for _, secret := range whole {
-		more.lookFor(secret)
-	}
-	for _, part := range parts {
-		if len(part) >= minPart {
-			more.lookFor(part)
-		}
+	more.needles = slices.Clip(s.needles)
+	for _, text := range secrets {
+		more.lookFor(text, min(minPart, len(text)))
 	}
 	return &more
 }
 
-// joinLists joins two lists that nobody changes. Usually one is empty.
-func joinLists(a, b []string) []string {
-	switch {
-	case len(a) == 0:
-		return b
-	case len(b) == 0:
-		return a
-	}
-	return slices.Concat(a, b)
-}
-
-// lookFor adds the grams of a word.
-func (s *secretScan) lookFor(word string) {
-	if len(word) < gramLength {
+// lookFor adds a needle. One of fewer than four bytes is none.
+func (s *secretScan) lookFor(text string, bytes int) {
+	if len(text) < gramLength {
 		return
 	}
-	s.stride = min(s.stride, len(word)-gramLength+1)
-	for i := range len(word) - gramLength + 1 {
-		slot := gramSlot(word, i)
+	s.needles = append(s.needles, needle{strings.ToLower(text), bytes})
+	s.stride = min(s.stride, bytes-gramLength+1)
+	for i := range len(text) - gramLength + 1 {
+		slot := gramSlot(text, i)
 		s.grams[slot/64] |= 1 << (slot % 64)
 	}
 }
 
+// gramSlot hashes four bytes, in lower case.
 func gramSlot(s string, i int) uint32 {
 	gram := uint32(s[i]) | uint32(s[i+1])<<8 | uint32(s[i+2])<<16 | uint32(s[i+3])<<24
-	return (gram | 0x20202020) * 2654435761 >> 20
-}
-
-// isName tells whether a key is a secret name, in any case.
-func (s *secretScan) isName(key string) bool {
-	return slices.ContainsFunc(s.names, func(name string) bool { return len(key) == len(name) && strings.EqualFold(key, name) })
+	return (gram | 0x20202020) * 2654435761 >> 18
 }
 
 // leaksSecret tells whether a text has to be withheld, whatever escapes it hides behind.
@@ -93,7 +86,7 @@ func (s *secretScan) leaksSecret(text string) bool {
 		if s.holdsSecret(text) {
 			return true
 		}
-		bare := unescapeOnce(text)
+		bare := s.unescapeOnce(text)
 		if bare == text {
 			return false
 		}
@@ -102,66 +95,54 @@ func (s *secretScan) leaksSecret(text string) bool {
 	return true
 }
 
-// holdsSecret is leaks for a text without escapes.
+// holdsSecret is leaksSecret for a text without escapes.
 func (s *secretScan) holdsSecret(text string) bool {
+	if !s.mayHold(text) {
+		return false
+	}
+	text = strings.ToLower(text)
+	return slices.ContainsFunc(s.needles, func(n needle) bool { return n.isIn(text) })
+}
+
+func (n needle) isIn(text string) bool {
+	for i := range len(text) - n.bytes + 1 {
+		if strings.Contains(n.text, text[i:i+n.bytes]) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayHold is quick, and false for nearly all texts that hold no needle. It looks at every stride-th
+// place of a text only: needles are so long that one of these places falls inside each.
+func (s *secretScan) mayHold(text string) bool {
 	for i := 0; i+gramLength <= len(text); i += s.stride {
-		if slot := gramSlot(text, i); s.grams[slot/64]&(1<<(slot%64)) != 0 && s.holdsAt(text, i) {
+		if slot := gramSlot(text, i); s.grams[slot/64]&(1<<(slot%64)) != 0 {
 			return true
 		}
 	}
 	return false
 }
 
-func (s *secretScan) holdsAt(text string, i int) bool {
-	gram := text[i : i+gramLength]
-	for _, name := range s.names {
-		if mentionsName(text, name, i) {
-			return true
-		}
+// unescapeOnce undoes one level of the escapes of JSON, HTML and URLs, and writes the two letters
+// plainly that only look unlike k and s. Backslashes that begin no number stand for nothing.
+func (s *secretScan) unescapeOnce(text string) string {
+	text = strings.ReplaceAll(strings.ReplaceAll(text, "\u212A", "k"), "\u017F", "s")
+	if strings.ContainsAny(text, `\%`) {
+		text = s.escapes.ReplaceAllString(text, "&#x$1$2$3;")
+		text = strings.ReplaceAll(text, `\`, "")
 	}
-	for _, secret := range s.whole {
-		if strings.Contains(secret, gram) && strings.Contains(text, secret) {
-			return true
-		}
-	}
-	for _, part := range s.parts {
-		if strings.Contains(part, gram) && sharesPart(text, part, i) {
-			return true
-		}
-	}
-	return false
+	return html.UnescapeString(text)
 }
 
-// mentionsName tells whether a name, in any case, stands around place i.
-func mentionsName(text, name string, i int) bool {
-	for from := max(0, i+gramLength-len(name)); from <= i && from+len(name) <= len(text); from++ {
-		if strings.EqualFold(text[from:from+len(name)], name) {
-			return true
-		}
-	}
-	return false
-}
-
-// sharesPart tells whether minPart characters around a gram stand in part too.
-func sharesPart(text, part string, i int) bool {
-	for from := max(0, i+gramLength-minPart); from <= i && from+minPart <= len(text); from++ {
-		if strings.Contains(part, text[from:from+minPart]) {
-			return true
-		}
-	}
-	return false
-}
-
-// headerValues lists the values of an Authorization header that nobody else may see. App id and
+// headerSecrets lists the values of an Authorization header that nobody else may see. App id and
 // time are public: order numbers begin with a date.
-func headerValues(header, appID, timestamp string) []string {
-	values := make([]string, 0, 4)
-	quoted := false
-	for text := range strings.SplitSeq(header, `"`) {
-		if quoted && text != appID && text != timestamp {
+func headerSecrets(header, appID, timestamp string) []string {
+	var values []string
+	for i, text := range strings.Split(header, `"`) {
+		if isQuoted := i%2 == 1; isQuoted && text != appID && text != timestamp {
 			values = append(values, text)
 		}
-		quoted = !quoted
 	}
 	return values
 }
@@ -183,48 +164,3 @@ func (s *secretScan) hideError(err error) error {
 }
 
 func withheldText(text string) string { return fmt.Sprintf("[withheld: %d bytes]", len(text)) }
-
-// unescapeOnce undoes one level of the escapes of JSON, HTML and URLs, and writes the two letters
-// plainly that only look unlike k and s.
-func unescapeOnce(s string) string {
-	const kelvin, longS = "\u212A", "\u017F"
-	if strings.Contains(s, kelvin) || strings.Contains(s, longS) {
-		s = strings.NewReplacer(kelvin, "k", longS, "s").Replace(s)
-	}
-	if strings.IndexByte(s, '&') >= 0 {
-		s = html.UnescapeString(s)
-	}
-	if strings.IndexByte(s, '\\') < 0 && strings.IndexByte(s, '%') < 0 {
-		return s
-	}
-	b := make([]byte, 0, len(s))
-	for i := 0; i < len(s); {
-		char, length := charAt(s[i:])
-		b = append(b, char...)
-		i += length
-	}
-	return string(b)
-}
-
-// charAt returns the character that s begins with, and the length of its escape. Backslashes that
-// begin no number stand for nothing.
-func charAt(s string) (char string, length int) {
-	slashes := len(s) - len(strings.TrimLeft(s, `\`))
-	intro, digits := slashes, 0
-	switch {
-	case slashes == 0 && s[0] == '%':
-		intro, digits = 1, 2
-	case slashes == 0:
-		return s[:1], 1
-	case strings.HasPrefix(s[slashes:], "u"):
-		intro, digits = slashes+1, 4
-	case strings.HasPrefix(s[slashes:], "x"):
-		intro, digits = slashes+1, 2
-	}
-	if end := intro + digits; digits > 0 && end <= len(s) {
-		if code, err := strconv.ParseUint(s[intro:end], 16, 32); err == nil {
-			return string(rune(code)), end
-		}
-	}
-	return "", max(slashes, 1)
-}

@@ -90,7 +90,7 @@ func (c *Client) fetchToken(ctx context.Context, credentials Credentials) (acces
 	}
 	got.answer.readEnvelope(o)
 	given := append(o.allTexts("accessToken"), signature)
-	scan := c.scan().withSecrets(given, given)
+	scan := c.scan().withParts(given...)
 	got.answer.Code, got.answer.Message = scan.hideText(got.answer.Code), scan.hideText(got.answer.Message)
 	class := classifyToken(got.answer)
 	switch fresh, ok := newToken(o, credentials.AppID, asked); {
