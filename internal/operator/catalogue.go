@@ -33,6 +33,7 @@ const (
 	msgVerdictAttention message = "ATTENTION" + zh + "需要关注"
 	msgVerdictCritical  message = "CRITICAL" + zh + "严重"
 	msgVerdictAll       message = "all %d checks are well" + zh + "全部 %d 项检查正常"
+	msgVerdictOne       message = "1 of %d checks needs a person" + zh + "%d 项检查中有 1 项需要人处理"
 	msgVerdictSome      message = "%d of %d checks need a person" + zh + "%[2]d 项检查中有 %[1]d 项需要人处理"
 
 	msgStateOK        message = "ok" + zh + "正常"

@@ -37,10 +37,13 @@ func (s Status) summary(l Locale) string {
 			wrong++
 		}
 	}
-	if wrong > 0 {
-		return l.say(msgVerdictSome, wrong, len(s.Checks))
+	switch wrong {
+	case 0:
+		return l.say(msgVerdictAll, len(s.Checks))
+	case 1:
+		return l.say(msgVerdictOne, len(s.Checks))
 	}
-	return l.say(msgVerdictAll, len(s.Checks))
+	return l.say(msgVerdictSome, wrong, len(s.Checks))
 }
 
 func (s Status) openTable(l Locale, p *Page, maxMerchants int) {

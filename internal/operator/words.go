@@ -2,6 +2,7 @@ package operator
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"reconciler/internal/order"
@@ -9,11 +10,15 @@ import (
 )
 
 // Word is a word of the console in the person's language. A test of the console asks for every key.
-// One that is unknown comes back as it is.
+// One that is unknown comes back as it is. The commands have their headings in capitals; the
+// console has the same words small.
 func (l Locale) Word(key string, args ...any) string {
 	m, known := consoleWords()[key]
 	if !known {
 		return key
+	}
+	if text := l.say(m); strings.ToUpper(text) == text {
+		return strings.ToLower(text)
 	}
 	return l.say(m, args...)
 }
