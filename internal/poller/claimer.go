@@ -158,7 +158,9 @@ func (c *claimer) newClaim(free int) (claim store.Claim, limited bool) {
 		return claim, limited // paged through as it comes: only the workers are kept free
 	}
 	fair := p.fairness.claimLimits(c.queue, c.minClaim)
-	claim.PausedMIDs = append(claim.PausedMIDs, fair.paused...)
+	if !c.run.DespitePause {
+		claim.PausedMIDs = append(claim.PausedMIDs, fair.paused...)
+	}
 	claim.LimitedMIDs = fair.limited
 	claim.MaxPerMerchant, claim.InHand, claim.MerchantCaps = fair.maxPerMerchant, fair.inHand, fair.caps
 	return claim, limited || len(fair.limited) > 0

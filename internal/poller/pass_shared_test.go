@@ -119,6 +119,9 @@ func TestPauseByHand(t *testing.T) {
 		t.Errorf("one merchant paused: asked %d, all of the gateway paused %t", s.Asked, s.BreakerOpen())
 	}
 	w.wantState(t, 1, rowUntouched)
+	if s := sweep(t, w.poller(t), Run{Once: true, DespitePause: true}); s.Asked != 1 || s.Decisions[order.Settled] != 1 {
+		t.Errorf("despite the pause: asked %d of what is due, settled %d", s.Asked, s.Decisions[order.Settled])
+	}
 }
 
 // Of all instances one takes the probe, also where two claim at the same moment: the
