@@ -68,6 +68,15 @@ func TestRecordDeferredSpendsThePlan(t *testing.T) {
 	}
 }
 
+// otherAmount is the review of an answer that says paid, with another amount.
+func otherAmount(o order.Order) order.Outcome {
+	out := deferred(o)
+	out.Decision, out.Reason, out.ReviewReason = order.Review, order.ReviewAmountMismatch, order.ReviewAmountMismatch
+	out.Status, out.NextQueryAt, out.Event = o.Status, nil, order.EventReview
+	out.Question.TradeStatus = string(order.StatusTradeSuccess)
+	return out
+}
+
 func TestRecordKeepsTheEvidenceOfWhoCameLate(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -81,6 +90,8 @@ func TestRecordKeepsTheEvidenceOfWhoCameLate(t *testing.T) {
 		{"the application settled it alike", `UPDATE orders SET status = 'TRADE_SUCCESS'`, settled, order.Superseded, "TRADE_SUCCESS", 0},
 		{"paid and refunded do not contradict", `UPDATE orders SET status = 'TRADE_REFUND'`, settled, order.Superseded, "TRADE_REFUND", 0},
 		{"the application closed what is paid", `UPDATE orders SET status = 'TRADE_CLOSED'`, settled, order.Review, "TRADE_CLOSED conflict", 1},
+		{"the application closed what is paid with another amount", `UPDATE orders SET status = 'TRADE_CLOSED'`, otherAmount, order.Review, "TRADE_CLOSED conflict", 1},
+		{"the application settled what is paid with another amount", `UPDATE orders SET status = 'TRADE_SUCCESS'`, otherAmount, order.Superseded, "TRADE_SUCCESS", 0},
 		{"the application settled, the answer is open", `UPDATE orders SET status = 'TRADE_CLOSED'`, deferred, order.Superseded, "TRADE_CLOSED", 0},
 		{"another claim", `UPDATE orders SET claim_no = claim_no + 1`, settled, order.Superseded, "UNKNOWN", 0},
 		{"another status", `UPDATE orders SET status = 'WAIT_BUYER_PAY'`, settled, order.Superseded, "WAIT_BUYER_PAY", 0},

@@ -147,8 +147,7 @@ func (r *Recorded) whyUnseen(ctx context.Context, tx pgx.Tx) (gone bool, err err
 // supersededBy keeps the evidence and drops the effect. Two settlements of which
 // one says paid and the other not need a person.
 func (s *Store) supersededBy(o *order.Outcome, row current, found bool) {
-	settles := o.Decision == order.Settled
-	answered := o.Status
+	answered := settlementOf(*o)
 	o.Reason = "superseded after: " + o.Reason
 	o.Decision, o.Status, o.NextQueryAt, o.Event = order.Superseded, row.Status, row.NextQueryAt, ""
 	o.ReviewReason, o.ReviewNote, o.LastError = "", "", ""
@@ -156,7 +155,7 @@ func (s *Store) supersededBy(o *order.Outcome, row current, found bool) {
 		o.Status = o.Order.Status
 		return
 	}
-	if !settles || !row.Status.Settled() || row.Status.Paid() == answered.Paid() {
+	if answered == "" || !row.Status.Settled() || row.Status.Paid() == answered.Paid() {
 		return
 	}
 	o.Decision, o.Reason, o.ReviewReason = order.Review, order.ReviewConflict, order.ReviewConflict
@@ -164,6 +163,18 @@ func (s *Store) supersededBy(o *order.Outcome, row current, found bool) {
 	if row.ReviewReason != order.ReviewConflict {
 		o.Event = order.EventReview
 	}
+}
+
+// settlementOf is the settlement that the answer named, "" where it named none. An answer about the
+// right order that says paid is one also where its amount kept it from being booked.
+func settlementOf(o order.Outcome) order.Status {
+	switch {
+	case o.Decision == order.Settled:
+		return o.Status
+	case o.Reason == order.ReviewAmountMissing || o.Reason == order.ReviewAmountMismatch:
+		return order.Status(o.Question.TradeStatus)
+	}
+	return ""
 }
 
 // updateSuperseded notes that the order was asked about, sets a conflict's review
