@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"reconciler/internal/operator"
 	"reconciler/internal/policy"
@@ -48,7 +49,11 @@ func (s deskSettings) withAnySchema(p *process, poll *pollSettings, do func(cont
 	}
 	defer orders.Close()
 	d.Store = orders
-	return do(p.ctx, d)
+	err = do(p.ctx, d)
+	if store.LacksRight(err) {
+		return usageError{fmt.Errorf("%w: `reconciler grants` prints what a role needs", err)}
+	}
+	return err
 }
 
 // paged is a result that people can read.

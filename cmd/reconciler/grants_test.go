@@ -66,6 +66,9 @@ func TestMissingRightsAreListed(t *testing.T) {
 		w.invoke(t, command).want(t, 2, "GRANT SELECT, INSERT", "order_events", "GRANT SELECT, INSERT, UPDATE, DELETE", "gateway_controls",
 			"GRANT EXECUTE", "GRANT UPDATE (", role)
 	}
+	for _, command := range []string{"why 3194000001", "plan", "review list", "audit", "pauses", "events list", "prune --older-than 90d", "migrate status", "migrate up"} {
+		w.invoke(t, strings.Fields(command)...).want(t, 2, "permission denied")
+	}
 	statements := strings.Split(w.invoke(t, "run-once").stderr, "\n  ")[1:]
 	w.exec(t, strings.Join(statements, "\n"))
 	w.exec(t, `REVOKE INSERT ON order_events FROM `+role) // the likeliest mistake

@@ -127,5 +127,9 @@ func (s databaseSettings) with(p *process, do func(context.Context, *store.Store
 		return usageError{err}
 	}
 	defer orders.Close()
-	return do(p.ctx, orders)
+	err = do(p.ctx, orders)
+	if store.LacksRight(err) {
+		return usageError{err}
+	}
+	return err
 }

@@ -75,6 +75,12 @@ func IsDuplicate(err error) bool {
 	return ok && pgErr.Code == "23505"
 }
 
+// LacksRight reports whether the role may not do what a statement does.
+func LacksRight(err error) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pgErr.Code == "42501"
+}
+
 // class is the first two characters of an error's SQLSTATE.
 func class(err *pgconn.PgError) string { return err.Code[:min(2, len(err.Code))] }
 
