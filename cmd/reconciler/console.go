@@ -97,7 +97,7 @@ func (c *consoleServe) options(p *process) (console.Options, []string, error) {
 	if err := ops.CheckAddress(c.Console.Listen); err != nil || c.Console.Listen == "" {
 		listenErr = badSetting{"console-listen", fmt.Sprintf("must be host:port or :port, not %q", c.Console.Listen)}
 	}
-	return o, warnings, p.check(c.Database.validate(p.getenv), zoneErr, langErr, rules.Plan.Validate(), usersErr, listenErr)
+	return o, warnings, p.check(c.Database.validate(p.getenv), zoneErr, langErr, c.Poll.validatePlan(), usersErr, listenErr)
 }
 
 // checkDatabase refuses an old schema and a role without the rights that the pages need. A database

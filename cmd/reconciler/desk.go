@@ -37,7 +37,7 @@ func (s deskSettings) withAnySchema(p *process, poll *pollSettings, do func(cont
 	d := &operator.Desk{Actor: s.People.actorName(), Via: "cli"}
 	if poll != nil {
 		d.Rate, d.Rules = poll.Rate.T, policy.Rules{Plan: poll.plan()}
-		problems = append(problems, d.Rules.Plan.Validate())
+		problems = append(problems, poll.validatePlan())
 	}
 	if err := p.check(append([]error{s.Database.validate(p.getenv), zoneErr, langErr}, problems...)...); err != nil {
 		return err

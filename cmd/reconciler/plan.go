@@ -52,7 +52,7 @@ func (c *planCommand) simulate(p *process) error {
 	zone, zoneErr := c.People.location()
 	lang, langErr := c.People.language(p.getenv)
 	rules := policy.Rules{Plan: c.Poll.plan()}
-	if err := p.check(zoneErr, langErr, rules.Plan.Validate()); err != nil {
+	if err := p.check(zoneErr, langErr, c.Poll.validatePlan()); err != nil {
 		return err
 	}
 	if c.Order != "" {

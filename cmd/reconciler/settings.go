@@ -165,6 +165,11 @@ func (s pollSettings) plan() policy.Plan {
 	}
 }
 
+// validatePlan judges those settings that people see in a plan, and no others.
+func (s pollSettings) validatePlan() error {
+	return errors.Join(s.plan().Validate(), poller.CheckRate(s.Rate.T))
+}
+
 // service is what run and run-once have in common.
 type service struct {
 	Database databaseSettings `embed:"" group:"Database:"`

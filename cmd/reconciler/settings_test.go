@@ -67,6 +67,10 @@ func TestEveryProblemIsNamedAtOnce(t *testing.T) {
 			}
 		})
 	}
+	for _, command := range []string{"plan", "plan --simulate=5", "why 3194000001", "console"} { // they show a plan
+		invoke(t, []string{"RECONCILER_RATE=-1"}, append(strings.Fields(command), "--plan-jitter=2", "--lang=fr")...).
+			want(t, 2, "--rate (RECONCILER_RATE) must be", "--plan-jitter (RECONCILER_PLAN_JITTER) must be", "--lang")
+	}
 }
 
 // The problem of a single setting is named by the setting, not by a word of the code.

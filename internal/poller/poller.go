@@ -144,8 +144,8 @@ func (o Options) Validate() error {
 	if o.Concurrency < 1 || o.Concurrency > 10_000 {
 		errs = append(errs, policy.Problemf("Concurrency", "must be from 1 to 10000, not %d", o.Concurrency))
 	}
-	if o.Rate != 0 && !(o.Rate >= 0.01 && o.Rate <= 1e6) {
-		errs = append(errs, policy.Problemf("Rate", "must be 0 (no limit) or from 0.01 to a million round trips a second, not %g", o.Rate))
+	if err := CheckRate(o.Rate); err != nil {
+		errs = append(errs, err)
 	}
 	if o.RequestTimeout <= 0 || o.RequestTimeout > time.Hour {
 		errs = append(errs, policy.Problemf("RequestTimeout", "must be more than 0 and at most 1h, not %s", o.RequestTimeout))
@@ -154,6 +154,14 @@ func (o Options) Validate() error {
 			"(%d round trips, the waits between them and %s for the write), not %s", least, o.RequestTimeout, maxRoundTrips, writeMargin, o.Lease))
 	}
 	return errors.Join(append(errs, o.Rules.Plan.Validate())...)
+}
+
+// CheckRate refuses a rate that no budget can have.
+func CheckRate(perSecond float64) error {
+	if perSecond != 0 && !(perSecond >= 0.01 && perSecond <= 1e6) {
+		return policy.Problemf("Rate", "must be 0 (no limit) or from 0.01 to a million round trips a second, not %g", perSecond)
+	}
+	return nil
 }
 
 // Poller asks about orders. One pass runs at a time.
