@@ -55,6 +55,12 @@ func (a *account) lacksOrders() bool {
 	return slices.ContainsFunc(a.Named, func(n store.NamedState) bool { return !n.Known })
 }
 
+// leavesToBreaker reports whether a named order could not be asked because of the circuit breaker:
+// that of its app id, or the pause that it has set for the merchant.
+func leavesToBreaker(list []operator.NamedResult) bool {
+	return slices.ContainsFunc(list, func(r operator.NamedResult) bool { return r.Skipped == operator.SkippedBreaker })
+}
+
 // results accounts for every named order once the run is over, however it ended.
 func (a *account) results(ctx context.Context, orders *store.Store, r resolved, summary poller.Summary, limit int) ([]operator.NamedResult, error) {
 	a.Stopped = ctx.Err() != nil

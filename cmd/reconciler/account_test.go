@@ -118,11 +118,14 @@ func TestRunOnceLimitAndBreaker(t *testing.T) {
 	if diff := cmp.Diff([]string{numbers[0] + " settled", numbers[1] + " limit", numbers[2] + " limit"}, fates(s)); diff != "" {
 		t.Errorf("orders (-want +got):\n%s", diff)
 	}
-	w.exec(t, `INSERT INTO gateway_controls (scope, key, paused_until, reason, set_by) VALUES ('app', '`+appID+`', now() + interval '10 minutes', 'timeout', 'breaker')`)
-	_, s = w.summary(t, 1, append([]string{"run-once"}, numberFlags(numbers[1:]...)...)...)
-	if diff := cmp.Diff([]string{numbers[1] + " breaker", numbers[2] + " breaker"}, fates(s)); diff != "" {
-		t.Errorf("orders (-want +got):\n%s", diff)
+	for _, paused := range []string{"'mid', '" + mid + "'", "'app', '" + appID + "'"} {
+		w.exec(t, `INSERT INTO gateway_controls (scope, key, paused_until, reason, set_by) VALUES (`+paused+`, now() + interval '10 minutes', 'timeout', 'breaker')`)
+		_, s = w.summary(t, 1, append([]string{"run-once"}, numberFlags(numbers[1:]...)...)...)
+		if diff := cmp.Diff([]string{numbers[1] + " breaker", numbers[2] + " breaker"}, fates(s)); diff != "" {
+			t.Errorf("%s: orders (-want +got):\n%s", paused, diff)
+		}
 	}
+	w.exec(t, `DELETE FROM gateway_controls WHERE scope = 'mid'`)
 	_, s = w.summary(t, 0, append([]string{"run-once", "--despite-pause"}, numberFlags(numbers[1:]...)...)...)
 	if s.Settled != 2 {
 		t.Errorf("despite the breaker's pause: %+v", s)

@@ -146,7 +146,7 @@ func (c *runOnceCommand) pass(p *process, r resolved, orders *store.Store, run p
 		fmt.Fprintf(p.stderr, "reconciler: app id %s is paused by a person; its orders stay due. --despite-pause asks them too.\n", appID)
 	}
 	left := p.ctx.Err() != nil && report.Asked < report.Selected
-	if left || summary.Unwritten > 0 || (!summary.Complete() && p.ctx.Err() == nil) || named.lacksOrders() {
+	if left || !summary.Complete() || named.lacksOrders() || leavesToBreaker(report.Orders) {
 		return errIncomplete
 	}
 	return nil

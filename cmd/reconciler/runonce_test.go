@@ -199,6 +199,21 @@ func TestRunOnceStopped(t *testing.T) {
 	}
 }
 
+// A stop ends a question after one round trip. An order without an answer could not be asked.
+func TestRunOnceStoppedWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.orders(t, 1, simulator.Step{Code: "9200"})
+	hold := w.hold()
+	p := w.start(t, "run-once", "--output=json")
+	hold.await(t, 1)
+	p.signal(t, syscall.SIGTERM)
+	hold.release()
+	if code, s := p.wait(t), readSummary(t, p.stdout.String()); code != 1 || s.NoAnswer != 1 {
+		t.Errorf("exit code %d with %+v, want 1 with an order without an answer", code, s)
+	}
+}
+
 // A stop before the orders are even counted leaves them all.
 func TestRunOnceStoppedEarly(t *testing.T) {
 	t.Parallel()
