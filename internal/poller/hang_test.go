@@ -133,17 +133,16 @@ func answeredWithin(t *testing.T, ahead int, latency time.Duration, hang int, ti
 // beside merchants that hang.
 func TestThroughputBesideMerchantsThatHang(t *testing.T) {
 	t.Parallel()
-	const latency = 200 * time.Millisecond
 	for _, tt := range []struct {
-		ahead           int
-		timeout, within time.Duration
+		ahead                    int
+		latency, timeout, within time.Duration
 	}{
-		{0, time.Second, 6 * time.Second},
-		{0, 10 * time.Second, 40 * time.Second},
-		{50, 10 * time.Second, 40 * time.Second},
+		{0, 200 * time.Millisecond, time.Second, 6 * time.Second},
+		{0, 500 * time.Millisecond, 10 * time.Second, 40 * time.Second},
+		{50, 500 * time.Millisecond, 10 * time.Second, 40 * time.Second},
 	} {
-		alone := answeredWithin(t, 0, latency, 0, tt.timeout, tt.within)
-		beside := answeredWithin(t, tt.ahead, latency, firstOnes, tt.timeout, tt.within)
+		alone := answeredWithin(t, 0, tt.latency, 0, tt.timeout, tt.within)
+		beside := answeredWithin(t, tt.ahead, tt.latency, firstOnes, tt.timeout, tt.within)
 		t.Logf("timeout %v, the first %v: %.0f questions beside ten that hang, %.0f without: %.3f", tt.timeout, tt.within, beside, alone, beside/alone)
 		if beside < 0.9*alone {
 			t.Errorf("timeout %v: %.0f questions in %v, want nine tenths of %.0f", tt.timeout, beside, tt.within, alone)
