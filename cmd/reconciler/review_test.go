@@ -63,14 +63,20 @@ func TestReviewResolve(t *testing.T) {
 func TestReviewRetry(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	number := w.orders(t, 1, paid())[0]
-	w.exec(t, `UPDATE orders SET mer_order_id = '319499999999', review_reason = 'bad_request', next_query_at = NULL`)
+	numbers := w.orders(t, 2, paid())
+	number, other := numbers[0], numbers[1]
+	w.exec(t, `UPDATE orders SET review_reason = 'bad_request', next_query_at = NULL`)
+	w.exec(t, `UPDATE orders SET mer_order_id = '319499999999' WHERE mer_order_id = $1`, number)
 	w.invoke(t, "review", "retry", "319499999999").want(t, 2, "--reason")
 	w.invoke(t, "review", "retry", "319499999999", "--reason=typo", "--set=status=TRADE_SUCCESS").want(t, 2, "--set")
 	w.invoke(t, "review", "retry", "319499999999", "--reason=typo", "--set=mer_order_id="+number).want(t, 0, "due again")
-	w.invoke(t, "review", "retry", number, "--reason=typo").want(t, 1, "not under review")
+	r := w.invoke(t, "review", "retry", other, number, other, "--reason=typo") // each order once
+	r.want(t, 1, "due again")
+	if strings.Count(r.stderr, "not under review") != 1 {
+		t.Errorf("stderr: %s", r.stderr)
+	}
 	w.summary(t, 0, "run-once")
-	if got := scan[string](t, w, `SELECT status FROM orders`); got != "TRADE_SUCCESS" {
+	if got := scan[string](t, w, `SELECT min(status) FROM orders`); got != "TRADE_SUCCESS" {
 		t.Errorf("status %s after the retry", got)
 	}
 	if r := w.invoke(t, "review", "retry", "1", "--reason=once more"); r.code != 1 || !strings.Contains(r.stderr, "settled") {

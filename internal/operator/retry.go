@@ -24,6 +24,7 @@ func (d *Desk) Retry(ctx context.Context, names []store.OrderName, c store.Corre
 	if err := checkReason(reason); err != nil {
 		return done, err
 	}
+	names = distinctNames(names)
 	if len(names) > 1 && (c.MerOrderID != "" || c.TargetOrderID != "") {
 		return done, fmt.Errorf("%w: an order number can be set for one order at a time", ErrUsage)
 	}
@@ -31,7 +32,7 @@ func (d *Desk) Retry(ctx context.Context, names []store.OrderName, c store.Corre
 		return done, err
 	}
 	var errs []error
-	for _, name := range slices.Compact(names) {
+	for _, name := range names {
 		change, err := d.retryOrder(ctx, name, c, reason)
 		if err != nil {
 			errs = append(errs, err)
@@ -40,6 +41,17 @@ func (d *Desk) Retry(ctx context.Context, names []store.OrderName, c store.Corre
 		done.Retries = append(done.Retries, change)
 	}
 	return done, errors.Join(errs...)
+}
+
+// distinctNames keeps the first of equal names.
+func distinctNames(names []store.OrderName) []store.OrderName {
+	var distinct []store.OrderName
+	for _, name := range names {
+		if !slices.Contains(distinct, name) {
+			distinct = append(distinct, name)
+		}
+	}
+	return distinct
 }
 
 func (d *Desk) retryOrder(ctx context.Context, name store.OrderName, c store.Correction, reason string) (Change, error) {
