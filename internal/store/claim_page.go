@@ -255,7 +255,7 @@ func (c Claim) page() (string, pgx.NamedArgs) {
 }
 
 func readPage(from string) string {
-	return "WITH " + controls + " SELECT " + orderColumns + ", false AS app_probe, false AS merchant_probe" + from
+	return "WITH " + controls + " SELECT " + orderColumns + from
 }
 
 // peeks are the statements that read what a claim would take: from both ends of what is due.

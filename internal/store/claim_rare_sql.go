@@ -108,7 +108,7 @@ claimed AS (
         claim_no = o.claim_no + 1,
         unrecorded_claims = least(o.unrecorded_claims, 2147483646) + @counted
     WHERE o.id = ANY (ARRAY(SELECT id FROM claimable)) AND ` + isOpen + `
-    RETURNING ` + orderColumns + `
+    RETURNING ` + returnedColumns + `
 ),
 probes AS (
     UPDATE gateway_controls AS c

@@ -36,26 +36,12 @@ func (s *Store) queryGuided(ctx context.Context, plan claimPlan) (list []claimed
 	err = s.pool.retryStale(func() error {
 		batch := new(pgx.Batch)
 		batch.Queue(guidance)
-		batch.Queue(plan.text, plan.args)
-		results := s.pool.SendBatch(ctx, batch)
-		list, err = s.readGuided(results)
-		if closeErr := results.Close(); err == nil {
-			err = closeErr
-		}
-		return err
+		batch.Queue(plan.text, plan.args).Query(func(rows pgx.Rows) (err error) {
+			list, err = pgx.CollectRows(rows, pgx.RowToStructByName[claimedRow])
+			return err
+		})
+		return s.pool.SendBatch(ctx, batch).Close()
 	})
-	return list, err
-}
-
-func (s *Store) readGuided(results pgx.BatchResults) ([]claimedRow, error) {
-	if _, err := results.Exec(); err != nil {
-		return nil, err
-	}
-	rows, err := results.Query()
-	if err != nil {
-		return nil, err
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[claimedRow])
 	return list, s.pool.explain(err)
 }
 

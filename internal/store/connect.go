@@ -222,7 +222,7 @@ func (t target) words(err error) string {
 		switch {
 		case !found:
 			return 0
-		case class(pgErr) != "28":
+		case class(pgErr.Code) != "28":
 			return 1
 		}
 		return 2
@@ -259,7 +259,7 @@ func leaves(err error) []error {
 
 func causeWords(err error) string {
 	if pgErr, found := errors.AsType[*pgconn.PgError](err); found {
-		return cmp.Or(refusals()[pgErr.Code], refusals()[class(pgErr)], "the server refuses the connection") + " (SQLSTATE " + pgErr.Code + ")"
+		return cmp.Or(refusals()[pgErr.Code], refusals()[class(pgErr.Code)], "the server refuses the connection") + " (SQLSTATE " + pgErr.Code + ")"
 	}
 	var netErr net.Error
 	switch {

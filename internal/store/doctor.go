@@ -30,18 +30,7 @@ func (s *Store) Server(ctx context.Context) (Server, error) {
 
 // Orphans lists unresolved orders that have neither a due time nor a review reason, at most limit.
 func (s *Store) Orphans(ctx context.Context, limit int) ([]int64, error) {
-	var ids []int64
-	err := s.look(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `SELECT o.id FROM orders AS o WHERE `+isOrphan+` ORDER BY o.id LIMIT $1`, limit)
-		if err == nil {
-			ids, err = pgx.CollectRows(rows, pgx.RowTo[int64])
-		}
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("look for orphans: %w", err)
-	}
-	return ids, nil
+	return lookRows[int64](ctx, s, "look for orphans", `SELECT o.id FROM orders AS o WHERE `+isOrphan+` ORDER BY o.id LIMIT $1`, limit)
 }
 
 // AdoptOrphans makes at most limit orphans due and records the action, in one transaction. It
@@ -80,23 +69,15 @@ type TableHealth struct {
 
 // TableHealths reads the statistics of orders, its children, and the ledger.
 func (s *Store) TableHealths(ctx context.Context) ([]TableHealth, error) {
-	var list []TableHealth
-	err := s.look(ctx, func(tx pgx.Tx) (err error) {
-		list, err = collectRows[TableHealth](ctx, tx, orderTables+`
-			SELECT c.oid::regclass::text AS "table", coalesce(s.n_dead_tup, 0) AS dead, coalesce(s.n_live_tup, 0) AS live,
-			       greatest(s.last_vacuum, s.last_autovacuum) AS last_vacuum, age(c.relfrozenxid)::bigint AS xid_age,
-			       current_setting('autovacuum') = 'off' OR EXISTS (
-			           SELECT FROM pg_options_to_table(c.reloptions) AS o WHERE o.option_name = 'autovacuum_enabled' AND NOT o.option_value::boolean) AS disabled
-			FROM (SELECT oid FROM tree UNION SELECT unnest(ARRAY['order_queries'::regclass, 'order_events'::regclass])) AS t
-			JOIN pg_class AS c ON c.oid = t.oid AND c.relkind = 'r'
-			LEFT JOIN pg_stat_user_tables AS s ON s.relid = c.oid
-			ORDER BY 1`)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the statistics: %w", err)
-	}
-	return list, nil
+	return lookRows[TableHealth](ctx, s, "read the statistics", orderTables+`
+		SELECT c.oid::regclass::text AS "table", coalesce(s.n_dead_tup, 0) AS dead, coalesce(s.n_live_tup, 0) AS live,
+		       greatest(s.last_vacuum, s.last_autovacuum) AS last_vacuum, age(c.relfrozenxid)::bigint AS xid_age,
+		       current_setting('autovacuum') = 'off' OR EXISTS (
+		           SELECT FROM pg_options_to_table(c.reloptions) AS o WHERE o.option_name = 'autovacuum_enabled' AND NOT o.option_value::boolean) AS disabled
+		FROM (SELECT oid FROM tree UNION SELECT unnest(ARRAY['order_queries'::regclass, 'order_events'::regclass])) AS t
+		JOIN pg_class AS c ON c.oid = t.oid AND c.relkind = 'r'
+		LEFT JOIN pg_stat_user_tables AS s ON s.relid = c.oid
+		ORDER BY 1`)
 }
 
 // orderTables is orders with its children and partitions, as tree.
@@ -110,33 +91,22 @@ const orderTables = `
 // MissingParts lists the partial indexes and the trigger that orders, a child or a partition lacks,
 // or that are not in force, each as "table: name".
 func (s *Store) MissingParts(ctx context.Context) ([]string, error) {
-	var list []string
-	err := s.look(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, orderTables+`,
-			wanted AS (
-			    SELECT name, (
-			        SELECT regexp_replace(pg_get_indexdef(x.indexrelid), '^.* USING ', '') FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid
-			        WHERE x.indrelid = 'orders'::regclass AND i.relname = name AND x.indisvalid
-			    ) AS definition
-			    FROM unnest(ARRAY['orders_due', 'orders_due_by_merchant', 'orders_review', 'orders_orphans', 'orders_open', 'orders_target_order',
-			        'orders_reference', 'orders_serial', 'orders_learned']) AS name
-			)
-			SELECT tree.oid::regclass::text || ': ' || wanted.name FROM tree JOIN pg_class AS c ON c.oid = tree.oid AND c.relkind IN ('r', 'p'), wanted
-			WHERE NOT EXISTS (
-			    SELECT FROM pg_index AS x WHERE x.indrelid = tree.oid AND x.indisvalid
-			      AND regexp_replace(pg_get_indexdef(x.indexrelid), '^.* USING ', '') = wanted.definition)
-			UNION ALL
-			SELECT tree.oid::regclass::text || ': zz_orders_stay_due' FROM tree JOIN pg_class AS c ON c.oid = tree.oid AND c.relkind IN ('r', 'p')
-			WHERE NOT EXISTS (
-			    SELECT FROM pg_trigger AS g WHERE g.tgrelid = tree.oid AND g.tgname = 'zz_orders_stay_due' AND g.tgenabled IN ('O', 'A'))
-			ORDER BY 1`)
-		if err == nil {
-			list, err = pgx.CollectRows(rows, pgx.RowTo[string])
-		}
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("check the indexes: %w", err)
-	}
-	return list, nil
+	return lookRows[string](ctx, s, "check the indexes", orderTables+`,
+		wanted AS (
+		    SELECT name, (
+		        SELECT regexp_replace(pg_get_indexdef(x.indexrelid), '^.* USING ', '') FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid
+		        WHERE x.indrelid = 'orders'::regclass AND i.relname = name AND x.indisvalid
+		    ) AS definition
+		    FROM unnest(ARRAY['orders_due', 'orders_due_by_merchant', 'orders_review', 'orders_orphans', 'orders_open', 'orders_target_order',
+		        'orders_reference', 'orders_serial', 'orders_learned']) AS name
+		)
+		SELECT tree.oid::regclass::text || ': ' || wanted.name FROM tree JOIN pg_class AS c ON c.oid = tree.oid AND c.relkind IN ('r', 'p'), wanted
+		WHERE NOT EXISTS (
+		    SELECT FROM pg_index AS x WHERE x.indrelid = tree.oid AND x.indisvalid
+		      AND regexp_replace(pg_get_indexdef(x.indexrelid), '^.* USING ', '') = wanted.definition)
+		UNION ALL
+		SELECT tree.oid::regclass::text || ': zz_orders_stay_due' FROM tree JOIN pg_class AS c ON c.oid = tree.oid AND c.relkind IN ('r', 'p')
+		WHERE NOT EXISTS (
+		    SELECT FROM pg_trigger AS g WHERE g.tgrelid = tree.oid AND g.tgname = 'zz_orders_stay_due' AND g.tgenabled IN ('O', 'A'))
+		ORDER BY 1`)
 }

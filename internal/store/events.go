@@ -209,16 +209,12 @@ func resend(ctx context.Context, tx pgx.Tx, f EventFilter, a Action) (int, error
 	if err != nil {
 		return 0, err
 	}
-	rows, err := tx.Query(ctx, `
+	ids, err := collectRows[int64](ctx, tx, `
 		INSERT INTO webhook_deliveries AS d (event_id, next_at)
 		SELECT e.id, now() FROM order_events AS e WHERE `+where+` ORDER BY e.id
 		ON CONFLICT (event_id) DO UPDATE
 		SET attempts = 0, next_at = now(), pending_since = now(), delivered_at = NULL, set_aside_at = NULL
 		RETURNING d.event_id`, args)
-	if err != nil {
-		return 0, err
-	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	if err != nil {
 		return 0, err
 	}

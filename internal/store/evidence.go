@@ -106,11 +106,6 @@ func (c *foundCache) lookAgain(recorded []order.Outcome) {
 	}
 }
 
-type queryer interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
-
 // lastFound is the time of the merchant's latest found answer since a time, zero if
 // there is none.
 func lastFound(ctx context.Context, db queryer, mid string, since time.Time) (time.Time, error) {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -14,14 +15,12 @@ import (
 // reconciler_write_failures_total: rights, read_only, room, connection, locked, refused. It is ""
 // without an error.
 func FailureReason(err error) string {
-	var pgErr *pgconn.PgError
-	switch {
-	case err == nil:
+	if err == nil {
 		return ""
-	case !errors.As(err, &pgErr) || errors.As(err, new(*pgconn.ConnectError)):
-		return "connection"
 	}
-	switch pgErr.Code {
+	switch code := sqlState(err); code {
+	case "": // no server has answered
+		return "connection"
 	case "25006":
 		return "read_only"
 	case "53300":
@@ -30,65 +29,63 @@ func FailureReason(err error) string {
 		return "room"
 	case "55P03":
 		return "locked"
+	default:
+		switch class(code) {
+		case "40": // deadlock, serialization
+			return "locked"
+		case "42":
+			return "rights"
+		case "53":
+			return "room"
+		case "08", "57", "58":
+			return "connection"
+		}
+		return "refused"
 	}
-	switch class(pgErr) {
-	case "40": // deadlock, serialization
-		return "locked"
-	case "42":
-		return "rights"
-	case "53":
-		return "room"
-	case "08", "57", "58":
-		return "connection"
-	}
-	return "refused"
 }
+
+// sqlState is the server's code of an error; "" where a server has not answered, or has refused the
+// connection. An answer without a code counts as 00000.
+func sqlState(err error) string {
+	pgErr, found := errors.AsType[*pgconn.PgError](err)
+	if !found || errors.As(err, new(*pgconn.ConnectError)) {
+		return ""
+	}
+	return cmp.Or(pgErr.Code, "00000")
+}
+
+// class is the first two characters of a code.
+func class(code string) string { return code[:min(2, len(code))] }
 
 // isOfOneRow reports whether a row of the statement caused the error, by its values, by a trigger
 // or by a constraint. Triggers may raise any code, so every class counts that is not about the
 // session, the server or the schema.
 func isOfOneRow(err error) bool {
-	var pgErr *pgconn.PgError
-	if !errors.As(err, &pgErr) || errors.As(err, new(*pgconn.ConnectError)) || pgErr.Code == "" {
-		return false
-	}
-	about := []string{"08", "0A", "25", "26", "28", "3D", "3F", "40", "42", "53", "57", "58", "F0"}
-	return !slices.Contains(about, class(pgErr))
+	about := []string{"", "00", "08", "0A", "25", "26", "28", "3D", "3F", "40", "42", "53", "57", "58", "F0"}
+	return !slices.Contains(about, class(sqlState(err)))
 }
 
 // isLockTimeout reports whether the statement gave up waiting for a lock.
-func isLockTimeout(err error) bool {
-	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && pgErr.Code == "55P03"
-}
+func isLockTimeout(err error) bool { return sqlState(err) == "55P03" }
 
 // isValueError reports whether the values were refused: data exceptions, such as a NUL character or
 // a number out of range, and constraints.
 func isValueError(err error) bool {
-	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && (class(pgErr) == "22" || class(pgErr) == "23")
+	refused := class(sqlState(err))
+	return refused == "22" || refused == "23"
 }
 
 // IsDuplicate reports whether a value stands in another row already, such as an order's number.
-func IsDuplicate(err error) bool {
-	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && pgErr.Code == "23505"
-}
+func IsDuplicate(err error) bool { return sqlState(err) == "23505" }
 
-// LacksRight reports whether the role may not do what a statement does.
+// LacksRight reports whether the role may not do what a statement does, or not connect.
 func LacksRight(err error) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && pgErr.Code == "42501"
 }
 
-// class is the first two characters of an error's SQLSTATE.
-func class(err *pgconn.PgError) string { return err.Code[:min(2, len(err.Code))] }
-
 // IsTimeout reports whether a statement was ended because it took too long.
-func IsTimeout(err error) bool {
-	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (pgErr.Code == "57014" || pgErr.Code == "55P03")
-}
+func IsTimeout(err error) bool { return sqlState(err) == "57014" || isLockTimeout(err) }
 
 // IsUnavailable reports whether the server could not be asked, or gave up: it cannot be reached,
 // has gone, or ended the statement. What a row's own values caused is not that, and neither is a

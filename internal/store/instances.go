@@ -40,7 +40,7 @@ func (s *Store) Heartbeat(ctx context.Context, i Instance) error {
 	batch.Queue(`DELETE FROM instances WHERE seen_at < now() - interval '1 day'`)
 	batch.Queue(endLapsed)
 	batch.Queue(endWithoutOrders)
-	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
+	if err := s.pool.explain(s.pool.SendBatch(ctx, batch).Close()); err != nil {
 		return fmt.Errorf("write the heartbeat: %w", err)
 	}
 	return nil
@@ -69,17 +69,9 @@ const endWithoutOrders = `
 
 // Instances lists the daemons that were seen within a day, the latest seen first.
 func (s *Store) Instances(ctx context.Context) ([]Instance, error) {
-	var list []Instance
-	err := s.look(ctx, func(tx pgx.Tx) (err error) {
-		list, err = collectRows[Instance](ctx, tx, `
-			SELECT worker, version, started_at, seen_at, last_pass_at, coalesce(trouble, '') AS trouble, settings
-			FROM instances ORDER BY seen_at DESC, worker LIMIT 1000`)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the instances: %w", err)
-	}
-	return list, nil
+	return lookRows[Instance](ctx, s, "read the instances", `
+		SELECT worker, version, started_at, seen_at, last_pass_at, coalesce(trouble, '') AS trouble, settings
+		FROM instances ORDER BY seen_at DESC, worker LIMIT 1000`)
 }
 
 // countInstances counts the daemons that were seen within a minute.

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
@@ -104,13 +103,13 @@ func (m Migrator) retry(ctx context.Context, w *lockWatch, step func(context.Con
 	waits := backoff.WithContext(backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(500*time.Millisecond), backoff.WithMaxInterval(5*time.Second),
 		backoff.WithMaxElapsedTime(m.patience())), ctx)
-	result, err := backoff.RetryNotifyWithData(func() (*goose.MigrationResult, error) {
+	result, err := backoff.RetryWithData(func() (*goose.MigrationResult, error) {
 		result, err := step(ctx)
 		if err != nil && !isLockTrouble(err) {
 			return nil, backoff.Permanent(err)
 		}
 		return result, err
-	}, waits, func(error, time.Duration) {})
+	}, waits)
 	if isLockTrouble(err) {
 		return nil, fmt.Errorf("gave up after %v: %s. This step was undone: %w", m.patience(), w.last(), err)
 	}
@@ -126,27 +125,13 @@ func (m Migrator) patience() time.Duration {
 
 // isLockTrouble reports a lock that was not to be had in time, or a deadlock.
 func isLockTrouble(err error) bool {
-	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && (pgErr.Code == "55P03" || pgErr.Code == "40P01")
+	return isLockTimeout(err) || sqlState(err) == "40P01"
 }
 
 func (m Migrator) withProvider(ctx context.Context, do func(*goose.Provider, *lockWatch) error) error {
 	watch := &lockWatch{store: m.Store, tell: m.Tell}
 	db := m.Store.openMigrationDB(watch, m.patience())
-	files, err := m.Store.migrationFiles(ctx)
-	if err != nil {
-		return fmt.Errorf("migrate: %w", errors.Join(err, db.Close()))
-	}
-	// A waiter looks again every second, for an hour: an index can take long to build.
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 3600))
-	if err != nil {
-		return fmt.Errorf("migrate: %w", errors.Join(err, db.Close()))
-	}
-	versions, err := newVersionStore()
-	if err != nil {
-		return fmt.Errorf("migrate: %w", errors.Join(err, db.Close()))
-	}
-	provider, err := goose.NewProvider(goose.DialectCustom, db, files, goose.WithStore(versions), goose.WithSessionLocker(locker))
+	provider, err := m.newProvider(ctx, db)
 	if err != nil {
 		return fmt.Errorf("migrate: %w", errors.Join(err, db.Close()))
 	}
@@ -157,6 +142,23 @@ func (m Migrator) withProvider(ctx context.Context, do func(*goose.Provider, *lo
 		return fmt.Errorf("migrate: %w", err)
 	}
 	return nil
+}
+
+func (m Migrator) newProvider(ctx context.Context, db *sql.DB) (*goose.Provider, error) {
+	files, err := m.Store.migrationFiles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// A waiter looks again every second, for an hour: an index can take long to build.
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 3600))
+	if err != nil {
+		return nil, err
+	}
+	versions, err := newVersionStore()
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(goose.DialectCustom, db, files, goose.WithStore(versions), goose.WithSessionLocker(locker))
 }
 
 // dropInvalid removes what an interrupted build of an index left. It does not wait for long; the

@@ -7,10 +7,13 @@ const (
 	expiresAt = `least(greatest(o.expires_at, '0001-01-01Z'), '9999-12-31Z')`
 )
 
-// orderColumns is the select list of an [order.Order]; o is the orders table. Postgres also knows
-// infinity: times are kept within the range of a Go time, so that one such row does not make its
-// whole page unreadable. A lease that has ended is left out.
-const orderColumns = `
+// orderColumns is the select list of an [order.Order] that is no probe; o is the orders table.
+const orderColumns = returnedColumns + `, false AS app_probe, false AS merchant_probe`
+
+// returnedColumns are what a claim returns of an order. Postgres also knows infinity: times are
+// kept within the range of a Go time, so that one such row does not make its whole page unreadable.
+// A lease that has ended is left out.
+const returnedColumns = `
 	o.id, o.mid, o.tid, o.inst_mid,
 	coalesce(o.mer_order_id, '') AS mer_order_id,
 	coalesce(o.target_order_id, '') AS target_order_id,

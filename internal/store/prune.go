@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // pruneBatch is how many rows one statement reads, and deletes at most. Its locks and its WAL are
@@ -150,15 +148,11 @@ func (s *Store) walkOld(ctx context.Context, p Pruning, table, stamp, page strin
 
 // waitingConsumers are those that have not acknowledged an event that is older than before.
 func (s *Store) waitingConsumers(ctx context.Context, before time.Time) ([]string, error) {
-	rows, err := s.pool.Query(ctx, `
+	names, err := collectRows[string](ctx, s.pool, `
 		SELECT c.name FROM event_consumers AS c
 		WHERE EXISTS (SELECT 1 FROM order_events AS r WHERE r.created_at < $1 AND `+isUnread+`)
 		   OR (c.name = 'webhook' AND EXISTS (SELECT 1 FROM order_events AS r WHERE r.created_at < $1 AND `+isUndelivered+`))
 		ORDER BY c.name`, before)
-	if err != nil {
-		return nil, fmt.Errorf("prune order_events: %w", err)
-	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, fmt.Errorf("prune order_events: %w", err)
 	}

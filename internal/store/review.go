@@ -45,32 +45,20 @@ type ReviewFilter struct {
 
 // Reviews lists the orders that need a person, by reason and id.
 func (s *Store) Reviews(ctx context.Context, f ReviewFilter) ([]Review, error) {
-	var list []Review
-	err := s.look(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `
-			SELECT `+detailColumns+`, answer.trade_status AS gateway_status, answer.amount AS gateway_amount,
-			       coalesce(told.at, o.last_queried_at, o.updated_at) AS since
-			FROM orders AS o
-			LEFT JOIN LATERAL (
-			    SELECT q.trade_status, CASE WHEN q.response->>'totalAmount' ~ '^[0-9]{1,18}$' THEN (q.response->>'totalAmount')::bigint END AS amount
-			    FROM order_queries AS q WHERE q.order_id = o.id AND q.trade_status IS NOT NULL ORDER BY q.id DESC LIMIT 1
-			) AS answer ON true
-			LEFT JOIN LATERAL (
-			    SELECT e.created_at AS at FROM order_events AS e WHERE e.order_id = o.id AND e.event = 'order.review' ORDER BY e.id DESC LIMIT 1
-			) AS told ON true
-			WHERE `+isUnderReview+` AND ($1 = '' OR o.review_reason = $1) AND ($2 = '' OR o.mid = $2)
-			  AND ($4 = '' OR (o.review_reason, o.id) > ($4, $5))
-			ORDER BY o.review_reason, o.id LIMIT $3`, f.Reason, f.MID, f.Limit, f.AfterReason, f.AfterID)
-		if err != nil {
-			return err
-		}
-		list, err = pgx.CollectRows(rows, pgx.RowToStructByNameLax[Review])
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list the reviews: %w", err)
-	}
-	return list, nil
+	return lookRows[Review](ctx, s, "list the reviews", `
+		SELECT `+detailColumns+`, answer.trade_status AS gateway_status, answer.amount AS gateway_amount,
+		       coalesce(told.at, o.last_queried_at, o.updated_at) AS since
+		FROM orders AS o
+		LEFT JOIN LATERAL (
+		    SELECT q.trade_status, CASE WHEN q.response->>'totalAmount' ~ '^[0-9]{1,18}$' THEN (q.response->>'totalAmount')::bigint END AS amount
+		    FROM order_queries AS q WHERE q.order_id = o.id AND q.trade_status IS NOT NULL ORDER BY q.id DESC LIMIT 1
+		) AS answer ON true
+		LEFT JOIN LATERAL (
+		    SELECT e.created_at AS at FROM order_events AS e WHERE e.order_id = o.id AND e.event = 'order.review' ORDER BY e.id DESC LIMIT 1
+		) AS told ON true
+		WHERE `+isUnderReview+` AND ($1 = '' OR o.review_reason = $1) AND ($2 = '' OR o.mid = $2)
+		  AND ($4 = '' OR (o.review_reason, o.id) > ($4, $5))
+		ORDER BY o.review_reason, o.id LIMIT $3`, f.Reason, f.MID, f.Limit, f.AfterReason, f.AfterID)
 }
 
 // HandSettlement is the outcome that a person gives an order.
@@ -188,18 +176,14 @@ func (s *Store) change(ctx context.Context, shown Detail, a Action, w *Trace, do
 }
 
 func lockShown(ctx context.Context, tx pgx.Tx, shown Detail, w *Trace) (Detail, error) {
-	rows, err := tx.Query(ctx, `SELECT `+detailColumns+` FROM orders AS o WHERE o.id = $1 FOR UPDATE`, shown.ID)
+	found, err := collectRows[Detail](ctx, tx, `SELECT `+detailColumns+` FROM orders AS o WHERE o.id = $1 FOR UPDATE`, shown.ID)
 	if err != nil {
 		return Detail{}, err
 	}
-	now, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByNameLax[Detail])
-	if errors.Is(err, pgx.ErrNoRows) {
+	if len(found) == 0 {
 		return Detail{}, ErrChanged // the application has deleted it
 	}
-	if err == nil {
-		err = tx.QueryRow(ctx, `SELECT `+traced+` FROM orders AS o WHERE o.id = $1`, shown.ID).Scan(&w.Before)
-	}
-	return now, err
+	return found[0], tx.QueryRow(ctx, `SELECT `+traced+` FROM orders AS o WHERE o.id = $1`, shown.ID).Scan(&w.Before)
 }
 
 // isAs reports whether an order is as it was shown.

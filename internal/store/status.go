@@ -34,46 +34,38 @@ type OpenMerchant struct {
 func (s *Store) OpenMerchants(ctx context.Context) ([]OpenMerchant, error) {
 	const part = `
 		SELECT o.mid, o.order_amount, o.created_at, o.next_query_at, o.lease_until, o.review_reason, o.status FROM orders AS o WHERE `
-	var list []OpenMerchant
-	err := s.look(ctx, func(tx pgx.Tx) (err error) {
-		list, err = collectRows[OpenMerchant](ctx, tx, `
-			SELECT mid, orders, least(amount, 9007199254740992)::bigint AS amount, under10m, under1h, under24h, older,
-			       least(amount_under10m, 9007199254740992)::bigint AS amount_under10m, least(amount_under1h, 9007199254740992)::bigint AS amount_under1h,
-			       least(amount_under24h, 9007199254740992)::bigint AS amount_under24h, least(amount_older, 9007199254740992)::bigint AS amount_older,
-			       waiting, least(waiting_amount, 9007199254740992)::bigint AS waiting_amount, overdue,
-			       CASE WHEN isfinite(due_since) THEN due_since END AS due_since
-			FROM (
-			    SELECT o.mid, count(*) FILTER (WHERE o.open) AS orders,
-			           coalesce(sum(o.order_amount) FILTER (WHERE o.open), 0) AS amount,
-			           count(*) FILTER (WHERE o.open AND o.created_at > now() - interval '10 minutes') AS under10m,
-			           count(*) FILTER (WHERE o.open AND o.created_at <= now() - interval '10 minutes' AND o.created_at > now() - interval '1 hour') AS under1h,
-			           count(*) FILTER (WHERE o.open AND o.created_at <= now() - interval '1 hour' AND o.created_at > now() - interval '1 day') AS under24h,
-			           count(*) FILTER (WHERE o.open AND o.created_at <= now() - interval '1 day') AS older,
-			           coalesce(sum(o.order_amount) FILTER (WHERE o.open AND o.created_at > now() - interval '10 minutes'), 0) AS amount_under10m,
-			           coalesce(sum(o.order_amount) FILTER (WHERE o.open AND o.created_at <= now() - interval '10 minutes' AND o.created_at > now() - interval '1 hour'), 0) AS amount_under1h,
-			           coalesce(sum(o.order_amount) FILTER (WHERE o.open AND o.created_at <= now() - interval '1 hour' AND o.created_at > now() - interval '1 day'), 0) AS amount_under24h,
-			           coalesce(sum(o.order_amount) FILTER (WHERE o.open AND o.created_at <= now() - interval '1 day'), 0) AS amount_older,
-			           count(*) FILTER (WHERE o.open AND o.review_reason IS NULL) AS waiting,
-			           coalesce(sum(o.order_amount) FILTER (WHERE o.open AND o.review_reason IS NULL), 0) AS waiting_amount,
-			           count(*) FILTER (WHERE o.overdue) AS overdue,
-			           min(o.next_query_at) FILTER (WHERE o.overdue) AS due_since
-			    FROM (
-			        SELECT o.*, o.status <> 'NOT_FOUND' AS open, o.review_reason IS NULL AND `+isOverdue+` AS overdue FROM (
-			            `+part+isQueued+`
-			            UNION ALL `+part+`o.review_reason IS NOT NULL AND o.status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY')
-			            UNION ALL `+part+isOrphan+`
-			        ) AS o
-			    ) AS o
-			    GROUP BY o.mid
-			) AS merchant
-			WHERE orders > 0 OR overdue > 0
-			ORDER BY mid`)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("count the open orders: %w", err)
-	}
-	return list, nil
+	return lookRows[OpenMerchant](ctx, s, "count the open orders", `
+		SELECT mid, orders, least(amount, 9007199254740992)::bigint AS amount, under10m, under1h, under24h, older,
+		       least(amount_under10m, 9007199254740992)::bigint AS amount_under10m, least(amount_under1h, 9007199254740992)::bigint AS amount_under1h,
+		       least(amount_under24h, 9007199254740992)::bigint AS amount_under24h, least(amount_older, 9007199254740992)::bigint AS amount_older,
+		       waiting, least(waiting_amount, 9007199254740992)::bigint AS waiting_amount, overdue,
+		       CASE WHEN isfinite(due_since) THEN due_since END AS due_since
+		FROM (
+		    SELECT o.mid, count(*) FILTER (WHERE o.open) AS orders,
+		           coalesce(sum(o.order_amount) FILTER (WHERE o.open), 0) AS amount,
+		           count(*) FILTER (WHERE o.open AND o.created_at > now() - interval '10 minutes') AS under10m,
+		           count(*) FILTER (WHERE o.open AND o.created_at <= now() - interval '10 minutes' AND o.created_at > now() - interval '1 hour') AS under1h,
+		           count(*) FILTER (WHERE o.open AND o.created_at <= now() - interval '1 hour' AND o.created_at > now() - interval '1 day') AS under24h,
+		           count(*) FILTER (WHERE o.open AND o.created_at <= now() - interval '1 day') AS older,
+		           coalesce(sum(o.order_amount) FILTER (WHERE o.open AND o.created_at > now() - interval '10 minutes'), 0) AS amount_under10m,
+		           coalesce(sum(o.order_amount) FILTER (WHERE o.open AND o.created_at <= now() - interval '10 minutes' AND o.created_at > now() - interval '1 hour'), 0) AS amount_under1h,
+		           coalesce(sum(o.order_amount) FILTER (WHERE o.open AND o.created_at <= now() - interval '1 hour' AND o.created_at > now() - interval '1 day'), 0) AS amount_under24h,
+		           coalesce(sum(o.order_amount) FILTER (WHERE o.open AND o.created_at <= now() - interval '1 day'), 0) AS amount_older,
+		           count(*) FILTER (WHERE o.open AND o.review_reason IS NULL) AS waiting,
+		           coalesce(sum(o.order_amount) FILTER (WHERE o.open AND o.review_reason IS NULL), 0) AS waiting_amount,
+		           count(*) FILTER (WHERE o.overdue) AS overdue,
+		           min(o.next_query_at) FILTER (WHERE o.overdue) AS due_since
+		    FROM (
+		        SELECT o.*, o.status <> 'NOT_FOUND' AS open, o.review_reason IS NULL AND `+isOverdue+` AS overdue FROM (
+		            `+part+isQueued+`
+		            UNION ALL `+part+`o.review_reason IS NOT NULL AND o.status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY')
+		            UNION ALL `+part+isOrphan+`
+		        ) AS o
+		    ) AS o
+		    GROUP BY o.mid
+		) AS merchant
+		WHERE orders > 0 OR overdue > 0
+		ORDER BY mid`)
 }
 
 // isOrphan repeats the predicate of the index orders_orphans.
@@ -89,16 +81,12 @@ func (s *Store) ReviewPile(ctx context.Context) (map[string]Pile, error) {
 		Amount       int64
 		Age          float64
 	}
-	var rows []row
-	err := s.look(ctx, func(tx pgx.Tx) (err error) {
-		rows, err = collectRows[row](ctx, tx, `
-			SELECT o.review_reason, count(*) AS orders, least(sum(o.order_amount), 9007199254740992)::bigint AS amount,
-			       greatest(0, extract(epoch FROM now() - min(greatest(o.created_at, '0001-01-01Z'))))::float8 AS age
-			FROM orders AS o WHERE `+isUnderReview+` GROUP BY o.review_reason`)
-		return err
-	})
+	rows, err := lookRows[row](ctx, s, "count the orders under review", `
+		SELECT o.review_reason, count(*) AS orders, least(sum(o.order_amount), 9007199254740992)::bigint AS amount,
+		       greatest(0, extract(epoch FROM now() - min(greatest(o.created_at, '0001-01-01Z'))))::float8 AS age
+		FROM orders AS o WHERE `+isUnderReview+` GROUP BY o.review_reason`)
 	if err != nil {
-		return nil, fmt.Errorf("count the orders under review: %w", err)
+		return nil, err
 	}
 	piles := make(map[string]Pile, len(rows))
 	for _, r := range rows {
@@ -143,13 +131,9 @@ func (s *Store) LearnedSince(ctx context.Context, since time.Time, zone *time.Lo
 		Amount   int64
 		P50, P95 float64
 	}
-	var rows []row
-	err := s.look(ctx, func(tx pgx.Tx) (err error) {
-		rows, err = collectRows[row](ctx, tx, learnedSQL, since, zone.String())
-		return err
-	})
+	rows, err := lookRows[row](ctx, s, "count the outcomes that were learned", learnedSQL, since, zone.String())
 	if err != nil {
-		return Learned{}, fmt.Errorf("count the outcomes that were learned: %w", err)
+		return Learned{}, err
 	}
 	var l Learned
 	for _, r := range rows {

@@ -32,7 +32,6 @@ import (
 	"reconciler/internal/store/arrays"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -112,13 +111,9 @@ func IsTransient(err error) bool {
 			return false
 		}
 	}
-	var pgErr *pgconn.PgError
-	if !errors.As(err, &pgErr) || errors.As(err, new(*pgconn.ConnectError)) {
-		return true // there is no connection
-	}
-	switch class(pgErr) {
-	case "08", "25", "40", "53", "55", "57", "58":
-		// connection, read-only after a failover, serialization and deadlock,
+	switch class(sqlState(err)) {
+	case "", "08", "25", "40", "53", "55", "57", "58":
+		// no server, connection, read-only after a failover, serialization and deadlock,
 		// resources, locks, operator intervention, system
 		return true
 	}

@@ -105,35 +105,43 @@ func knownMigrations() []Migration {
 	return list
 }
 
+// NewestMigration is the number of the newest migration that this program knows.
+func NewestMigration() int64 {
+	known := knownMigrations()
+	return known[len(known)-1].Version
+}
+
 // appliedMigrations are the versions in the database and when each was applied.
 func (s *Store) appliedMigrations(ctx context.Context) (map[int64]time.Time, error) {
 	table, err := s.versionTableInForce(ctx)
 	if err != nil || table == "" {
 		return nil, err
 	}
-	rows, err := s.pool.Query(ctx, `
-		SELECT DISTINCT ON (version_id) version_id, tstamp::timestamptz, is_applied FROM `+table+`
-		WHERE version_id > 0 ORDER BY version_id, id DESC`)
-	if err != nil {
-		return nil, err
-	}
+	versions, err := s.readVersions(ctx, table)
 	applied := make(map[int64]time.Time)
-	var version int64
-	var at time.Time
-	var isApplied bool
-	_, err = pgx.ForEachRow(rows, []any{&version, &at, &isApplied}, func() error {
-		if isApplied {
-			applied[version] = at
-		}
-		return nil
-	})
+	for _, v := range versions {
+		applied[v.ID] = v.At
+	}
 	return applied, err
+}
+
+// version is the record of a migration that is applied.
+type version struct {
+	ID int64
+	At time.Time
+}
+
+func (s *Store) readVersions(ctx context.Context, table string) ([]version, error) {
+	return collectRows[version](ctx, s.pool, `
+		SELECT version_id AS id, tstamp::timestamptz AS at
+		FROM (SELECT DISTINCT ON (version_id) version_id, tstamp, is_applied FROM `+table+` ORDER BY version_id, id DESC) AS latest
+		WHERE is_applied AND version_id > 0 ORDER BY version_id`)
 }
 
 // versionTableInForce is our table, or the shared one where it holds our migrations and no others,
 // or "" where there is neither.
 func (s *Store) versionTableInForce(ctx context.Context) (string, error) {
-	standing, err := s.tablesStanding(ctx)
+	standing, err := tablesStanding(ctx, s.pool)
 	if err != nil {
 		return "", err
 	}
@@ -143,11 +151,7 @@ func (s *Store) versionTableInForce(ctx context.Context) (string, error) {
 	if _, found := standing[sharedVersionTable]; !found {
 		return "", nil
 	}
-	var versions []int64
-	err = s.pool.QueryRow(ctx, `
-		SELECT array_agg(version_id ORDER BY version_id) FROM (
-			SELECT DISTINCT ON (version_id) version_id, is_applied FROM `+sharedVersionTable+` ORDER BY version_id, id DESC
-		) AS v WHERE is_applied AND version_id > 0`).Scan(&versions)
+	versions, err := s.readVersions(ctx, sharedVersionTable)
 	if err != nil || !areOurs(versions, standing) {
 		return "", err
 	}
@@ -156,15 +160,15 @@ func (s *Store) versionTableInForce(ctx context.Context) (string, error) {
 
 // areOurs reports whether versions are the first of our migrations, without a gap, and the tables
 // that these make stand with our comments.
-func areOurs(versions []int64, standing map[string]string) bool {
+func areOurs(versions []version, standing map[string]string) bool {
 	known := knownMigrations()
-	if len(versions) == 0 || versions[len(versions)-1] > maxSharedVersion {
+	if len(versions) == 0 || versions[len(versions)-1].ID > maxSharedVersion {
 		return false
 	}
 	comments := make(map[string]string)
 	commented := regexp.MustCompile(`COMMENT ON TABLE (\w+) IS '((?:[^']|'')*)'`)
 	for i, version := range versions {
-		if version != known[i].Version {
+		if version.ID != known[i].Version {
 			return false
 		}
 		for _, match := range commented.FindAllStringSubmatch(migrationTexts()[known[i].Name], -1) {
@@ -180,19 +184,15 @@ func areOurs(versions []int64, standing map[string]string) bool {
 }
 
 // tablesStanding are the tables of our schema and their comments.
-func (s *Store) tablesStanding(ctx context.Context) (map[string]string, error) {
-	rows, err := s.pool.Query(ctx, `
-		SELECT relname::text, coalesce(obj_description(oid, 'pg_class'), '') FROM pg_class
+func tablesStanding(ctx context.Context, db queryer) (map[string]string, error) {
+	type table struct{ Name, Comment string }
+	tables, err := collectRows[table](ctx, db, `
+		SELECT relname::text AS name, coalesce(obj_description(oid, 'pg_class'), '') AS comment FROM pg_class
 		WHERE relkind IN ('r', 'p') AND relnamespace = to_regnamespace(quote_ident(current_schema()))`)
-	if err != nil {
-		return nil, err
-	}
 	standing := make(map[string]string)
-	var name, comment string
-	_, err = pgx.ForEachRow(rows, []any{&name, &comment}, func() error {
-		standing[name] = comment
-		return nil
-	})
+	for _, t := range tables {
+		standing[t.Name] = t.Comment
+	}
 	return standing, err
 }
 
@@ -209,7 +209,7 @@ func (s *Store) prepareVersions(ctx context.Context) error {
 	if table == sharedVersionTable {
 		return s.adoptVersions(ctx)
 	}
-	standing, err := s.tablesStanding(ctx)
+	standing, err := tablesStanding(ctx, s.pool)
 	if err != nil {
 		return err
 	}
@@ -242,9 +242,8 @@ func (s *Store) adoptVersions(ctx context.Context) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(7238411952034776)`); err != nil {
 			return err
 		}
-		var done bool
-		err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = current_schema() AND tablename = $1)`, versionTable).Scan(&done)
-		if err != nil || done {
+		standing, err := tablesStanding(ctx, tx)
+		if _, done := standing[versionTable]; err != nil || done {
 			return err
 		}
 		_, err = tx.Exec(ctx, createVersionTable+`;
@@ -293,7 +292,7 @@ func (versionStore) TableExists(ctx context.Context, db database.DBTxConn) (bool
 // checkDroppable refuses a step back that drops a table which has rows.
 func (s *Store) checkDroppable(ctx context.Context, name string) error {
 	_, down, _ := strings.Cut(migrationTexts()[name], "-- +goose Down")
-	standing, err := s.tablesStanding(ctx)
+	standing, err := tablesStanding(ctx, s.pool)
 	if err != nil {
 		return err
 	}

@@ -47,8 +47,8 @@ type OrderName struct {
 }
 
 // FindOrders returns the orders that a name fits, at most 20, the latest first. The whole row comes
-// with the times of zone. An order that the channel's number finds counts unless a merchant's number
-// finds another order of the same merchant.
+// with the times of zone. An order that the channel's number finds counts unless a merchant's
+// number finds another order of the same merchant.
 func (s *Store) FindOrders(ctx context.Context, name OrderName, zone *time.Location) ([]Detail, error) {
 	var list []Detail
 	err := s.look(ctx, func(tx pgx.Tx) (err error) {
@@ -68,11 +68,7 @@ func findOrders(ctx context.Context, tx pgx.Tx, name OrderName, zone *time.Locat
 		}
 	}
 	find := func(where string, arg any) ([]Detail, error) {
-		rows, err := tx.Query(ctx, findSQL(where), arg, name.MID)
-		if err != nil {
-			return nil, err
-		}
-		return pgx.CollectRows(rows, pgx.RowToStructByNameLax[Detail])
+		return collectRows[Detail](ctx, tx, findSQL(where), arg, name.MID)
 	}
 	if name.ID != 0 {
 		return find("o.id = $1", name.ID)
@@ -212,11 +208,8 @@ func (s *Store) FoundAt(ctx context.Context, mid string, since time.Time) (*time
 func (s *Store) FallingDue(ctx context.Context, before time.Time, limit int) (list []order.Order, total int, err error) {
 	err = s.look(ctx, func(tx pgx.Tx) error {
 		const where = ` FROM orders AS o WHERE ` + isQueued + ` AND o.next_query_at < $1`
-		rows, err := tx.Query(ctx, `SELECT `+orderColumns+where+` ORDER BY o.next_query_at, o.id LIMIT $2`, before, limit)
-		if err != nil {
-			return err
-		}
-		if list, err = pgx.CollectRows(rows, pgx.RowToStructByNameLax[order.Order]); err != nil || len(list) < limit {
+		list, err = collectRows[order.Order](ctx, tx, `SELECT `+orderColumns+where+` ORDER BY o.next_query_at, o.id LIMIT $2`, before, limit)
+		if err != nil || len(list) < limit {
 			total = len(list)
 			return err
 		}

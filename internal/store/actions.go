@@ -5,29 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
-
-// lookTimeout ends a statement for people on the server.
-const lookTimeout = "5s"
-
-// look reads several things as of one moment. Each statement ends after five seconds on the server.
-// It reads few rows: to compile it, or to start workers for it, takes longer than to run it.
-func (s *Store) look(ctx context.Context, do func(pgx.Tx) error) error {
-	begin := pgx.TxOptions{BeginQuery: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '" + lookTimeout + "'; " +
-		"SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0"}
-	return s.pool.inTx(ctx, begin, do)
-}
-
-// collectRows reads all rows of a statement, by the names of its columns.
-func collectRows[T any](ctx context.Context, db queryer, sql string, args ...any) ([]T, error) {
-	rows, err := db.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByName[T])
-}
 
 // Action is a row of operator_actions: what a person did. Texts that are null are "".
 type Action struct {
@@ -61,22 +39,14 @@ const actionColumns = `a.id, a.at, a.actor, a.db_user, a.via, a.action, a.order_
 
 // Actions lists what people did, the latest first.
 func (s *Store) Actions(ctx context.Context, f ActionFilter) ([]Action, error) {
-	var list []Action
-	err := s.look(ctx, func(tx pgx.Tx) (err error) {
-		list, err = collectRows[Action](ctx, tx, `
-			SELECT `+actionColumns+` FROM operator_actions AS a
-			WHERE ($1::timestamptz IS NULL OR a.at >= $1)
-			  AND ($2 = '' OR a.actor = $2)
-			  AND ($3 = '' OR a.action = $3)
-			  AND ($4::bigint = 0 OR a.order_id = $4)
-			  AND ($5::bigint = 0 OR a.id < $5)
-			ORDER BY a.id DESC LIMIT $6`, f.Since, f.Actor, f.Action, f.OrderID, f.Below, f.Limit)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the actions: %w", err)
-	}
-	return list, nil
+	return lookRows[Action](ctx, s, "read the actions", `
+		SELECT `+actionColumns+` FROM operator_actions AS a
+		WHERE ($1::timestamptz IS NULL OR a.at >= $1)
+		  AND ($2 = '' OR a.actor = $2)
+		  AND ($3 = '' OR a.action = $3)
+		  AND ($4::bigint = 0 OR a.order_id = $4)
+		  AND ($5::bigint = 0 OR a.id < $5)
+		ORDER BY a.id DESC LIMIT $6`, f.Since, f.Actor, f.Action, f.OrderID, f.Below, f.Limit)
 }
 
 // AddAction records what a person did, where the deed itself has no transaction of its own.
