@@ -71,20 +71,11 @@ func (r *recorder) nextBatch(results <-chan result, isOpen bool, b batch) (fille
 	case <-retry:
 		return b, isOpen
 	}
-	for deadline := (<-chan time.Time)(nil); isOpen; {
-		if b.addResult(next); b.isFull() {
+	deadline := time.After(gatherFor)
+	for isOpen {
+		b.addResult(next)
+		if b.isFull() || len(results) == 0 && r.worthCommitting(b) {
 			break
-		}
-		select {
-		case next, isOpen = <-results:
-			continue
-		default:
-		}
-		if r.worthCommitting(b) {
-			break
-		}
-		if deadline == nil {
-			deadline = time.After(gatherFor)
 		}
 		select {
 		case next, isOpen = <-results:

@@ -119,6 +119,13 @@ func (b *breaker) appTrack(appID string) *appTrack {
 	return b.apps[appID]
 }
 
+func (b *breaker) merchantTrack(mid string) *track {
+	if b.merchants[mid] == nil {
+		b.merchants[mid] = &track{}
+	}
+	return b.merchants[mid]
+}
+
 // othersAnsweredAt is when the app last had a usable answer about another order; zero: never.
 func (b *breaker) othersAnsweredAt(c claimed) time.Time {
 	b.mu.Lock()
@@ -159,8 +166,7 @@ type moves struct {
 	appLost, merchantLost int
 }
 
-// reportQuestion moves the breakers by what a question showed. retryAfter is the gateway's own
-// wish, nil for none; overloaded says that it came with HTTP 429.
+// reportQuestion moves the breakers by what a question showed.
 func (b *breaker) reportQuestion(ctx context.Context, c claimed, trouble policy.Trouble, last finalReply) {
 	b.mu.Lock()
 	m := b.judgeQuestion(c, trouble, last)
@@ -171,7 +177,7 @@ func (b *breaker) reportQuestion(ctx context.Context, c claimed, trouble policy.
 // finalReply is what the breaker needs of a question's last reply.
 type finalReply struct {
 	cause      string
-	retryAfter time.Duration // 0: none
+	retryAfter time.Duration // the gateway's own wish; 0: none
 	overloaded bool          // HTTP 429
 }
 
@@ -204,10 +210,8 @@ func (b *breaker) judgeQuestion(c claimed, trouble policy.Trouble, last finalRep
 	case policy.MerchantFails:
 		app.failures = 0
 		m.app = resume
-		if b.merchants[c.MID] == nil {
-			b.merchants[c.MID] = &track{}
-		}
-		if b.merchants[c.MID].failures++; b.merchants[c.MID].failures >= maxFailures || c.MerchantProbe {
+		merchant := b.merchantTrack(c.MID)
+		if merchant.failures++; merchant.failures >= maxFailures || c.MerchantProbe {
 			m.merchant = open
 		}
 	case policy.MerchantRefused:
@@ -231,11 +235,7 @@ func (b *breaker) onlyOwn(c claimed, m moves) moves {
 		m.appLost = app.trip()
 	}
 	if m.merchant == open {
-		if merchant == nil {
-			merchant = &track{}
-			b.merchants[c.MID] = merchant
-		}
-		m.merchantLost = merchant.trip()
+		m.merchantLost = b.merchantTrack(c.MID).trip()
 	}
 	return m
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
@@ -137,8 +138,17 @@ func (c *claimer) claimPage(ctx context.Context, free int) (taking, error) {
 		p.aside.leaveOut(ctx, refusal.Order.ID, refusal.Err)
 	}
 	c.refused += len(page.Refused)
-	c.queue.pushClaimed(c.cursor.claimedNow(page.Orders, sentAt))
+	c.pushOrders(page.Orders, sentAt)
 	return taking{Page: page, limited: limited}, nil
+}
+
+// pushOrders hands claimed orders to the workers, with the local times of their claim.
+func (c *claimer) pushOrders(orders []order.Order, sentAt time.Time) {
+	list := make([]claimed, len(orders))
+	for i, o := range orders {
+		list[i] = claimed{Order: o, app: c.app, sentAt: sentAt, takenAt: time.Now()}
+	}
+	c.queue.pushClaimed(list)
 }
 
 // newClaim is the claim for some free places, with all that it has to heed.
@@ -204,10 +214,11 @@ func (c *claimer) reviveOrders(ctx context.Context) error {
 // awaitChange waits until another claim can bring something: all questions of the app have ended,
 // or, where merchants are at their limits, anything has.
 func (c *claimer) awaitChange(ctx context.Context, limited bool) {
-	calls := 0
+	changed := false
 	c.queue.waitUntil(ctx, func() bool {
-		calls++
-		return len(c.queue.unfinished[c.app]) == 0 && calls > 1 || limited && calls > 1
+		isEnough := changed && (limited || len(c.queue.unfinished[c.app]) == 0)
+		changed = true // at the next call
+		return isEnough
 	}, lookAgainAfter)
 }
 

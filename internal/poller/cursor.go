@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"reconciler/internal/order"
 	"reconciler/internal/store"
 )
 
@@ -50,8 +49,8 @@ func (p *place) noteLeftOut(mids []string) {
 	p.leftOut = left
 }
 
-// moveBehind goes to the orders that became due lately.
-func (p *place) moveBehind(now time.Time) {
+// skipToRecent goes to the orders that became due lately.
+func (p *place) skipToRecent(now time.Time) {
 	p.from = store.Cursor{NextQueryAt: now.Add(-commitsWithin), ID: 1}
 }
 
@@ -131,7 +130,8 @@ func (c *cursor) nextPage(ctx context.Context, claim store.Claim) (store.Page, e
 			page.Orders[i].UnrecordedClaims++ // as the claim would have done
 		}
 		c.ended = err == nil && !page.Paused && len(page.Orders) == 0 && !c.hasMoreNamed()
-		return c.moveBehind(page), err
+		c.moveBehind(page)
+		return page, err
 	}
 	page, err := c.poller.Store.Claim(ctx, claim)
 	if err == nil {
@@ -143,7 +143,8 @@ func (c *cursor) nextPage(ctx context.Context, claim store.Claim) (store.Page, e
 		}
 		c.moveRound(page)
 	}
-	return c.moveBehind(page), err
+	c.moveBehind(page)
+	return page, err
 }
 
 // moveRound goes on to the next merchants.
@@ -165,16 +166,15 @@ func (c *cursor) moveRound(page store.Page) {
 // due orders: others of this round, or any if something was found in it.
 func (c *cursor) hasMoreMerchants() bool { return c.again }
 
-func (c *cursor) moveBehind(page store.Page) store.Page {
-	switch {
+// moveBehind goes on behind the orders of a page, or at the first of those that were due.
+func (c *cursor) moveBehind(page store.Page) {
+	switch isRead := c.run.Selection != nil || c.run.DryRun; {
 	case len(page.Orders) == 0:
-	case c.run.Selection == nil && !c.run.DryRun && (c.inRound || page.Round != (store.Round{})):
-	case c.run.Selection == nil && !c.run.DryRun:
-		c.place.from = store.At(page.Orders[0])
-	default:
+	case isRead:
 		c.claim.After, c.paged = store.Next(page.Orders), true
+	case !c.inRound && page.Round == (store.Round{}):
+		c.place.from = store.At(page.Orders[0])
 	}
-	return page
 }
 
 // nextNamed are the named orders that the next claim looks at. At the beginning these are all: a
@@ -209,7 +209,7 @@ func (c *cursor) passOver(page store.Page) {
 	foundNothing := len(page.Orders) == 0 && len(page.Refused) == 0 && !page.Paused && page.NextToken == 0
 	leftNothing := !page.MoreDue && !c.inRound && !c.again && !c.place.isFreed
 	if foundNothing && leftNothing && c.place.took > slowLook && !page.At.IsZero() && c.run.isFollowed() {
-		c.place.moveBehind(page.At)
+		c.place.skipToRecent(page.At)
 	}
 }
 
@@ -240,13 +240,4 @@ func (c *cursor) readAgain() bool {
 	}
 	c.claim.After, c.paged = store.Cursor{}, false
 	return true
-}
-
-// claimedNow gives orders the local times of their claim.
-func (c *cursor) claimedNow(orders []order.Order, sentAt time.Time) []claimed {
-	list := make([]claimed, len(orders))
-	for i, o := range orders {
-		list[i] = claimed{Order: o, app: c.app, sentAt: sentAt, takenAt: time.Now()}
-	}
-	return list
 }

@@ -55,7 +55,6 @@ type queue struct {
 	inHand     map[string]int           // by mid: waiting for a worker or with one
 	hand       int                      // the same of all
 	unfinished map[*app]map[int64]int64 // claim numbers by order id
-	total      int                      // of those
 	suspects   int                      // of those
 	taken      int                      // claimed and not given back
 	closed     bool
@@ -78,9 +77,6 @@ func (q *queue) pushClaimed(orders []claimed) {
 		q.inHand[c.MID]++
 		if q.unfinished[c.app] == nil {
 			q.unfinished[c.app] = make(map[int64]int64)
-		}
-		if _, again := q.unfinished[c.app][c.ID]; !again {
-			q.total++
 		}
 		q.unfinished[c.app][c.ID] = c.ClaimNo
 		if c.isSuspect() {
@@ -147,9 +143,10 @@ func (q *queue) workerDone(c claimed) {
 	q.announceChange()
 }
 
-// finishOrders says that orders are written or lost; giveBack, that they were not asked.
+// finishOrders says that orders are written or lost.
 func (q *queue) finishOrders(orders ...claimed) { q.removeOrders(orders, 0) }
 
+// returnOrders says that orders were not asked.
 func (q *queue) returnOrders(orders ...claimed) { q.removeOrders(orders, len(orders)) }
 
 func (q *queue) removeOrders(orders []claimed, untaken int) {
@@ -164,7 +161,6 @@ func (q *queue) removeOrders(orders []claimed, untaken int) {
 		}
 		if claimNo, ok := q.unfinished[c.app][c.ID]; ok && claimNo == c.ClaimNo { // else there is a newer claim
 			delete(q.unfinished[c.app], c.ID)
-			q.total--
 		}
 	}
 	q.taken -= untaken
@@ -275,10 +271,13 @@ func (q *queue) unfinishedOf(a *app) int {
 }
 
 // unfinishedTotal counts the orders of all apps.
-func (q *queue) unfinishedTotal() int {
+func (q *queue) unfinishedTotal() (total int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.total
+	for _, orders := range q.unfinished {
+		total += len(orders)
+	}
+	return total
 }
 
 // unfinishedIDs lists all orders that this pass has in its hands.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"reconciler/internal/order"
@@ -88,7 +89,7 @@ func (r *recorder) recordAnswers(ctx context.Context, answers []result) {
 		case store.Refused:
 			r.handleRefusal(ctx, answers[i], rec.Err)
 		case store.Dropped:
-			r.leaveAside(ctx, answers[i], errDropped)
+			r.leaveAside(ctx, answers[i], rec.Err)
 		default:
 			r.aside.forgetOrder(answers[i].ID)
 			r.writing.noteSuccess(ctx)
@@ -142,8 +143,6 @@ func (r *recorder) handleRefusal(ctx context.Context, a result, cause error) {
 	r.aside.forgetOrder(a.ID)
 	r.finishWritten(ctx, []result{a})
 }
-
-var errDropped = errors.New("a trigger of the table drops the write")
 
 // leaveAside keeps an order from being claimed for a while, each time twice as long.
 func (r *recorder) leaveAside(ctx context.Context, a result, cause error) {
@@ -232,4 +231,48 @@ func (r *recorder) releaseWorkers(blocked []chan struct{}) {
 		close(release)
 	}
 	r.blocked = nil
+}
+
+// logProgress says what a long pass has done so far.
+func (r *recorder) logProgress() {
+	if time.Since(r.saidAt) < progressEvery {
+		return
+	}
+	r.saidAt = time.Now()
+	r.summary.Duration = time.Since(r.started)
+	r.Logger.LogAttrs(context.Background(), slog.LevelInfo, "pass in progress", r.summary.logAttrs()...)
+}
+
+// logOutcome says what became of an order: ordinary decisions at debug, above it what a person may
+// have to look into. Trouble of the gateway is logged by the breaker, once.
+func (r *recorder) logOutcome(ctx context.Context, out order.Outcome) {
+	level, message := slog.LevelDebug, "order decided"
+	switch {
+	case out.Decision == order.Review:
+		level, message = slog.LevelWarn, "order needs a review"
+	case out.Decision == order.Settled && out.LastError != "":
+		level, message = slog.LevelWarn, "order settled, but part of the answer cannot be right"
+	case slices.Contains(order.UnexpectedReasons(), out.Reason):
+		level, message = slog.LevelWarn, "the gateway's answer is not understood"
+	}
+	if !r.Logger.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.Int64("order_id", out.Order.ID),
+		slog.String("mid", out.Order.MID),
+		slog.String("mer_order_id", out.Order.MerOrderID),
+		slog.String("decision", string(out.Decision)),
+		slog.String("reason", out.Reason),
+		slog.String("status", string(out.Status)),
+		slog.Int("round_trips", out.Question.RoundTrips),
+		slog.Float64("duration_seconds", out.Question.Duration.Seconds()),
+	}
+	if out.LastError != "" {
+		attrs = append(attrs, slog.String("trouble", out.LastError))
+	}
+	if out.NextQueryAt != nil {
+		attrs = append(attrs, slog.Time("next_query_at", *out.NextQueryAt))
+	}
+	r.Logger.LogAttrs(ctx, level, message, attrs...)
 }

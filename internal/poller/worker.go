@@ -163,7 +163,8 @@ func (q *question) askGateway(ctx context.Context) (out order.Outcome) {
 	return out
 }
 
-// maxRetries is 0 for a merchant whose last question timed out: each holds its worker for a timeout.
+// maxRetries is 0 for a merchant whose last question timed out: each holds its worker for a
+// timeout.
 func (q *question) maxRetries() uint64 {
 	if q.fairness.hasTimedOut(q.MID) {
 		return 0
@@ -224,6 +225,15 @@ func (q *question) roundTrip(ctx context.Context) order.Outcome {
 		reply.Evidence = q.readEvidence(ctx)
 	}
 	return q.Rules.Decide(q.Order, reply, q.databaseNow())
+}
+
+// AnswerClasses lists the classes that an observer may be told of. "ok" is no trouble.
+func AnswerClasses() []string {
+	classes := []string{"ok", order.ReasonInternalError}
+	for _, class := range chinaums.Classes() {
+		classes = append(classes, class.String())
+	}
+	return classes
 }
 
 func classOf(trouble error) string {
