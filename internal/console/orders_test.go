@@ -209,7 +209,7 @@ func TestCSV(t *testing.T) {
 	p.get(t, "/orders.csv").want(t, http.StatusOK, "'=cmd|calc", "1290.00")
 }
 
-func hasWord(key string) bool { return operator.HasWord(key) }
+func hasWord(key string) bool { return slices.Contains(operator.WordKeys(), key) }
 
 func rowsOf[T any](t *testing.T, w *world, sql string) []T {
 	t.Helper()

@@ -65,7 +65,7 @@ func TestEveryWordIsSaid(t *testing.T) {
 	t.Parallel()
 	said := wordsInSources(t)
 	for _, key := range said {
-		if !operator.HasWord(key) {
+		if !hasWord(key) {
 			t.Errorf("the catalogue has no word %q", key)
 		}
 	}

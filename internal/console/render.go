@@ -36,7 +36,7 @@ func parsePages(l operator.Locale) (*pages, error) {
 		"age":      func(from, to time.Time) string { return l.Age(to.Sub(from)) },
 		"orders":   l.Orders,
 		"target":   l.Target,
-		"who":      l.Who,
+		"who":      l.PersonName,
 		"until":    l.UntilWhen,
 		"thenWord": l.Then,
 		"role":     func(r Role) string { return l.Word(string(r)) },

@@ -54,8 +54,8 @@ func ActionNames() []string {
 	return []string{"resolve", "retry", "pause", "resume", "run-once --despite-pause", "events resend", "prune", "doctor --fix"}
 }
 
-// checkKnown tells a word that nothing ever has from one that nothing has at present. A row may have
-// a word of a newer program's, so only an empty list is judged.
+// checkKnown tells a word that nothing ever has from one that nothing has at present. A row may
+// have a word of a newer program's, so only an empty list is judged.
 func checkKnown(what, word string, known []string) error {
 	if word == "" || slices.Contains(known, word) {
 		return nil
@@ -70,23 +70,16 @@ func (a Actions) Page(l Locale) Page {
 		p.line(Plain, l.say(msgNoActions))
 		return p
 	}
-	p.line(Plain, l.say(msgZone, l.zoneName(a.Actions[0].At)))
+	p.line(Plain, l.say(msgZone, l.ZoneName(a.Actions[0].At)))
 	p.head(l.say(msgColAt), l.say(msgColWho), l.say(msgColVia), l.say(msgColAction), l.say(msgColWhat), l.say(msgColChange), l.say(msgColWhy), l.say(msgColEvidence))
 	for _, action := range a.Actions {
-		what := ""
-		switch {
-		case action.OrderID != nil:
-			what = "#" + itoa(*action.OrderID)
-		case action.Scope != nil:
-			what = l.target(store.Scope(*action.Scope), textOf(action.Key))
-		}
-		p.row(l.stamp(action.At), action.Actor+" ("+action.DBUser+")", action.Via, action.Action, what, action.change(), textOf(action.Reason), textOf(action.Evidence))
+		p.row(l.Stamp(action.At), action.Actor+" ("+action.DBUser+")", action.Via, action.Action, action.What(l), action.Change(), textOf(action.Reason), textOf(action.Evidence))
 	}
 	return p
 }
 
-// change is the status before and after, where the action was about an order.
-func (a Action) change() string {
+// Change is the status before and after, where the action was about an order.
+func (a Action) Change() string {
 	var before, after struct {
 		Status string `json:"status"`
 	}
@@ -94,4 +87,15 @@ func (a Action) change() string {
 		return ""
 	}
 	return before.Status + " → " + after.Status
+}
+
+// What names what the action was about.
+func (a Action) What(l Locale) string {
+	switch {
+	case a.OrderID != nil:
+		return "#" + itoa(*a.OrderID)
+	case a.Scope != nil:
+		return l.Target(store.Scope(*a.Scope), textOf(a.Key))
+	}
+	return ""
 }

@@ -60,7 +60,7 @@ func (d *Desk) checkInstances(s *Status, f figures) {
 			continue
 		}
 		alive = append(alive, i)
-		seen = append(seen, d.say(msgInstanceSeen, i.Worker, i.Version, d.age(f.now.Sub(i.SeenAt))))
+		seen = append(seen, d.say(msgInstanceSeen, i.Worker, i.Version, d.Age(f.now.Sub(i.SeenAt))))
 		if !slices.Contains(versions, i.Version) {
 			versions = append(versions, i.Version)
 		}
@@ -72,7 +72,7 @@ func (d *Desk) checkInstances(s *Status, f figures) {
 		s.add("instances", StateOK, d.say(msgInstancesAlive, len(alive), strings.Join(seen, ", ")))
 	case len(f.instances) > 0:
 		last := f.instances[0]
-		s.add("instances", StateCritical, d.say(msgInstancesDead, last.Worker, d.age(f.now.Sub(last.SeenAt))))
+		s.add("instances", StateCritical, d.say(msgInstancesDead, last.Worker, d.Age(f.now.Sub(last.SeenAt))))
 	default:
 		s.add("instances", StateCritical, d.say(msgInstancesNone))
 	}
@@ -99,15 +99,15 @@ func (d *Desk) judgePasses(alive []store.Instance, f figures) (State, string) {
 	quiet := f.now.Sub(last)
 	switch asked := f.answers.Newest; {
 	case !last.IsZero() && quiet <= maxPassAge:
-		return StateOK, d.say(msgPassEnded, d.age(quiet))
+		return StateOK, d.say(msgPassEnded, d.Age(quiet))
 	case asked != nil && f.now.Sub(*asked) <= maxPassAge:
-		return StateOK, d.say(msgPassGoesOn, d.age(f.now.Sub(*asked)))
+		return StateOK, d.say(msgPassGoesOn, d.Age(f.now.Sub(*asked)))
 	case last.IsZero() && f.now.Sub(started) <= maxPassAge:
-		return StateOK, d.say(msgPassNotYet, d.age(f.now.Sub(started)))
+		return StateOK, d.say(msgPassNotYet, d.Age(f.now.Sub(started)))
 	case last.IsZero():
 		quiet = f.now.Sub(started)
 	}
-	return StateCritical, d.say(msgPassTooOld, d.age(quiet))
+	return StateCritical, d.say(msgPassTooOld, d.Age(quiet))
 }
 
 func (d *Desk) checkWriting(s *Status, alive []store.Instance) {
@@ -132,12 +132,12 @@ func (d *Desk) checkGateway(s *Status, f figures) {
 	paused := make(map[string]string)
 	for _, c := range f.controls {
 		if c.SetBy == store.Breaker {
-			paused[string(c.Scope)+c.Key] = d.say(msgGatewayPaused, d.target(c.Scope, c.Key), d.stamp(c.SetAt), c.Reason)
+			paused[string(c.Scope)+c.Key] = d.say(msgGatewayPaused, d.Target(c.Scope, c.Key), d.Stamp(c.SetAt), c.Reason)
 		}
 	}
 	for _, i := range f.incidents {
 		if i.OpenedBy == store.Breaker && i.ClosedAt == nil {
-			paused[string(i.Scope)+i.Key] = d.say(msgGatewayPaused, d.target(i.Scope, i.Key), d.stamp(i.OpenedAt), i.Cause)
+			paused[string(i.Scope)+i.Key] = d.say(msgGatewayPaused, d.Target(i.Scope, i.Key), d.Stamp(i.OpenedAt), i.Cause)
 		}
 	}
 	detail := d.say(msgGatewaySilent)
@@ -174,9 +174,9 @@ func (d *Desk) checkBacklog(s *Status, f figures) {
 		case overdue == 0:
 			s.add("overdue", StateOK, d.say(msgOverdueNone))
 		case longest > maxOverdue:
-			s.add("overdue", StateCritical, d.say(msgOverdueSome, d.orders(overdue), d.age(longest)))
+			s.add("overdue", StateCritical, d.say(msgOverdueSome, d.orders(overdue), d.Age(longest)))
 		default:
-			s.add("overdue", StateOK, d.say(msgOverdueSome, d.orders(overdue), d.age(longest)))
+			s.add("overdue", StateOK, d.say(msgOverdueSome, d.orders(overdue), d.Age(longest)))
 		}
 	}
 	if !d.addFailure(s, "paused", errors.Join(f.openErr, f.controlsErr)) {
@@ -198,7 +198,7 @@ func (d *Desk) checkBacklog(s *Status, f figures) {
 			all.Orders, all.Amount, all.Oldest = all.Orders+pile.Orders, all.Amount+pile.Amount, max(all.Oldest, pile.Oldest)
 		}
 		if all.Orders > 0 {
-			s.add("review", StateAttention, d.say(msgReviewSome, d.orders(all.Orders), Yuan(all.Amount), d.age(all.Oldest)))
+			s.add("review", StateAttention, d.say(msgReviewSome, d.orders(all.Orders), Yuan(all.Amount), d.Age(all.Oldest)))
 		} else {
 			s.add("review", StateOK, d.say(msgReviewNone))
 		}
@@ -212,7 +212,7 @@ func (d *Desk) checkEvents(s *Status, f figures) {
 	var unread []string
 	for _, u := range f.unread {
 		if u.Oldest != nil && f.now.Sub(*u.Oldest) > maxUnread {
-			unread = append(unread, d.say(msgEventsUnread, u.Consumer, d.age(f.now.Sub(*u.Oldest))))
+			unread = append(unread, d.say(msgEventsUnread, u.Consumer, d.Age(f.now.Sub(*u.Oldest))))
 		}
 	}
 	if f.setAside > 0 {

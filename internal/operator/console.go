@@ -236,7 +236,7 @@ func (d *Desk) Find(ctx context.Context, name OrderName) ([]Found, error) {
 	for i, o := range rows {
 		list[i] = Found{
 			ID: o.ID, MID: o.MID, MerOrderID: o.MerOrderID, TargetOrderID: o.TargetOrderID, OrderAmount: o.OrderAmount,
-			Outcome: outcomeOf(o.Status, o.ReviewReason), CreatedAt: d.local(o.CreatedAt),
+			Outcome: OutcomeOf(o.Status, o.ReviewReason), CreatedAt: d.local(o.CreatedAt),
 		}
 	}
 	return list, err

@@ -1,5 +1,11 @@
 package operator
 
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
 // consoleWords are the words of the pages, by the keys of their templates. What a command says as
 // well is the same message.
 func consoleWords() map[string]message { //nolint:funlen // a table
@@ -231,3 +237,20 @@ func consoleWords() map[string]message { //nolint:funlen // a table
 		"db_user":         msgWebDBUser,
 	}
 }
+
+// Word is a word of the console in the person's language. A test of the console asks for every key.
+// One that is unknown comes back as it is. The commands have their headings in capitals; the
+// console has the same words small.
+func (l Locale) Word(key string, args ...any) string {
+	m, known := consoleWords()[key]
+	if !known {
+		return key
+	}
+	if text := l.say(m); strings.ToUpper(text) == text {
+		return strings.ToLower(text)
+	}
+	return l.say(m, args...)
+}
+
+// WordKeys lists the keys of the console's words.
+func WordKeys() []string { return slices.Collect(maps.Keys(consoleWords())) }

@@ -292,7 +292,7 @@ func (d *Desk) examineInstances(ctx context.Context, e *Examination) {
 func (e Examination) Page(l Locale) Page {
 	var p Page
 	for _, f := range e.Checks {
-		word, tone := l.state(f.State)
+		word, tone := l.State(f.State)
 		lines := strings.Split(f.Detail, "\n")
 		p.Rows = append(p.Rows, Row{{Text: word, Tone: tone}, {Text: l.say(findingName(f.Name))}, {Text: lines[0]}})
 		if f.Fix != "" {

@@ -58,7 +58,7 @@ func (e Events) Page(l Locale) Page {
 		p.line(Plain, l.say(msgNoEvents))
 		return p
 	}
-	p.line(Plain, l.say(msgZone, l.zoneName(e.Events[0].CreatedAt)))
+	p.line(Plain, l.say(msgZone, l.ZoneName(e.Events[0].CreatedAt)))
 	p.head("ID", l.say(msgColEvent), l.say(msgColEventOrder), l.say(msgColEventMerchant), l.say(msgColWritten), l.say(msgColDelivery), l.say(msgColLastAnswer))
 	for _, event := range e.Events {
 		number, last := "#"+strconv.FormatInt(event.OrderID, 10), ""
@@ -71,20 +71,20 @@ func (e Events) Page(l Locale) Page {
 		if event.LastAnswer != nil {
 			last += " " + *event.LastAnswer
 		}
-		p.row(strconv.FormatInt(event.ID, 10), event.Event, number, event.MID, l.stamp(event.CreatedAt), l.delivery(event), last)
+		p.row(strconv.FormatInt(event.ID, 10), event.Event, number, event.MID, l.Stamp(event.CreatedAt), l.Delivery(event), last)
 	}
 	return p
 }
 
-// delivery is the state of an event in words.
-func (l Locale) delivery(e Event) string {
+// Delivery is the state of an event in words.
+func (l Locale) Delivery(e Event) string {
 	switch {
 	case e.DeliveredAt != nil:
-		return l.say(msgDelivered, l.stamp(*e.DeliveredAt))
+		return l.say(msgDelivered, l.Stamp(*e.DeliveredAt))
 	case e.SetAsideAt != nil:
-		return l.say(msgSetAsideAt, l.stamp(*e.SetAsideAt), e.Attempts)
+		return l.say(msgSetAsideAt, l.Stamp(*e.SetAsideAt), e.Attempts)
 	case e.State == "failing" && e.NextAt != nil:
-		return l.say(msgFailing, e.Attempts, l.stamp(*e.NextAt))
+		return l.say(msgFailing, e.Attempts, l.Stamp(*e.NextAt))
 	case e.State == "waiting":
 		return l.say(msgWaitsForDelivery)
 	}

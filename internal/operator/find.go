@@ -51,7 +51,7 @@ func (d *Desk) findOrder(ctx context.Context, name store.OrderName) (store.Detai
 	}
 	lines := []string{fmt.Sprintf("%s names %d orders; choose with --mid, or by #id:", name.Number, len(list))}
 	for _, o := range list {
-		lines = append(lines, fmt.Sprintf("  --mid %s   #%d   %s   %s   created %s", o.MID, o.ID, Yuan(o.OrderAmount), o.Status, d.stamp(o.CreatedAt)))
+		lines = append(lines, fmt.Sprintf("  --mid %s   #%d   %s   %s   created %s", o.MID, o.ID, Yuan(o.OrderAmount), o.Status, d.Stamp(o.CreatedAt)))
 	}
 	return store.Detail{}, errors.New(strings.Join(lines, "\n"))
 }

@@ -56,7 +56,7 @@ func (i Incidents) Page(l Locale) Page {
 		p.line(Plain, l.say(msgNoIncidents))
 		return p
 	}
-	p.line(Plain, l.say(msgZone, l.zoneName(i.Incidents[0].OpenedAt)))
+	p.line(Plain, l.say(msgZone, l.ZoneName(i.Incidents[0].OpenedAt)))
 	p.head(l.say(msgColOpened), l.say(msgColClosed), l.say(msgColWhat), l.say(msgColDuration), l.say(msgColLost), l.say(msgColBy), l.say(msgColCause))
 	incidentRows(l, &p, i.Incidents)
 	return p
@@ -64,14 +64,14 @@ func (i Incidents) Page(l Locale) Page {
 
 func incidentRows(l Locale, p *Page, list []Incident) {
 	for _, i := range list {
-		closed, lasted, by := l.say(msgGoesOn), l.age(time.Since(i.OpenedAt)), l.personName(i.OpenedBy)
+		closed, lasted, by := l.say(msgGoesOn), l.Age(time.Since(i.OpenedAt)), l.PersonName(i.OpenedBy)
 		if i.ClosedAt != nil {
-			closed, lasted = l.stamp(*i.ClosedAt), l.age(i.ClosedAt.Sub(i.OpenedAt))
+			closed, lasted = l.Stamp(*i.ClosedAt), l.Age(i.ClosedAt.Sub(i.OpenedAt))
 		}
 		if i.ClosedBy != nil && *i.ClosedBy != i.OpenedBy {
-			by += " / " + l.personName(*i.ClosedBy)
+			by += " / " + l.PersonName(*i.ClosedBy)
 		}
-		p.row(l.stamp(i.OpenedAt), closed, l.target(i.Scope, i.Key), lasted, l.questionsLost(i.QuestionsLost), by, i.Cause)
+		p.row(l.Stamp(i.OpenedAt), closed, l.Target(i.Scope, i.Key), lasted, l.questionsLost(i.QuestionsLost), by, i.Cause)
 	}
 }
 

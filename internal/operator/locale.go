@@ -25,8 +25,8 @@ func (l Locale) say(m message, args ...any) string {
 	return fmt.Sprintf(text, args...)
 }
 
-// stamp is a time of the person's zone, without its name: a page names the zone once.
-func (l Locale) stamp(t time.Time) string { return t.In(l.Zone).Format("2006-01-02 15:04:05") }
+// Stamp is a time of the person's zone, without its name: a page names the zone once.
+func (l Locale) Stamp(t time.Time) string { return t.In(l.Zone).Format("2006-01-02 15:04:05") }
 
 // local is the same instant, with the offset of the person's zone in JSON.
 func (l Locale) local(t time.Time) time.Time { return t.In(l.Zone) }
@@ -38,13 +38,13 @@ func (l Locale) localOf(t *time.Time) *time.Time {
 	return new(t.In(l.Zone))
 }
 
-// zoneName is the zone as it is named at the head of a page.
-func (l Locale) zoneName(t time.Time) string {
+// ZoneName is the zone as it is named at the head of a page.
+func (l Locale) ZoneName(t time.Time) string {
 	return t.In(l.Zone).Format("-07:00") + " " + l.Zone.String()
 }
 
-// age is a duration in at most two units.
-func (l Locale) age(d time.Duration) string {
+// Age is a duration in at most two units.
+func (l Locale) Age(d time.Duration) string {
 	if d < 0 {
 		d = 0
 	}
@@ -66,7 +66,7 @@ func (l Locale) exactAge(d time.Duration) string {
 	if d < time.Minute {
 		return l.say(msgPartsOfSecond, d.Seconds())
 	}
-	return l.age(d)
+	return l.Age(d)
 }
 
 // clockDifference is a duration of which a thousandth of a second counts.
@@ -74,7 +74,7 @@ func (l Locale) clockDifference(d time.Duration) string {
 	if d < 10*time.Second {
 		return l.say(msgMilliseconds, d.Milliseconds())
 	}
-	return l.age(d)
+	return l.Age(d)
 }
 
 // Yuan is an amount of fen with two decimals, such as ¥1,290.00.
@@ -125,3 +125,9 @@ func yuanOf(fen *int64) string {
 	}
 	return Yuan(*fen)
 }
+
+// Number is a count with separators.
+func (l Locale) Number(n int) string { return number(n) }
+
+// Orders is a number of orders in words.
+func (l Locale) Orders(n int) string { return l.orders(n) }

@@ -15,9 +15,9 @@ const (
 	OutcomeReview   Outcome = "review"
 )
 
-// outcomeOf reads status and review reason. A review of an order that the application has settled
+// OutcomeOf reads status and review reason. A review of an order that the application has settled
 // since is over, unless it is a conflict.
-func outcomeOf(status order.Status, review string) Outcome {
+func OutcomeOf(status order.Status, review string) Outcome {
 	if review != "" && (!status.Settled() || review == order.ReviewConflict) {
 		return OutcomeReview
 	}
@@ -34,7 +34,19 @@ func outcomeOf(status order.Status, review string) Outcome {
 	return OutcomeUnknown
 }
 
-func (l Locale) outcome(o Outcome) string {
+// Tone says how an outcome is meant.
+func (o Outcome) Tone() Tone {
+	switch o {
+	case OutcomePaid, OutcomeRefunded, OutcomeClosed:
+		return Good
+	case OutcomeReview:
+		return Bad
+	}
+	return Warning
+}
+
+// Outcome is an order's fate in one word.
+func (l Locale) Outcome(o Outcome) string {
 	switch o {
 	case OutcomePaid:
 		return l.say(msgPaid)

@@ -94,33 +94,33 @@ func (l Locale) pausesOf(controls []store.Control, apps []InstanceApp, open []st
 	return list
 }
 
-// target names the app id or the merchant of a pause.
-func (l Locale) target(scope store.Scope, key string) string {
+// Target names the app id or the merchant of a pause.
+func (l Locale) Target(scope store.Scope, key string) string {
 	if scope == store.ScopeApp {
 		return l.say(msgAppID, key)
 	}
 	return l.say(msgMerchant, key)
 }
 
-// personName names the author of a pause.
-func (l Locale) personName(name string) string {
+// PersonName names the author of a pause.
+func (l Locale) PersonName(name string) string {
 	if name == store.Breaker {
 		return l.say(msgBreaker)
 	}
 	return name
 }
 
-// untilWhen tells when a pause ends.
-func (l Locale) untilWhen(t *time.Time) string {
+// UntilWhen tells when a pause ends.
+func (l Locale) UntilWhen(t *time.Time) string {
 	if t == nil {
 		return l.say(msgUntilResumed)
 	}
-	return l.say(msgUntil, l.stamp(*t))
+	return l.say(msgUntil, l.Stamp(*t))
 }
 
 // inWords is a pause in one clause.
 func (p Pause) inWords(l Locale) string {
-	return l.say(msgPausedBy, l.target(p.Scope, p.Key), l.personName(p.SetBy), l.untilWhen(p.PausedUntil), p.Reason)
+	return l.say(msgPausedBy, l.Target(p.Scope, p.Key), l.PersonName(p.SetBy), l.UntilWhen(p.PausedUntil), p.Reason)
 }
 
 // Pauses is the list of the pauses in force.
@@ -149,14 +149,14 @@ func (p Pauses) Page(l Locale) Page {
 		page.line(Good, l.say(msgPausedNone))
 		return page
 	}
-	page.line(Plain, l.say(msgZone, l.zoneName(p.Pauses[0].SetAt)))
+	page.line(Plain, l.say(msgZone, l.ZoneName(p.Pauses[0].SetAt)))
 	page.head(l.say(msgColWhat), l.say(msgColSince), l.say(msgColUntil), l.say(msgColBy), l.say(msgOrders), l.say(msgAmount), l.say(msgColReason))
 	for _, pause := range p.Pauses {
 		until := l.say(msgUntilResumed)
 		if pause.PausedUntil != nil {
-			until = l.stamp(*pause.PausedUntil)
+			until = l.Stamp(*pause.PausedUntil)
 		}
-		page.row(l.target(pause.Scope, pause.Key), l.stamp(pause.SetAt), until, l.personName(pause.SetBy), number(pause.Orders), Yuan(pause.AmountFen), pause.Reason)
+		page.row(l.Target(pause.Scope, pause.Key), l.Stamp(pause.SetAt), until, l.PersonName(pause.SetBy), number(pause.Orders), Yuan(pause.AmountFen), pause.Reason)
 	}
 	page.alignRight(len(p.Pauses)+1, 4, 5)
 	return page

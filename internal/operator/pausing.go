@@ -54,7 +54,7 @@ func (d *Desk) Pause(ctx context.Context, r PauseRequest) (PauseChange, error) {
 		c.PausedUntil = &end
 	}
 	if !r.Unknown {
-		if err := d.checkKnown(ctx, r); err != nil {
+		if err := d.checkPauseKey(ctx, r); err != nil {
 			return PauseChange{}, err
 		}
 	}
@@ -72,8 +72,8 @@ func (d *Desk) Pause(ctx context.Context, r PauseRequest) (PauseChange, error) {
 	return change, d.countHeld(ctx, &change)
 }
 
-// checkKnown refuses what is most likely a mistyped number.
-func (d *Desk) checkKnown(ctx context.Context, r PauseRequest) error {
+// checkPauseKey refuses what is most likely a mistyped number.
+func (d *Desk) checkPauseKey(ctx context.Context, r PauseRequest) error {
 	instances, err := d.Store.Instances(ctx)
 	if err != nil {
 		return err
@@ -127,7 +127,7 @@ func (d *Desk) resumeShown(ctx context.Context, scope store.Scope, key, reason s
 		return PauseChange{}, err
 	}
 	if former == nil {
-		return PauseChange{}, refuse(fmt.Errorf("nothing to resume: %s %s is not paused", scope, key), msgRefusedNotPaused, d.target(scope, key))
+		return PauseChange{}, refuse(fmt.Errorf("nothing to resume: %s %s is not paused", scope, key), msgRefusedNotPaused, d.Target(scope, key))
 	}
 	change.Before, change.ActionID = trace.Before, trace.ActionID
 	return change, nil
@@ -136,13 +136,16 @@ func (d *Desk) resumeShown(ctx context.Context, scope store.Scope, key, reason s
 // Page tells what was done.
 func (c PauseChange) Page(l Locale) Page {
 	var p Page
-	text := l.say(msgResumedNow, l.target(c.Scope, c.Key), l.orders(c.Orders), Yuan(c.AmountFen))
+	text := l.say(msgResumedNow, l.Target(c.Scope, c.Key), l.orders(c.Orders), Yuan(c.AmountFen))
 	if c.After != nil {
-		text = l.say(msgPausedNow, l.target(c.Scope, c.Key), l.untilWhen(c.PausedUntil), l.orders(c.Orders), Yuan(c.AmountFen))
+		text = l.say(msgPausedNow, l.Target(c.Scope, c.Key), l.UntilWhen(c.PausedUntil), l.orders(c.Orders), Yuan(c.AmountFen))
 		if c.PausedUntil != nil {
-			text += " (" + l.zoneName(*c.PausedUntil) + ")"
+			text += " (" + l.ZoneName(*c.PausedUntil) + ")"
 		}
 	}
 	p.line(Plain, text)
 	return p
 }
+
+// Done tells what a pause or its end did.
+func (c PauseChange) Done(l Locale) string { return c.Page(l).Rows[0][0].Text }

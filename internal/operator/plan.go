@@ -189,7 +189,7 @@ const (
 func (o OrderPlan) Page(l Locale) Page {
 	var p Page
 	p.line(Strong, l.say(msgPlanOf, o.detail.ID, l.planWords(o.plan)))
-	p.line(Plain, l.say(msgZone, l.zoneName(o.detail.ClaimedAt)))
+	p.line(Plain, l.say(msgZone, l.ZoneName(o.detail.ClaimedAt)))
 	if len(o.Questions) == 0 {
 		p.line(Plain, l.say(msgPlanNone))
 	}
@@ -203,16 +203,16 @@ func (o OrderPlan) Page(l Locale) Page {
 		case o.SlowFrom != nil && q.At.After(*o.SlowFrom):
 			mark = l.say(msgPlanDaily)
 		}
-		p.row(l.say(msgPlanNth, q.N), l.stamp(q.At), mark)
+		p.row(l.say(msgPlanNth, q.N), l.Stamp(q.At), mark)
 	}
 	if o.ReviewAt != nil && len(o.Questions) == maxPlanned {
-		p.line(Plain, l.say(msgPlanMore, l.stamp(*o.ReviewAt)))
+		p.line(Plain, l.say(msgPlanMore, l.Stamp(*o.ReviewAt)))
 	}
 	return p
 }
 
 func (l Locale) planWords(plan policy.Plan) string {
-	return l.say(msgPlanWords, l.exactAge(plan.Initial), plan.Multiplier, l.exactAge(plan.Max), plan.Jitter*100, l.age(plan.SlowAfter), l.age(plan.GiveUpAfter))
+	return l.say(msgPlanWords, l.exactAge(plan.Initial), plan.Multiplier, l.exactAge(plan.Max), plan.Jitter*100, l.Age(plan.SlowAfter), l.Age(plan.GiveUpAfter))
 }
 
 // Page is the curve and what falls due as text.
@@ -224,14 +224,14 @@ func (pl Plan) Page(l Locale) Page {
 	}
 	p.alignRight(len(pl.Curve), 1)
 	p.blank()
-	p.line(Plain, l.say(msgZone, l.zoneName(pl.at)))
+	p.line(Plain, l.say(msgZone, l.ZoneName(pl.at)))
 	p.head(l.say(msgPlanHour), l.say(msgPlanQuestions), l.say(msgPlanShare))
 	for _, h := range pl.FallsDue {
 		share := "-"
 		if pl.rate > 0 {
 			share = fmt.Sprintf("%.1f %%", 100*h.load)
 		}
-		p.row(l.stamp(h.At), number(h.Questions), share)
+		p.row(l.Stamp(h.At), number(h.Questions), share)
 	}
 	p.alignRight(len(pl.FallsDue)+1, 1, 2)
 	return p
@@ -241,7 +241,7 @@ func (pl Plan) Page(l Locale) Page {
 func (s Simulation) Page(l Locale) Page {
 	var p Page
 	p.line(Strong, l.planWords(s.plan))
-	p.line(Plain, l.say(msgSimulated, s.QuestionsPerOrder, s.FirstHour, s.FirstDay, l.age(seconds(s.ReviewAfter))))
+	p.line(Plain, l.say(msgSimulated, s.QuestionsPerOrder, s.FirstHour, s.FirstDay, l.Age(seconds(s.ReviewAfter))))
 	p.line(Plain, l.say(msgSimulatedAll, l.orders(s.Orders), number(s.Questions)))
 	if s.HoursAtRate > 0 {
 		p.line(Plain, l.say(msgSimulatedHours, s.HoursAtRate))

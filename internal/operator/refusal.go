@@ -38,7 +38,7 @@ func (l Locale) refusals(err error) (list []string) {
 	case *refusal:
 		return []string{l.say(e.words, e.args...)}
 	case *store.InFlightError:
-		return []string{l.say(msgRefusedInFlight, e.ClaimedBy, l.stamp(e.Until))}
+		return []string{l.say(msgRefusedInFlight, e.ClaimedBy, l.Stamp(e.Until))}
 	case *store.PausedError:
 		c := e.Control
 		return []string{l.say(msgRefusedPaused, Pause{Scope: c.Scope, Key: c.Key, PausedUntil: c.PausedUntil, Reason: c.Reason, SetBy: c.SetBy}.inWords(l))}

@@ -154,13 +154,13 @@ func (s Settlement) Page(l Locale, d *Desk) Page {
 	var p Page
 	w := s.write
 	o := w.Shown
-	p.line(Strong, l.say(msgResolveHead, o.ID, o.MerOrderID, o.MID, Yuan(o.OrderAmount), l.zoneName(o.ClaimedAt)))
+	p.line(Strong, l.say(msgResolveHead, o.ID, o.MerOrderID, o.MID, Yuan(o.OrderAmount), l.ZoneName(o.ClaimedAt)))
 	for _, f := range s.Fields(l) {
 		p.row("  "+f.Name, f.Before, "→", f.After)
 	}
 	p.line(Plain, l.say(msgResolveEvent, w.Event))
 	if o.SettledAt != nil {
-		p.line(Warning, l.say(msgResolveBefore, l.stamp(*o.SettledAt)))
+		p.line(Warning, l.say(msgResolveBefore, l.Stamp(*o.SettledAt)))
 	}
 	p.line(Plain, l.say(msgResolveActor, d.Actor, w.Action.Reason, w.Action.Evidence))
 	return p
@@ -179,3 +179,6 @@ func (c Change) Page(l Locale) Page {
 
 // Question is what a person confirms before a settlement is written.
 func (l Locale) Question() string { return l.say(msgResolveConfirm) }
+
+// Done tells what an action about an order did.
+func (c Change) Done(l Locale) string { return c.Page(l).Rows[0][0].Text }

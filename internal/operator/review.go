@@ -51,13 +51,13 @@ func (r Reviews) Page(l Locale) Page {
 		return p
 	}
 	if since := r.Reviews[0].Since; since != nil {
-		p.line(Plain, l.say(msgZone, l.zoneName(*since)))
+		p.line(Plain, l.say(msgZone, l.ZoneName(*since)))
 	}
 	p.head(l.say(msgColID), l.say(msgColMerchant), l.say(msgColOrder), l.say(msgColAskedFor), l.say(msgColGateway), l.say(msgColReason), l.say(msgColSince), l.say(msgColDo))
 	for _, o := range r.Reviews {
 		since := "-"
 		if o.Since != nil {
-			since = l.stamp(*o.Since)
+			since = l.Stamp(*o.Since)
 		}
 		p.row("#"+itoa(o.ID), o.MID, textOf(o.MerOrderID), Yuan(o.OrderAmountFen), strings.TrimSpace(textOf(o.GatewayStatus)+" "+yuanOf(o.GatewayAmountFen)), o.ReviewReason, since, o.WhatToDo)
 	}

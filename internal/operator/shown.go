@@ -104,7 +104,7 @@ func (l Locale) stampOf(t *time.Time) string {
 	if t == nil {
 		return "-"
 	}
-	return l.stamp(*t)
+	return l.Stamp(*t)
 }
 
 func dayOf(day *time.Time) string {
@@ -185,7 +185,7 @@ func (d *Desk) PreparePause(ctx context.Context, r PauseRequest) (PausePlan, err
 		p.Until = new(end.UTC().Truncate(time.Second))
 	}
 	if !r.Unknown {
-		if err := d.checkKnown(ctx, r); err != nil {
+		if err := d.checkPauseKey(ctx, r); err != nil {
 			return p, err
 		}
 	}
@@ -208,7 +208,7 @@ func (d *Desk) PrepareResume(ctx context.Context, scope store.Scope, key, reason
 		return p, err
 	}
 	if p.before == nil {
-		return p, refuse(fmt.Errorf("%w: %s %s is not paused", ErrStale, scope, key), msgRefusedNotPaused, d.target(scope, key))
+		return p, refuse(fmt.Errorf("%w: %s %s is not paused", ErrStale, scope, key), msgRefusedNotPaused, d.Target(scope, key))
 	}
 	return p, nil
 }
@@ -256,9 +256,9 @@ func (p PausePlan) Fields(l Locale) []Field {
 	}
 	after := l.say(msgPausedNone)
 	if !p.resumes {
-		after = strings.TrimSpace(l.target(p.Scope, p.Key) + " " + l.untilWhen(p.Until))
+		after = strings.TrimSpace(l.Target(p.Scope, p.Key) + " " + l.UntilWhen(p.Until))
 	}
-	return []Field{{l.target(p.Scope, p.Key), before, after}}
+	return []Field{{l.Target(p.Scope, p.Key), before, after}}
 }
 
 // IsPausedByOther reports whether a pause was refused because another person's is in force.

@@ -8,12 +8,12 @@ import (
 // Page is the text of the status. A maxMerchants above 0 bounds the table of open money.
 func (s Status) Page(l Locale, maxMerchants int) Page {
 	var p Page
-	verdict, tone := l.verdict(s.Verdict)
-	p.line(tone, fmt.Sprintf("%s  %s  %s (%s)", verdict, s.summary(l), l.stamp(s.At), l.zoneName(s.At)))
+	verdict, tone := l.Verdict(s.Verdict)
+	p.line(tone, fmt.Sprintf("%s  %s  %s (%s)", verdict, l.VerdictSummary(s), l.Stamp(s.At), l.ZoneName(s.At)))
 	p.blank()
 	for _, c := range s.Checks {
-		word, tone := l.state(c.State)
-		p.Rows = append(p.Rows, Row{{Text: l.say(checkName(c.Name))}, {Text: word, Tone: tone}, {Text: c.Detail}})
+		word, tone := l.State(c.State)
+		p.Rows = append(p.Rows, Row{{Text: l.CheckName(c.Name)}, {Text: word, Tone: tone}, {Text: c.Detail}})
 	}
 	p.blank()
 	s.openTable(l, &p, maxMerchants)
@@ -29,8 +29,8 @@ func (s Status) Page(l Locale, maxMerchants int) Page {
 	return p
 }
 
-// summary says how many checks need a person.
-func (s Status) summary(l Locale) string {
+// VerdictSummary says how many checks need a person.
+func (l Locale) VerdictSummary(s Status) string {
 	wrong := 0
 	for _, c := range s.Checks {
 		if c.State == StateAttention || c.State == StateCritical {
@@ -91,17 +91,18 @@ func (s Status) learnedTable(l Locale, p *Page) {
 	}
 	p.line(Strong, l.say(msgLearned, number(total)))
 	for _, row := range s.Learned {
-		p.row("  "+l.outcome(outcomeOf(row.Status, "")), number(row.Orders), Yuan(row.AmountFen))
+		p.row("  "+l.Outcome(OutcomeOf(row.Status, "")), number(row.Orders), Yuan(row.AmountFen))
 	}
 	p.alignRight(len(s.Learned), 1, 2)
 	if s.After != nil {
-		p.line(Plain, "  "+l.say(msgLearnedAfter, l.age(seconds(s.After.P50)), l.age(seconds(s.After.P95))))
+		p.line(Plain, "  "+l.say(msgLearnedAfter, l.Age(seconds(s.After.P50)), l.Age(seconds(s.After.P95))))
 	}
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-func (l Locale) verdict(s State) (string, Tone) {
+// Verdict is the verdict of status in one word, with its tone.
+func (l Locale) Verdict(s State) (string, Tone) {
 	switch s {
 	case StateCritical:
 		return l.say(msgVerdictCritical), Bad
@@ -111,7 +112,8 @@ func (l Locale) verdict(s State) (string, Tone) {
 	return l.say(msgVerdictOK), Good
 }
 
-func (l Locale) state(s State) (string, Tone) {
+// State is the state of a check in one word, with its tone.
+func (l Locale) State(s State) (string, Tone) {
 	switch s {
 	case StateNote:
 		return l.say(msgStateNote), Notice
@@ -127,10 +129,11 @@ func (l Locale) state(s State) (string, Tone) {
 	return l.say(msgStateOK), Good
 }
 
-func checkName(name string) message {
-	return map[string]message{
+// CheckName is the name of a check of status.
+func (l Locale) CheckName(name string) string {
+	return l.say(map[string]message{
 		"database": msgCheckDatabase, "schema": msgCheckSchema, "instances": msgCheckInstances, "passes": msgCheckPasses,
 		"writing": msgCheckWriting, "gateway": msgCheckGateway, "overdue": msgCheckOverdue, "paused": msgCheckPaused,
 		"review": msgCheckReview, "events": msgCheckEvents,
-	}[name]
+	}[name])
 }

@@ -42,7 +42,8 @@ func (d *Desk) stepsToCome(f findings) []Then {
 	return list
 }
 
-func (l Locale) thenWords(what string) string {
+// Then is something that is to come, in words.
+func (l Locale) Then(what string) string {
 	m, known := map[string]message{
 		"question": msgThenQuestion, "expiry": msgThenExpiry, "slow_lane": msgThenSlow, "give_up": msgThenGiveUp, "late_check": msgThenLateCheck,
 	}[what]
@@ -72,10 +73,10 @@ func (d *Desk) storyOf(f findings) []Moment {
 			continue // the order was settled before
 		}
 		if !i.OpenedAt.Before(o.CreatedAt) {
-			list = append(list, Moment{At: d.local(i.OpenedAt), Kind: "paused", Text: d.say(msgStoryPaused, d.target(i.Scope, i.Key), d.personName(i.OpenedBy), i.Cause)})
+			list = append(list, Moment{At: d.local(i.OpenedAt), Kind: "paused", Text: d.say(msgStoryPaused, d.Target(i.Scope, i.Key), d.PersonName(i.OpenedBy), i.Cause)})
 		}
 		if i.ClosedAt != nil {
-			list = append(list, Moment{At: d.local(*i.ClosedAt), Kind: "resumed", Text: d.say(msgStoryResumed, d.target(i.Scope, i.Key), d.personName(i.ClosedBy))})
+			list = append(list, Moment{At: d.local(*i.ClosedAt), Kind: "resumed", Text: d.say(msgStoryResumed, d.Target(i.Scope, i.Key), d.PersonName(i.ClosedBy))})
 		}
 	}
 	slices.SortStableFunc(list, func(a, b Moment) int { return a.At.Compare(b.At) })
@@ -89,9 +90,9 @@ func (d *Desk) questionInWords(q store.LedgerRow) string {
 	if answer == "" {
 		answer = d.say(msgNothingCame)
 	}
-	text = d.say(msgStoryAsked, answer, d.decision(q.Decision), textOf(q.Reason))
+	text = d.say(msgStoryAsked, answer, d.Decision(q.Decision), textOf(q.Reason))
 	if q.NextQueryAt != nil {
-		text += d.say(msgStoryNext, d.age(q.NextQueryAt.Sub(q.QueriedAt)))
+		text += d.say(msgStoryNext, d.Age(q.NextQueryAt.Sub(q.QueriedAt)))
 	}
 	return text + d.say(msgStoryBy, textOf(q.Worker), q.DurationMS)
 }
@@ -117,7 +118,8 @@ func (l Locale) tradeStatus(status string) string {
 	return l.say(msgStatusInWords, status, l.say(m))
 }
 
-func (l Locale) decision(d order.Decision) string {
+// Decision is what a question led to, in one word.
+func (l Locale) Decision(d order.Decision) string {
 	m, known := map[order.Decision]message{
 		order.Settled: msgDecisionSettled, order.Deferred: msgDecisionDeferred, order.NotFound: msgDecisionNotFound, order.Review: msgDecisionReview,
 		order.NoAnswer: msgDecisionNoAnswer, order.Refused: msgDecisionRefused, order.Superseded: msgDecisionSuperseded,
@@ -160,7 +162,7 @@ func commandsFor(f findings) []string {
 	name := quoteShell("#" + itoa(o.ID))
 	again := "reconciler run-once --mid " + quoteShell(o.MID) + " --mer-order-id " + quoteShell(o.MerOrderID)
 	list := []string{}
-	switch outcome := outcomeOf(o.Status, o.ReviewReason); {
+	switch outcome := OutcomeOf(o.Status, o.ReviewReason); {
 	case outcome == OutcomeReview && o.Status.Settled():
 		return []string{"reconciler review resolve " + name + " --as " + string(o.Status) + " --reason '…' --evidence '…'"}
 	case outcome == OutcomeReview:
@@ -180,7 +182,7 @@ func commandsFor(f findings) []string {
 	case o.MerOrderID != "":
 		list = append(list, again)
 	}
-	if outcomeOf(o.Status, o.ReviewReason) != OutcomeReview {
+	if OutcomeOf(o.Status, o.ReviewReason) != OutcomeReview {
 		list = append(list, "reconciler review resolve "+name+" --as TRADE_SUCCESS --reason '…' --evidence '…'")
 	}
 	return list

@@ -84,7 +84,7 @@ func (d *Desk) Why(ctx context.Context, name store.OrderName) (Why, error) {
 		return Why{}, err
 	}
 	w := Why{
-		Order: o.Columns, Outcome: outcomeOf(o.Status, o.ReviewReason), detail: o, at: f.now,
+		Order: o.Columns, Outcome: OutcomeOf(o.Status, o.ReviewReason), detail: o, at: f.now,
 		Sentence: d.verdictSentence(f), Next: d.nextQuestion(f), Then: d.stepsToCome(f), Story: d.storyOf(f), Commands: commandsFor(f),
 	}
 	return w, nil
@@ -158,7 +158,7 @@ func textOf(s *string) string {
 // verdictSentence is the verdict in words.
 func (d *Desk) verdictSentence(f findings) string {
 	o := f.order
-	switch outcomeOf(o.Status, o.ReviewReason) {
+	switch OutcomeOf(o.Status, o.ReviewReason) {
 	case OutcomePaid:
 		return d.say(msgIsPaid, Yuan(amountOf(o))) + d.paidAt(o) + d.settledHow(o)
 	case OutcomeRefunded:
@@ -185,7 +185,7 @@ func (d *Desk) paidAt(o store.Detail) string {
 	if o.PayTime == nil {
 		return d.say(msgStop)
 	}
-	return d.say(msgPaidAt, d.stamp(*o.PayTime))
+	return d.say(msgPaidAt, d.Stamp(*o.PayTime))
 }
 
 func (d *Desk) settledHow(o store.Detail) string {
@@ -193,9 +193,9 @@ func (d *Desk) settledHow(o store.Detail) string {
 	case o.SettledAt == nil:
 		return d.say(msgSettledByShop)
 	case o.SettledBy == "hand":
-		return d.say(msgSettledByHand, d.stamp(*o.SettledAt))
+		return d.say(msgSettledByHand, d.Stamp(*o.SettledAt))
 	}
-	return d.say(msgSettledByQuery, d.stamp(*o.SettledAt), d.age(o.SettledAt.Sub(o.CreatedAt)))
+	return d.say(msgSettledByQuery, d.Stamp(*o.SettledAt), d.Age(o.SettledAt.Sub(o.CreatedAt)))
 }
 
 // lastWord is what the gateway said last about an order that is open.
@@ -211,7 +211,7 @@ func (d *Desk) lastWord(f findings) string {
 		if f.foundAt == nil {
 			return text + d.say(msgNoneFound)
 		}
-		return text + d.say(msgOthersFound, d.stamp(*f.foundAt))
+		return text + d.say(msgOthersFound, d.Stamp(*f.foundAt))
 	case answer.TradeStatus != nil:
 		return d.say(msgSaysStatus, d.tradeStatus(*answer.TradeStatus), f.history.Asked)
 	}
@@ -224,12 +224,12 @@ func (d *Desk) nextQuestion(f findings) Next {
 	n := Next{At: d.localOf(o.NextQueryAt), Ahead: f.history.Ahead}
 	flying := o.LeaseUntil != nil
 	switch {
-	case outcomeOf(o.Status, o.ReviewReason) == OutcomeReview:
+	case OutcomeOf(o.Status, o.ReviewReason) == OutcomeReview:
 		n.State, n.Because = NextUnderReview, d.say(msgNextReview, o.ReviewReason)
 	case o.Status.Settled():
 		n.State, n.Because = NextSettled, d.say(msgNextSettled)
 	case flying:
-		n.State, n.Because = NextInFlight, d.say(msgNextInFlight, o.ClaimedBy, d.stamp(*o.LeaseUntil))
+		n.State, n.Because = NextInFlight, d.say(msgNextInFlight, o.ClaimedBy, d.Stamp(*o.LeaseUntil))
 	case o.NextQueryAt == nil && o.Status == order.StatusNotFound:
 		n.State, n.Because = NextClosedCase, d.say(msgNextClosedCase)
 	case f.pause != nil:
@@ -239,16 +239,16 @@ func (d *Desk) nextQuestion(f findings) Next {
 		n.State, n.Because = NextDue, d.say(msgNextOrphan)
 	case o.NextQueryAt.After(f.now):
 		n.State, n.Ahead = NextWaiting, 0
-		n.Because = d.say(msgNextWaiting, d.age(o.NextQueryAt.Sub(f.now)))
+		n.Because = d.say(msgNextWaiting, d.Age(o.NextQueryAt.Sub(f.now)))
 		if o.Status == order.StatusNotFound {
-			n.Because = d.say(msgNextLateCheck, d.age(o.NextQueryAt.Sub(f.now)))
+			n.Because = d.say(msgNextLateCheck, d.Age(o.NextQueryAt.Sub(f.now)))
 		}
 	case !f.hasDaemon():
-		n.State, n.Because = NextDue, d.say(msgNextNobody, d.age(f.now.Sub(*o.NextQueryAt)))
+		n.State, n.Because = NextDue, d.say(msgNextNobody, d.Age(f.now.Sub(*o.NextQueryAt)))
 	default:
-		n.State, n.Because = NextDue, d.say(msgNextDue, d.age(f.now.Sub(*o.NextQueryAt)), d.orders(n.Ahead))
+		n.State, n.Because = NextDue, d.say(msgNextDue, d.Age(f.now.Sub(*o.NextQueryAt)), d.orders(n.Ahead))
 		if d.Rate > 0 {
-			n.Because += d.say(msgNextWithin, d.age(time.Duration(float64(n.Ahead)/d.Rate*float64(time.Second))), d.Rate)
+			n.Because += d.say(msgNextWithin, d.Age(time.Duration(float64(n.Ahead)/d.Rate*float64(time.Second))), d.Rate)
 		}
 	}
 	return n

@@ -29,16 +29,16 @@ func (w Why) Page(l Locale) Page {
 		}
 	}
 	p.line(Strong, l.say(msgWhyHead, o.ID, strings.Join(numbers, " / "), o.MID, o.TID, Yuan(o.OrderAmount)))
-	p.line(Plain, l.say(msgWhyTimes, l.stamp(o.CreatedAt), l.age(w.at.Sub(o.CreatedAt)), l.stamp(o.ExpiresAt), l.zoneName(w.at)))
+	p.line(Plain, l.say(msgWhyTimes, l.Stamp(o.CreatedAt), l.Age(w.at.Sub(o.CreatedAt)), l.Stamp(o.ExpiresAt), l.ZoneName(w.at)))
 	p.blank()
-	p.line(w.tone(), w.Sentence)
+	p.line(w.Outcome.Tone(), w.Sentence)
 	if o.ReviewNote != "" && w.Outcome == OutcomeReview {
 		p.line(Plain, o.ReviewNote)
 	}
 	p.blank()
 	next := l.say(msgWhyNoNext)
 	if w.Next.At != nil {
-		next = l.stamp(*w.Next.At)
+		next = l.Stamp(*w.Next.At)
 	}
 	p.row(l.say(msgWhyNext), next, w.Next.Because)
 	for i, then := range w.Then {
@@ -46,12 +46,12 @@ func (w Why) Page(l Locale) Page {
 		if i == 0 {
 			head = l.say(msgWhyThen)
 		}
-		p.row(head, l.stamp(then.At), l.thenWords(then.What))
+		p.row(head, l.Stamp(then.At), l.Then(then.What))
 	}
 	p.blank()
 	p.line(Strong, l.say(msgWhyStory))
 	for _, m := range w.Story {
-		p.row("  "+l.stamp(m.At), l.momentKind(m.Kind), m.Text)
+		p.row("  "+l.Stamp(m.At), l.Kind(m.Kind), m.Text)
 	}
 	if len(w.Commands) > 0 {
 		p.blank()
@@ -63,17 +63,8 @@ func (w Why) Page(l Locale) Page {
 	return p
 }
 
-func (w Why) tone() Tone {
-	switch w.Outcome {
-	case OutcomePaid, OutcomeRefunded, OutcomeClosed:
-		return Good
-	case OutcomeReview:
-		return Bad
-	}
-	return Warning
-}
-
-func (l Locale) momentKind(kind string) string {
+// Kind is what a moment of a story is, in words.
+func (l Locale) Kind(kind string) string {
 	m, known := map[string]message{
 		"created": msgKindCreated, "asked": msgKindAsked, "event": msgKindEvent, "action": msgKindAction, "paused": msgKindPaused, "resumed": msgKindResumed,
 	}[kind]
