@@ -41,8 +41,8 @@ type Claim struct {
 	// DespitePause claims also what is paused. Where the breaker set the pause, one order is its
 	// probe.
 	DespitePause bool
-	// AskedBefore, when set, leaves out orders that were asked at or after it, so
-	// that a run asks no order twice.
+	// AskedBefore, when set, leaves out orders that were asked at or after it, so that a run asks no
+	// order twice. What lies ahead was asked before the clock was set back.
 	AskedBefore *time.Time
 	// Lanes leaves a part of the claim to orders that have just become due, in the
 	// presence of a backlog; without, the longest due come first.

@@ -26,7 +26,7 @@ const isFree = `CASE WHEN (o.lease_until IS NULL OR o.lease_until <= now() OR o.
 	AND o.mid <> ALL (@paused)
 	AND o.mid <> ALL (ARRAY(SELECT key FROM control WHERE scope = 'mid' AND (in_force OR half_open AND NOT @merchant_probes)))
 	AND o.id <> ALL (@except_ids)
-	AND (@asked_before::timestamptz IS NULL OR o.last_queried_at IS NULL OR o.last_queried_at < @asked_before)
+	AND (@asked_before::timestamptz IS NULL OR o.last_queried_at IS NULL OR o.last_queried_at NOT BETWEEN @asked_before AND now())
 	THEN true ELSE false END`
 
 // isSuspect are orders with two claims that count toward poison.

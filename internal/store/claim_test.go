@@ -90,7 +90,7 @@ func TestClaimByManyTakesEachOrderOnce(t *testing.T) {
 func TestClaimLeavesOutPausedMerchantsAndOrdersAskedBefore(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	d.insert(t, 3)
+	d.insert(t, 4)
 	d.exec(t, `UPDATE orders SET mid = '898340149000099' WHERE id = 1`)
 	d.exec(t, `UPDATE orders SET last_queried_at = now() WHERE id = 2`)
 	start, err := d.Now(t.Context())
@@ -98,8 +98,9 @@ func TestClaimLeavesOutPausedMerchantsAndOrdersAskedBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.exec(t, `UPDATE orders SET last_queried_at = $1 WHERE id = 2`, start)
+	d.exec(t, `UPDATE orders SET last_queried_at = now() + interval '1 hour' WHERE id = 4`) // the clock was set back
 	got := d.claimWith(t, store.Claim{Limit: 10, PausedMIDs: []string{"898340149000099"}, AskedBefore: &start})
-	if diff := cmp.Diff([]int64{3}, ids(got)); diff != "" {
+	if diff := cmp.Diff([]int64{3, 4}, ids(got)); diff != "" {
 		t.Errorf("claimed (-want +got):\n%s", diff)
 	}
 }

@@ -254,6 +254,15 @@ func TestReleaseStray(t *testing.T) {
 	if got != "1:0 3:0 6:0" {
 		t.Errorf("free: %s", got)
 	}
+
+	// A row that refuses it keeps its lease, and no other does.
+	d.exec(t, `ALTER TABLE orders ADD CHECK (id <> 5 OR unrecorded_claims > 0)`) // the application's own
+	if n, err = d.ReleaseStray(t.Context(), "test", nil); err != nil || n != 1 {
+		t.Errorf("released %d beside a row that refuses, %v; want 1", n, err)
+	}
+	if got := scan[string](t, d, `SELECT string_agg(id::text, ' ' ORDER BY id) FROM orders WHERE lease_until IS NULL`); got != "1 2 3 6" {
+		t.Errorf("free beside a row that refuses: %s", got)
+	}
 }
 
 // Giving back waits for nobody.

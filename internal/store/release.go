@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"reconciler/internal/order"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // Release gives claims back that were not used: the orders are due as before, and the claims do not
@@ -63,30 +65,55 @@ func (s *Store) unclaimTogether(ctx context.Context, orders []order.Order, set s
 
 // ReleaseStray gives back the claims in a worker's name that are not in its hands, such as those of
 // a claim whose reply was lost, and returns how many. They do not count toward poison. No claim of
-// the worker may be under way meanwhile.
+// the worker may be under way meanwhile. A row that refuses to be given back keeps its lease.
 //
 // It reads all queued orders and all reviews by their partial indexes, so it is for after a lost
 // reply only. A closed case that was claimed by hand is in neither: its lease ends by itself.
 func (s *Store) ReleaseStray(ctx context.Context, worker string, inHand []int64) (int, error) {
+	n, err := s.releaseStray(ctx, worker, inHand, nil)
+	if isOfOneRow(err) {
+		n, err = s.releaseStrayOneByOne(ctx, worker, inHand)
+	}
+	if err != nil {
+		return n, fmt.Errorf("release stray claims: %w", err)
+	}
+	return n, nil
+}
+
+func (s *Store) releaseStrayOneByOne(ctx context.Context, worker string, inHand []int64) (n int, err error) {
+	rows, err := s.pool.Query(ctx, strays, worker, nonNil(inHand), nil)
+	if err != nil {
+		return 0, err
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	for i := range ids {
+		one, err := s.releaseStray(ctx, worker, inHand, ids[i:i+1])
+		if n += one; err != nil && !isOfOneRow(err) {
+			return n, err
+		}
+	}
+	return n, err
+}
+
+// releaseStray gives back all stray claims, or those of some orders.
+func (s *Store) releaseStray(ctx context.Context, worker string, inHand, ids []int64) (int, error) {
 	tag, err := s.pool.Exec(ctx, `
 		WITH stray AS MATERIALIZED (
-		    SELECT o.id FROM orders AS o
-		    WHERE `+isQueued+` AND `+isStray+`
-		    FOR UPDATE SKIP LOCKED
-		),
-		reviewed AS MATERIALIZED (
-		    SELECT o.id FROM orders AS o
-		    WHERE o.review_reason IS NOT NULL AND `+isOpen+` AND `+isStray+`
+		    SELECT o.id FROM orders AS o WHERE o.id = ANY (ARRAY(`+strays+`)) AND `+isStray+`
 		    FOR UPDATE SKIP LOCKED
 		)
 		UPDATE orders AS o
 		SET lease_until = NULL, claimed_by = NULL, unrecorded_claims = greatest(0, o.unrecorded_claims - 1)
-		WHERE o.id = ANY (ARRAY(SELECT id FROM stray UNION ALL SELECT id FROM reviewed)) AND o.claimed_by = $1`,
-		worker, nonNil(inHand))
-	if err != nil {
-		return 0, fmt.Errorf("release stray claims: %w", err)
-	}
-	return int(tag.RowsAffected()), nil
+		WHERE o.id = ANY (ARRAY(SELECT id FROM stray)) AND o.claimed_by = $1`,
+		worker, nonNil(inHand), ids)
+	return int(tag.RowsAffected()), err
 }
 
-const isStray = `o.claimed_by = $1 AND o.lease_until IS NOT NULL AND o.id <> ALL ($2::bigint[])`
+// strays are the stray claims of a worker $1 with the orders $2 in hand: all, or those of $3.
+const (
+	strays = `
+		SELECT o.id FROM orders AS o WHERE ` + isQueued + ` AND ` + isStray + `
+		UNION ALL
+		SELECT o.id FROM orders AS o WHERE o.review_reason IS NOT NULL AND ` + isOpen + ` AND ` + isStray
+	isStray = `o.claimed_by = $1 AND o.lease_until IS NOT NULL AND o.id <> ALL ($2::bigint[]) AND ($3::bigint[] IS NULL OR o.id = ANY ($3))`
+)
