@@ -27,6 +27,7 @@ func TestRecordBesideATrigger(t *testing.T) {
 		"raises":                           {`RAISE EXCEPTION 'not today';`, store.Refused},
 		"raises a code of its own":         {`RAISE EXCEPTION 'not today' USING ERRCODE = 'SHOP1';`, store.Refused},
 		"raises an object's state":         {`RAISE EXCEPTION 'not today' USING ERRCODE = '55000';`, store.Refused},
+		"raises a code of rights":          {`RAISE insufficient_privilege USING MESSAGE = 'not today';`, store.Refused},
 		"asserts":                          {`ASSERT false;`, store.Refused},
 		"returns null":                     {`RETURN NULL;`, store.Dropped},
 		"gives up on a lock of the shop's": {`RAISE EXCEPTION 'not now' USING ERRCODE = 'lock_not_available';`, store.Locked},
