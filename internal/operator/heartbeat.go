@@ -18,9 +18,10 @@ const (
 
 // Pulse is what a daemon tells of itself at each heartbeat.
 type Pulse struct {
-	LastPassAt time.Time       // zero: none has ended yet
-	Trouble    string          // why it does not work; "": it works
-	Settings   json.RawMessage // without secrets
+	LastPassAt time.Time          // zero: none has ended yet
+	Trouble    string             // why it does not work; "": it works
+	Aside      []store.AsideOrder // orders whose rows refuse to be written
+	Settings   json.RawMessage    // without secrets
 }
 
 // Heartbeat writes the row of a running daemon into instances, so that people on other machines can
@@ -61,7 +62,7 @@ func (h *Heartbeat) beat(ctx context.Context, started time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
 	pulse := h.Pulse()
-	i := store.Instance{Worker: h.Worker, Version: h.Version, StartedAt: started, Trouble: pulse.Trouble, Settings: pulse.Settings}
+	i := store.Instance{Worker: h.Worker, Version: h.Version, StartedAt: started, Trouble: pulse.Trouble, Settings: pulse.Settings, Aside: pulse.Aside}
 	if !pulse.LastPassAt.IsZero() {
 		i.LastPassAt = &pulse.LastPassAt
 	}

@@ -1,15 +1,23 @@
 package poller
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"reconciler/internal/store"
 )
 
-const maxAsideWait = time.Hour
+const (
+	maxAsideWait = time.Hour
+	// maxAsideShown bounds the orders that people are told of.
+	maxAsideShown = 5
+)
 
 // aside holds the orders whose rows refuse to be written: a trigger raises or drops the write. They
 // are not claimed for a while, each time twice as long, at most an hour.
@@ -25,6 +33,7 @@ type asideRow struct {
 	refusedLeases int // in a row
 	wait          time.Duration
 	until         time.Time
+	cause         error // why it was left out last; nil: it was not
 }
 
 func newAside(lease time.Duration, logger *slog.Logger) *aside {
@@ -48,7 +57,7 @@ func (a *aside) leaveOut(ctx context.Context, id int64, cause error) {
 	defer a.mu.Unlock()
 	row := a.rowOf(id)
 	row.wait = min(max(a.lease, 2*row.wait), maxAsideWait)
-	row.until = time.Now().Add(row.wait)
+	row.until, row.cause = time.Now().Add(row.wait), cause
 	a.logger.LogAttrs(ctx, slog.LevelError, "an order cannot be written and waits aside",
 		slog.Int64("order_id", id), slog.Duration("wait", row.wait), slog.Any("error", cause))
 }
@@ -65,6 +74,20 @@ func (a *aside) forgetOrder(id int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.rows, id)
+}
+
+// leftOut lists the first orders that are left out, or are being tried again.
+func (a *aside) leftOut() []store.AsideOrder {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var list []store.AsideOrder
+	for id, row := range a.rows {
+		if row.cause != nil && time.Now().Before(row.until.Add(a.lease)) {
+			list = append(list, store.AsideOrder{ID: id, Cause: strings.ReplaceAll(row.cause.Error(), "\n", "; ")})
+		}
+	}
+	slices.SortFunc(list, func(x, y store.AsideOrder) int { return cmp.Compare(x.ID, y.ID) })
+	return list[:min(len(list), maxAsideShown)]
 }
 
 // currentIDs lists the orders that are not to be claimed now. Rows that were aside long ago are

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"reconciler/internal/store"
 )
 
 // health is what the passes say about themselves.
@@ -80,6 +82,10 @@ func (p *Poller) LastProgress() time.Time {
 
 // WritingTrouble says why answers cannot be written; nil: they can.
 func (p *Poller) WritingTrouble() error { return p.writing.currentTrouble() }
+
+// Aside lists orders whose rows refuse to be written, a few where there are many. Somebody may have
+// settled one meanwhile.
+func (p *Poller) Aside() []store.AsideOrder { return p.aside.leftOut() }
 
 // PassTrouble says why the passes do not work: none has got to the database yet, the last one
 // failed, the present one stands still, or the next one is overdue. It is nil where they do.

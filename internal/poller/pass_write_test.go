@@ -319,8 +319,12 @@ func TestClaimRefused(t *testing.T) {
 				w.exec(t, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN `+body+` END $$`)
 				w.exec(t, `CREATE TRIGGER refuse BEFORE UPDATE ON orders FOR EACH ROW WHEN (old.id <= 3) EXECUTE FUNCTION refuse()`)
 				logged := newRecords()
-				summary := sweep(t, w.poller(t, logging(logged), workers(1)), run)
+				p := w.poller(t, logging(logged), workers(1))
+				summary := sweep(t, p, run)
 				wantDecisions(t, summary, map[order.Decision]int{order.Settled: 2})
+				if list := p.Aside(); len(list) != 3 || list[0].ID != 1 || list[0].Cause == "" {
+					t.Errorf("aside: %+v, want the three", list)
+				}
 				if summary.NotAsked != 3 || summary.Complete() {
 					t.Errorf("not asked %d, complete %t; want 3, false", summary.NotAsked, summary.Complete())
 				}

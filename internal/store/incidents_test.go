@@ -146,4 +146,15 @@ func TestInstances(t *testing.T) {
 	if diff := cmp.Diff(store.Instance{Worker: "b", Version: "v2", StartedAt: passed, LastPassAt: &passed, Settings: json.RawMessage(`{"rate": 20}`)}, instances()[0]); diff != "" {
 		t.Errorf("instance written again (-want +got):\n%s", diff)
 	}
+
+	// Orders that wait aside are its trouble, while they are open and nobody looks at them.
+	d.insert(t, 4)
+	d.exec(t, `UPDATE orders SET status = 'TRADE_SUCCESS' WHERE id = 1`)
+	d.exec(t, `UPDATE orders SET review_reason = 'unwritable' WHERE id = 2`)
+	aside := []store.AsideOrder{{ID: 1, Cause: "a"}, {ID: 2, Cause: "b"}, {ID: 4, Cause: "d\x00"}, {ID: 3, Cause: "c"}, {ID: 5, Cause: "gone"}}
+	must(t, d.Heartbeat(ctx, store.Instance{Worker: "b", Version: "v2", StartedAt: passed, Aside: aside}))
+	const want = "order 3 cannot be written and waits aside: c; order 4 cannot be written and waits aside: d\uFFFD"
+	if got := instances()[0].Trouble; got != want {
+		t.Errorf("trouble %q, want %q", got, want)
+	}
 }

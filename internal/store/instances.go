@@ -18,6 +18,15 @@ type Instance struct {
 	LastPassAt *time.Time // nil: none has ended yet
 	Trouble    string     // why it does not work; "": it works
 	Settings   json.RawMessage
+	// Aside are orders whose rows refuse to be written. They are a trouble too, while they are open.
+	// They are never read back.
+	Aside []AsideOrder `db:"-"`
+}
+
+// AsideOrder is an order that waits aside because its row refuses to be written, or to be claimed.
+type AsideOrder struct {
+	ID    int64
+	Cause string
 }
 
 // Heartbeat writes the row of an instance and removes rows that nobody has written for a day. It
@@ -29,14 +38,21 @@ func (s *Store) Heartbeat(ctx context.Context, i Instance) error {
 	if len(settings) == 0 {
 		settings = json.RawMessage("{}")
 	}
+	ids, causes := make([]int64, len(i.Aside)), make([]string, len(i.Aside))
+	for n, a := range i.Aside {
+		ids[n], causes[n] = a.ID, safe(a.Cause)
+	}
 	batch := &pgx.Batch{}
 	batch.Queue(`
 		INSERT INTO instances AS i (worker, version, started_at, seen_at, last_pass_at, trouble, settings)
-		VALUES ($1, $2, $3, now(), $4, $5, $6)
+		VALUES ($1, $2, $3, now(), $4, coalesce($5, (
+		    SELECT string_agg('order ' || a.id || ' cannot be written and waits aside: ' || a.cause, '; ' ORDER BY a.id)
+		    FROM unnest($7::bigint[], $8::text[]) AS a(id, cause) JOIN orders AS o ON o.id = a.id
+		    WHERE `+isOpen+` AND o.review_reason IS NULL)), $6)
 		ON CONFLICT (worker) DO UPDATE SET version = excluded.version, started_at = excluded.started_at, seen_at = now(),
 		    last_pass_at = excluded.last_pass_at, trouble = excluded.trouble,
 		    settings = CASE WHEN i.settings = excluded.settings THEN i.settings ELSE excluded.settings END`,
-		i.Worker, i.Version, i.StartedAt, i.LastPassAt, nullText(safe(i.Trouble)), string(settings))
+		i.Worker, i.Version, i.StartedAt, i.LastPassAt, nullText(safe(i.Trouble)), string(settings), ids, causes)
 	batch.Queue(`DELETE FROM instances WHERE seen_at < now() - interval '1 day'`)
 	batch.Queue(endLapsed)
 	batch.Queue(endWithoutOrders)
