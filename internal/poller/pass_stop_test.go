@@ -87,7 +87,7 @@ func TestStopEndsTheWaitForTheRate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.add(t, 0, codes("SYSTEM_BUSY"))
-	p := w.poller(t, at(1)) // one round trip now, the next in a second
+	p := w.poller(t, at(0.05)) // one round trip now, the next in 20 s
 	pass := start(t, p, Run{})
 	// The retry has reserved its round trip and waits.
 	eventually(t, "the retry's reservation", func() bool {
