@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"text/tabwriter"
 
 	"reconciler/internal/operator"
 	"reconciler/internal/order"
@@ -84,9 +83,9 @@ func (a *account) results(ctx context.Context, orders *store.Store, r resolved, 
 	return a.Results(), nil
 }
 
-// printOrders prints the account, and a sentence for each kind that was left out.
-func printOrders(table *tabwriter.Writer, list []operator.NamedResult) {
-	fmt.Fprintln(table, "\nMID\tMER_ORDER_ID\tID\tBEFORE\tAFTER\tDECISION\tREASON")
+// accountRows are the account, and a sentence for each kind that was left out.
+func accountRows(list []operator.NamedResult) []operator.Row {
+	rows := []operator.Row{rowOf(""), rowOf("MID", "MER_ORDER_ID", "ID", "BEFORE", "AFTER", "DECISION", "REASON")}
 	counts := make(map[operator.Skipped]int)
 	for _, r := range list {
 		decision, id := string(r.Decision), "-"
@@ -97,9 +96,9 @@ func printOrders(table *tabwriter.Writer, list []operator.NamedResult) {
 		if r.ID != nil {
 			id = fmt.Sprint(*r.ID)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", textOrDash(r.MID), visibleText(r.MerOrderID), id, textOrDash(r.Before), textOrDash(r.After), decision, visibleText(r.Reason))
+		rows = append(rows, rowOf(textOrDash(r.MID), r.MerOrderID, id, textOrDash(r.Before), textOrDash(r.After), decision, r.Reason))
 	}
-	fmt.Fprintln(table)
+	rows = append(rows, rowOf(""))
 	for _, left := range []struct {
 		kind operator.Skipped
 		text string
@@ -114,16 +113,24 @@ func printOrders(table *tabwriter.Writer, list []operator.NamedResult) {
 		{operator.SkippedStopped, "not reached before the stop: run again"},
 	} {
 		if n := counts[left.kind]; n > 0 {
-			fmt.Fprintf(table, "%s %s\n", plural(n, "order", "orders"), left.text)
+			rows = append(rows, rowOf(plural(n, "order", "orders")+" "+left.text))
 		}
 	}
+	return rows
 }
 
 func textOrDash[T ~string](text *T) string {
 	if text == nil {
 		return "-"
 	}
-	return visibleText(string(*text))
+	return string(*text)
+}
+
+func orNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }
 
 // recordDespite records that a person asked despite the pauses in force.

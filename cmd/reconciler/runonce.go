@@ -7,7 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"text/tabwriter"
+	"strconv"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -202,7 +202,7 @@ type report struct {
 type change struct {
 	ID         int64          `json:"id"`
 	MID        string         `json:"mid"`
-	MerOrderID string         `json:"mer_order_id"`
+	MerOrderID *string        `json:"mer_order_id"`
 	From       order.Status   `json:"from"`
 	To         order.Status   `json:"to"`
 	Decision   order.Decision `json:"decision"`
@@ -220,7 +220,7 @@ func (r *report) addOutcome(out order.Outcome) {
 		return
 	}
 	*r.Changes = append(*r.Changes, change{
-		ID: out.Order.ID, MID: out.Order.MID, MerOrderID: out.Order.MerOrderID,
+		ID: out.Order.ID, MID: out.Order.MID, MerOrderID: orNull(out.Order.MerOrderID),
 		From: out.Order.Status, To: out.Status, Decision: out.Decision, Reason: out.Reason,
 	})
 }
@@ -240,7 +240,7 @@ func (r *report) print(w io.Writer, form string) error {
 	if form == "json" {
 		return writeJSON(w, r)
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var rows []operator.Row
 	for _, row := range []struct {
 		name string
 		n    int
@@ -255,24 +255,37 @@ func (r *report) print(w io.Writer, form string) error {
 		{"refused", r.Refused},
 		{"superseded", r.Superseded},
 	} {
-		fmt.Fprintf(table, "%s\t%d\n", row.name, row.n)
+		rows = append(rows, rowOf(row.name, strconv.Itoa(row.n)))
 	}
 	for _, status := range slices.Sorted(maps.Keys(r.ByStatus)) {
-		fmt.Fprintf(table, "now %s\t%d\n", status, r.ByStatus[status])
+		rows = append(rows, rowOf("now "+string(status), strconv.Itoa(r.ByStatus[status])))
 	}
-	fmt.Fprintf(table, "duration_seconds\t%.3f\n", r.Seconds)
+	rows = append(rows, rowOf("duration_seconds", fmt.Sprintf("%.3f", r.Seconds)))
 	if r.Changes != nil {
-		fmt.Fprintf(table, "dry_run\tnothing was written; %s\n", plural(len(*r.Changes), "order would change", "orders would change"))
-	}
-	if r.Changes != nil && len(*r.Changes) > 0 {
-		fmt.Fprintln(table, "\nID\tMID\tMER_ORDER_ID\tFROM\tTO\tDECISION\tREASON")
-		for _, c := range *r.Changes {
-			fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", c.ID, visibleText(c.MID), visibleText(c.MerOrderID),
-				visibleText(string(c.From)), c.To, c.Decision, visibleText(c.Reason))
-		}
+		rows = append(rows, rowOf("dry_run", "nothing was written; "+plural(len(*r.Changes), "order would change", "orders would change")))
+		rows = append(rows, changeRows(*r.Changes)...)
 	}
 	if r.Orders != nil {
-		printOrders(table, r.Orders)
+		rows = append(rows, accountRows(r.Orders)...)
 	}
-	return table.Flush()
+	return printPage(w, operator.Page{Rows: rows}, false)
+}
+
+func rowOf(texts ...string) operator.Row {
+	row := make(operator.Row, len(texts))
+	for i, text := range texts {
+		row[i].Text = text
+	}
+	return row
+}
+
+func changeRows(changes []change) []operator.Row {
+	if len(changes) == 0 {
+		return nil
+	}
+	rows := []operator.Row{rowOf(""), rowOf("ID", "MID", "MER_ORDER_ID", "FROM", "TO", "DECISION", "REASON")}
+	for _, c := range changes {
+		rows = append(rows, rowOf(strconv.FormatInt(c.ID, 10), c.MID, textOrDash(c.MerOrderID), string(c.From), string(c.To), string(c.Decision), c.Reason))
+	}
+	return rows
 }

@@ -119,6 +119,10 @@ func TestRunOnceDryRunText(t *testing.T) {
 	numbers := w.orders(t, 1, paid())
 	r := w.invoke(t, "run-once", "--dry-run")
 	r.want(t, 0, "dry_run", numbers[0], mid, "UNKNOWN", "TRADE_SUCCESS", "settled")
+	w.exec(t, `UPDATE orders SET mid = '商户一二三四五六', review_reason = 'poison'`) // a character is two columns wide
+	w.invoke(t, "run-once", "--dry-run", "--mer-order-id="+numbers[0]).want(t, 0,
+		"\nMID               MER_ORDER_ID  ID  BEFORE   AFTER    DECISION               REASON\n",
+		"\n商户一二三四五六  "+numbers[0]+"  1   UNKNOWN  UNKNOWN  skipped: under_review\n")
 }
 
 // A review that the order is under ends with a settlement; that is a change, too.

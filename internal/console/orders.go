@@ -67,6 +67,7 @@ func (c *Console) showOrders(v *visit) error {
 		p.Walked = v.Stamp(*list.WalkedTo)
 	}
 	p.More = moreOf("/orders", query, "below", list.Below)
+	// A search has no file: it would hold all orders, not those found.
 	p.CSV = localPath("/orders.csv", without(query, "below", "done"))
 	return v.showPage(http.StatusOK, "orders", v.t("orders_page"), p)
 }
@@ -134,7 +135,6 @@ func without(query url.Values, keys ...string) url.Values {
 }
 
 func (p *ordersPage) fillChoices(v *visit, query url.Values) {
-	p.CSV = "/orders.csv"
 	p.Statuses = choices(query.Get("status"), option{Value: "", Word: v.t("any")}, option{Value: string(operator.StatusOpen), Word: v.t("any_open")})
 	for _, s := range order.Statuses() {
 		p.Statuses = append(p.Statuses, choices(query.Get("status"), option{Value: string(s), Word: v.Outcome(operator.OutcomeOf(s, "")) + " · " + string(s)})...)

@@ -156,7 +156,9 @@ func TestSearchByAnyNumber(t *testing.T) {
 	p.get(t, "/orders?q=319499999999").want(t, http.StatusOK, "No order has this number")
 	p.get(t, "/orders?q=ab").want(t, http.StatusOK, "cannot be an order")
 	w.exec(t, `INSERT INTO orders (mid, tid, mer_order_id, order_amount) VALUES ($1, '88880001', $2, 1)`, otherMID, number)
-	p.get(t, "/orders?q="+number).want(t, http.StatusOK, "Several orders", mid, otherMID)
+	several := p.get(t, "/orders?q="+number)
+	several.want(t, http.StatusOK, "Several orders", mid, otherMID)
+	several.lacks(t, "orders.csv") // the file would hold all orders
 }
 
 func rows(t *testing.T, w *world, sql string) []int64 {
