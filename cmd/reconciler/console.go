@@ -109,7 +109,7 @@ func (c *consoleServe) checkDatabase(ctx context.Context, orders *store.Store, l
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	err := orders.CheckRightsFor(ctx, audience)
+	err := orders.CheckRights(ctx, audience)
 	if err == nil {
 		err = orders.CheckSchema(ctx)
 	}

@@ -10,7 +10,7 @@ import (
 
 // checkDatabase refuses a database whose schema is old, and a role that lacks rights.
 func checkDatabase(ctx context.Context, orders *store.Store) error {
-	if err := orders.CheckRights(ctx); err != nil {
+	if err := orders.CheckRights(ctx, store.ForDaemon); err != nil {
 		return err
 	}
 	return orders.CheckSchema(ctx)

@@ -16,10 +16,15 @@ import (
 
 	"github.com/alecthomas/kong"
 	kongcompletion "github.com/jotaen/kong-completion"
+
+	"reconciler/internal/poller"
 )
 
-// graceTime is how long a stop may take. It is longer than the stop of a pass.
+// graceTime is how long a stop may take.
 const graceTime = 30 * time.Second
+
+// The stop of a pass is shorter: a negative constant does not compile here.
+const _ = uint64(graceTime - poller.MaxStop)
 
 // The exit codes.
 const (

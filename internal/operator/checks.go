@@ -195,7 +195,7 @@ func (d *Desk) checkBacklog(s *Status, f figures) {
 	if !d.addFailure(s, "review", f.reviewErr) {
 		var all store.Pile
 		for _, pile := range f.review {
-			all.Orders, all.Amount, all.Oldest = all.Orders+pile.Orders, all.Amount+pile.Amount, max(all.Oldest, pile.Oldest)
+			all = all.With(pile)
 		}
 		if all.Orders > 0 {
 			s.add("review", StateAttention, d.say(msgReviewSome, d.orders(all.Orders), Yuan(all.Amount), d.Age(all.Oldest)))

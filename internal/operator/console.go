@@ -87,7 +87,7 @@ func (d *Desk) Overview(ctx context.Context) Overview {
 	o.Pauses = d.pausesOf(f.controls, appsOf(f.instances), f.open)
 	o.Paused = slices.ContainsFunc(o.Pauses, func(p Pause) bool { return p.SetBy == store.Breaker })
 	for _, pile := range f.review {
-		o.Review.Orders, o.Review.Amount, o.Review.Oldest = o.Review.Orders+pile.Orders, o.Review.Amount+pile.Amount, max(o.Review.Oldest, pile.Oldest)
+		o.Review = o.Review.With(pile)
 	}
 	for _, m := range f.open {
 		for i, band := range [4]AgeBand{{m.Under10m, m.AmountUnder10m}, {m.Under1h, m.AmountUnder1h}, {m.Under24h, m.AmountUnder24h}, {m.Older, m.AmountOlder}} {

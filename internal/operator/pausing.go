@@ -122,7 +122,7 @@ func (d *Desk) resumeShown(ctx context.Context, scope store.Scope, key, reason s
 	if err := d.countHeld(ctx, &change); err != nil {
 		return PauseChange{}, err
 	}
-	former, trace, err := d.Store.ResumeShown(ctx, scope, key, shown, store.Action{Actor: d.Actor, Via: d.Via, Action: "resume", Reason: reason})
+	former, trace, err := d.Store.ResumeByPerson(ctx, scope, key, shown, store.Action{Actor: d.Actor, Via: d.Via, Action: "resume", Reason: reason})
 	if err != nil {
 		return PauseChange{}, err
 	}

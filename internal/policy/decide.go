@@ -12,6 +12,7 @@
 package policy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -256,7 +257,7 @@ func endLateCheck(o order.Order, reason, trouble string, now time.Time) order.Ou
 // deferOrder asks again by the plan, or gives an order that is too old to a person (row 17).
 func (r Rules) deferOrder(o order.Order, status order.Status, reason, trouble string, now time.Time) order.Outcome {
 	if o.ReviewReason == "" && ageOf(o, now) > r.Plan.GiveUpAfter {
-		out := giveToReview(o, order.ReviewWindowOver, r.windowOverNote(lastWord(status, trouble)))
+		out := giveToReview(o, order.ReviewWindowOver, r.windowOverNote(cmp.Or(trouble, string(status))))
 		out.Status, out.LastError = status, trouble
 		return out
 	}

@@ -109,19 +109,9 @@ func (r Rules) whyUnreadable(f chinaums.Field[int64]) string {
 	return r.note("is missing", "缺失")
 }
 
-func lastWord(status order.Status, trouble string) string {
-	if trouble != "" {
-		return trouble
-	}
-	return string(status)
-}
-
 func showField(f chinaums.Field[string]) string {
-	switch {
-	case f.Err != nil:
+	if f.Err != nil {
 		return f.Err.Error()
-	case !f.Present:
-		return "(none)"
 	}
 	return quoteText(f.Value)
 }

@@ -65,6 +65,3 @@ func (r Rules) Schedule(o order.Order, now, until time.Time, maxQuestions int) S
 func (r Rules) Unresolved(o order.Order, status order.Status, now time.Time) order.Outcome {
 	return beforeExpiry(o, r.deferOrder(o, status, order.ReasonUnresolved, "", now), now)
 }
-
-// MinNoOrders is how many NO_ORDER answers it takes for NOT_FOUND.
-func MinNoOrders() int { return minNoOrders }

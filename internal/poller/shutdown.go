@@ -11,7 +11,7 @@ import (
 //	≤ 10 s     a claim statement under way ends: what it takes would else be in nobody's hands
 //	≤ 18 s     the present round trips end, at most one request timeout; no retry begins
 //	≤ 28 s     every answer is written
-//	30 s       the process ends itself (cmd/reconciler, MaxStop)
+//	30 s       the process ends itself (cmd/reconciler, graceTime)
 const (
 	// maxAskAfterStop bounds the present round trip of a question.
 	maxAskAfterStop = 18 * time.Second

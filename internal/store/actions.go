@@ -64,10 +64,10 @@ func addAction(ctx context.Context, db queryer, a Action) (int64, error) {
 	err := db.QueryRow(ctx, `
 		INSERT INTO operator_actions (actor, via, action, order_id, scope, key, reason, evidence, before, after)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id`,
-		safe(a.Actor), a.Via, a.Action, a.OrderID, nullText(a.Scope), nullText(safe(a.Key)), nullText(safe(a.Reason)),
-		nullText(safe(a.Evidence)), jsonText(a.Before), jsonText(a.After)).Scan(&id)
+		safe(a.Actor), a.Via, a.Action, a.OrderID, orNull(a.Scope), orNull(safe(a.Key)), orNull(safe(a.Reason)),
+		orNull(safe(a.Evidence)), jsonText(a.Before), jsonText(a.After)).Scan(&id)
 	return id, err
 }
 
 // jsonText is a document as the driver sends it; an empty one is null.
-func jsonText(document json.RawMessage) *string { return nullText(string(document)) }
+func jsonText(document json.RawMessage) *string { return orNull(string(document)) }

@@ -109,10 +109,10 @@ func newBacklog(piles []pileRow) Backlog {
 	for _, row := range piles {
 		pile := Pile{Orders: row.Orders, Amount: row.Amount, Oldest: seconds(row.Age)}
 		if sum, unresolved := b.Unresolved[row.Status]; unresolved {
-			b.Unresolved[row.Status] = sum.with(pile)
+			b.Unresolved[row.Status] = sum.With(pile)
 		}
 		if row.ReviewReason != "" {
-			b.Review[row.ReviewReason] = b.Review[row.ReviewReason].with(pile)
+			b.Review[row.ReviewReason] = b.Review[row.ReviewReason].With(pile)
 		}
 		b.Overdue += row.Overdue
 		b.OverdueBy = max(b.OverdueBy, seconds(row.OverdueBy))
@@ -120,7 +120,8 @@ func newBacklog(piles []pileRow) Backlog {
 	return b
 }
 
-func (p Pile) with(other Pile) Pile {
+// With is both piles as one.
+func (p Pile) With(other Pile) Pile {
 	return Pile{p.Orders + other.Orders, p.Amount + other.Amount, max(p.Oldest, other.Oldest)}
 }
 

@@ -48,7 +48,7 @@ func questionColumns() []column {
 		col("duration_ms", arrays.Bigint(), func(o *order.Outcome) int64 { return o.Question.Duration.Milliseconds() }),
 		col("round_trips", arrays.Bigint(), func(o *order.Outcome) int64 { return int64(o.Question.RoundTrips) }).As("int"),
 		word("worker", func(o *order.Outcome) string { return o.Question.Worker }),
-		col("http_status", arrays.Nullable(arrays.Bigint()), func(o *order.Outcome) *int64 { return nullInt(o.Question.HTTPStatus) }).As("int"),
+		col("http_status", arrays.Nullable(arrays.Bigint()), func(o *order.Outcome) *int64 { return orNull(int64(o.Question.HTTPStatus)) }).As("int"),
 		word("err_code", func(o *order.Outcome) string { return short(o.Question.ErrCode) }),
 		word("err_msg", func(o *order.Outcome) string { return short(o.Question.ErrMsg) }),
 		word("trade_status", func(o *order.Outcome) string { return short(o.Question.TradeStatus) }),
@@ -67,18 +67,13 @@ func planSpent(o *order.Outcome) int64 {
 	return 0
 }
 
-func nullText(s string) *string {
-	if s == "" {
+// orNull is nil for a zero value.
+func orNull[T comparable](v T) *T {
+	var zero T
+	if v == zero {
 		return nil
 	}
-	return &s
-}
-
-func nullInt(n int) *int64 {
-	if n == 0 {
-		return nil
-	}
-	return new(int64(n))
+	return &v
 }
 
 // safe replaces what a text column cannot hold.

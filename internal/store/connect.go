@@ -111,26 +111,19 @@ func checkPairs(text string) (unsafe bool, err error) {
 
 // skipValue returns what stands behind a value.
 func skipValue(s string) (rest string, quoted bool, err error) {
-	quoted = strings.HasPrefix(s, "'")
-	s = strings.TrimPrefix(s, "'")
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] == '\\':
-			i++
-		case quoted && s[i] == '\'':
-			rest = s[i+1:]
-			if rest != "" && strings.TrimLeft(rest, " \t\n\r\v\f") == rest {
-				return "", true, errors.New("a quoted value ends before a blank: write ' as \\'")
-			}
-			return strings.TrimSpace(rest), true, nil
-		case !quoted && strings.ContainsRune(" \t\n\r\v\f", rune(s[i])):
-			return strings.TrimSpace(s[i:]), false, nil
-		}
+	pattern := `(?s)^(?:[^ \t\n\r\v\f\\]|\\.)*\\?`
+	if quoted = strings.HasPrefix(s, "'"); quoted {
+		pattern = `(?s)^'(?:[^'\\]|\\.)*'`
 	}
-	if quoted {
+	value := regexp.MustCompile(pattern).FindString(s)
+	rest = s[len(value):]
+	switch {
+	case quoted && value == "":
 		return "", true, errors.New("a quoted value does not end: write ' as \\'")
+	case quoted && rest != "" && strings.TrimLeft(rest, " \t\n\r\v\f") == rest:
+		return "", true, errors.New("a quoted value ends before a blank: write ' as \\'")
 	}
-	return "", false, nil
+	return strings.TrimSpace(rest), quoted, nil
 }
 
 // parseTrouble is what the driver's error means. The driver repeats parts of the URL.

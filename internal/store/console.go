@@ -103,7 +103,7 @@ func (s *Store) Orders(ctx context.Context, f OrderFilter) (OrderPage, error) {
 			return err
 		}
 		// All that was looked at is too young: begin where that age begins.
-		first, err := firstOrderSince(ctx, tx, f.CreatedBefore.Add(time.Hour))
+		first, err := firstSince(ctx, tx, f.CreatedBefore.Add(time.Hour), "orders", "created_at")
 		if err != nil || first >= p.Below {
 			return err
 		}
@@ -172,13 +172,8 @@ func (f OrderFilter) walk(ctx context.Context, tx pgx.Tx) (OrderPage, error) {
 	return p, err
 }
 
-// firstOrderSince is about the first id whose order was created at or after a time. Ids grow with
-// time as a rule.
-func firstOrderSince(ctx context.Context, tx pgx.Tx, since time.Time) (int64, error) {
-	return firstSince(ctx, tx, since, "orders", "created_at")
-}
-
-// firstSince halves the range of the ids of a table, in one statement. A table of ours is named,
+// firstSince is about the first id of a table whose row was written at or after a time. Ids grow
+// with time as a rule. It halves the range of the ids, in one statement. A table of ours is named,
 // never a foreign text.
 func firstSince(ctx context.Context, tx pgx.Tx, since time.Time, table, column string) (first int64, err error) {
 	err = tx.QueryRow(ctx, `

@@ -232,7 +232,7 @@ func TestPauseIsGuardedByWhatWasShown(t *testing.T) {
 		return s
 	}
 	resume := func(s *store.ShownPause) error {
-		_, _, err := d.ResumeShown(ctx, store.ScopeMerchant, mid, s, store.Action{Actor: "wang", Via: "console", Action: "resume"})
+		_, _, err := d.ResumeByPerson(ctx, store.ScopeMerchant, mid, s, store.Action{Actor: "wang", Via: "console", Action: "resume"})
 		return err
 	}
 	pause := func(by string, s *store.ShownPause) error {

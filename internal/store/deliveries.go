@@ -165,7 +165,7 @@ func (s *Store) RecordAttempt(ctx context.Context, a Attempt) error {
 		WHERE e.order_id = @order_id AND e.id > @event_id AND d.event_id = e.id AND d.next_at IS NOT NULL`,
 		pgx.StrictNamedArgs{
 			"event_id": a.EventID, "order_id": a.OrderID, "attempts": a.Attempts, "pending_since": a.PendingSince,
-			"status": nullInt(a.Status), "answer": nullText(safe(a.Answer)), "delivered": a.Delivered, "retry_after": a.RetryAfter,
+			"status": orNull(int64(a.Status)), "answer": orNull(safe(a.Answer)), "delivered": a.Delivered, "retry_after": a.RetryAfter,
 		})
 	if err != nil {
 		return fmt.Errorf("record the delivery of event %d: %w", a.EventID, err)

@@ -52,7 +52,7 @@ func (s *Store) Heartbeat(ctx context.Context, i Instance) error {
 		ON CONFLICT (worker) DO UPDATE SET version = excluded.version, started_at = excluded.started_at, seen_at = now(),
 		    last_pass_at = excluded.last_pass_at, trouble = excluded.trouble,
 		    settings = CASE WHEN i.settings = excluded.settings THEN i.settings ELSE excluded.settings END`,
-		i.Worker, i.Version, i.StartedAt, i.LastPassAt, nullText(safe(i.Trouble)), string(settings), ids, causes)
+		i.Worker, i.Version, i.StartedAt, i.LastPassAt, orNull(safe(i.Trouble)), string(settings), ids, causes)
 	batch.Queue(`DELETE FROM instances WHERE seen_at < now() - interval '1 day'`)
 	batch.Queue(endLapsed)
 	batch.Queue(endWithoutOrders)

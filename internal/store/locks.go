@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -53,14 +54,7 @@ func (b blocker) String() string {
 		since = b.Since.UTC().Format(time.RFC3339)
 	}
 	return fmt.Sprintf("pid %d (application %q, user %s, %s) holds the lock, in a transaction since %s",
-		b.PID, b.Application, b.User, orWord(b.State, "state unknown"), since)
-}
-
-func orWord(s, word string) string {
-	if s == "" {
-		return word
-	}
-	return s
+		b.PID, b.Application, b.User, cmp.Or(b.State, "state unknown"), since)
 }
 
 // lockWatch looks from a second connection at who blocks a migration.
@@ -86,7 +80,7 @@ func (w *lockWatch) add(pid uint32) {
 func (w *lockWatch) last() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return orWord(w.latest, "another session held the lock for a moment")
+	return cmp.Or(w.latest, "another session held the lock for a moment")
 }
 
 // start looks until the function that it returns is called.

@@ -87,14 +87,10 @@ func (s *Store) PauseByPerson(ctx context.Context, p PauseOrder) (Trace, error) 
 }
 
 // ResumeByPerson ends anybody's pause, with its incident, and records the action in one
-// transaction. It returns the pause that it ended, nil where there was none.
-func (s *Store) ResumeByPerson(ctx context.Context, scope Scope, key string, a Action) (former *Control, t Trace, err error) {
-	return s.ResumeShown(ctx, scope, key, nil, a)
-}
-
-// ResumeShown is [Store.ResumeByPerson] of a pause that the person was shown. It returns
-// [ErrPauseChanged] where that is another one by now.
-func (s *Store) ResumeShown(ctx context.Context, scope Scope, key string, shown *ShownPause, a Action) (former *Control, t Trace, err error) {
+// transaction. It returns the pause that it ended, nil where there was none. It returns
+// [ErrPauseChanged] where the pause is another one than the person was shown; nil: they were shown
+// none.
+func (s *Store) ResumeByPerson(ctx context.Context, scope Scope, key string, shown *ShownPause, a Action) (former *Control, t Trace, err error) {
 	err = s.changePause(ctx, scope, key, func(tx pgx.Tx) error {
 		if former, err = lockControl(ctx, tx, scope, key, &t); err != nil || former == nil {
 			return err

@@ -108,7 +108,7 @@ func TestPauseByPersonAfterOneThatIsOver(t *testing.T) {
 	must(t, err)
 	d.exec(t, `UPDATE gateway_incidents SET opened_at = now() - interval '2 hours'`)
 	d.exec(t, `UPDATE gateway_controls SET paused_until = now() - interval '1 hour'`)
-	if former, _, err := d.ResumeByPerson(ctx, store.ScopeMerchant, mid, store.Action{Actor: "wang", Via: "cli", Action: "resume"}); err != nil || former != nil {
+	if former, _, err := d.ResumeByPerson(ctx, store.ScopeMerchant, mid, nil, store.Action{Actor: "wang", Via: "cli", Action: "resume"}); err != nil || former != nil {
 		t.Errorf("resumed a pause that is over: %+v, %v", former, err)
 	}
 	trace, err := d.PauseByPerson(ctx, pauseOf("wang", "audit", nil))
@@ -129,14 +129,14 @@ func TestResumeByPerson(t *testing.T) {
 	d := open(t)
 	ctx := t.Context()
 	resume := store.Action{Actor: "wang", Via: "console", Action: "resume", Reason: "works again"}
-	if former, trace, err := d.ResumeByPerson(ctx, store.ScopeMerchant, mid, resume); err != nil || former != nil || trace.ActionID != 0 {
+	if former, trace, err := d.ResumeByPerson(ctx, store.ScopeMerchant, mid, nil, resume); err != nil || former != nil || trace.ActionID != 0 {
 		t.Errorf("resumed %+v, %+v, %v", former, trace, err)
 	}
 	d.wantActions(t, "")
 	must(t, d.PauseByBreaker(ctx, store.BreakerPause{Scope: store.ScopeApp, Key: app, Cause: "502", For: -time.Minute}))
 	_, err := d.PauseByPerson(ctx, pauseOf("li", "maintenance", nil))
 	must(t, err)
-	former, trace, err := d.ResumeByPerson(ctx, store.ScopeMerchant, mid, resume)
+	former, trace, err := d.ResumeByPerson(ctx, store.ScopeMerchant, mid, nil, resume)
 	if err != nil || former == nil || former.SetBy != "li" || former.Reason != "maintenance" || former.PausedUntil != nil {
 		t.Errorf("resumed %+v, %v", former, err)
 	}
@@ -146,7 +146,7 @@ func TestResumeByPerson(t *testing.T) {
 	d.wantPauses(t, "after the first", "app "+app+" breaker 502 until")
 	d.wantIncidents(t, "after the first", "app 502 breaker open 1, mid maintenance li wang 0")
 	// A breaker's pause that is over stands until its probe is answered.
-	if former, _, err := d.ResumeByPerson(ctx, store.ScopeApp, app, resume); err != nil || former == nil || former.SetBy != store.Breaker {
+	if former, _, err := d.ResumeByPerson(ctx, store.ScopeApp, app, nil, resume); err != nil || former == nil || former.SetBy != store.Breaker {
 		t.Errorf("resumed %+v, %v", former, err)
 	}
 	d.wantPauses(t, "after both", "")
@@ -175,7 +175,7 @@ func TestPauseByManyAtOnce(t *testing.T) {
 	}
 	var resumed atomic.Int32
 	errs = d.together(t, `SELECT FROM gateway_controls FOR UPDATE`, len(people), func(person int) error {
-		former, _, err := d.ResumeByPerson(t.Context(), store.ScopeMerchant, mid, store.Action{Actor: people[person], Via: "cli", Action: "resume"})
+		former, _, err := d.ResumeByPerson(t.Context(), store.ScopeMerchant, mid, nil, store.Action{Actor: people[person], Via: "cli", Action: "resume"})
 		if former != nil {
 			resumed.Add(1)
 		}
@@ -209,7 +209,7 @@ func TestPauseNeedsItsAction(t *testing.T) {
 	d.wantIncidents(t, "without an action", "")
 	_, err := d.PauseByPerson(ctx, pauseOf("li", "maintenance", nil))
 	must(t, err)
-	if _, _, err := d.ResumeByPerson(ctx, store.ScopeMerchant, mid, store.Action{Actor: "li", Via: "telegraph", Action: "resume"}); err == nil {
+	if _, _, err := d.ResumeByPerson(ctx, store.ScopeMerchant, mid, nil, store.Action{Actor: "li", Via: "telegraph", Action: "resume"}); err == nil {
 		t.Error("resumed without an action")
 	}
 	d.wantPauses(t, "after a resume without an action", "mid "+mid+" li maintenance")

@@ -49,9 +49,6 @@ const isUnread = `((c.xact, c.id) < (r.xact, r.id) AND (c.registered_in IS NULL 
 // isUndelivered are events r whose delivery by HTTP is open, or was set aside.
 const isUndelivered = `EXISTS (SELECT 1 FROM webhook_deliveries AS d WHERE d.event_id = r.id AND d.delivered_at IS NULL)`
 
-// CheckPruneRights is [Store.CheckRights] for what [Store.Prune] needs.
-func (s *Store) CheckPruneRights(ctx context.Context) error { return s.CheckRightsFor(ctx, forPrune) }
-
 // Prune deletes the questions and events of finished orders that are old enough, a small batch at a
 // time. It keeps events that a registered consumer has not acknowledged, and the last question of
 // an order that is not settled. What was deleted stays so when ctx ends; the result tells it then

@@ -96,17 +96,17 @@ func TestClaimWithoutAProbe(t *testing.T) {
 }
 
 // What prune needs is checked before it begins.
-func TestCheckPruneRights(t *testing.T) {
+func TestRightsForPrune(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	operator, role := d.as(t, store.ForOperator)
-	must(t, operator.CheckPruneRights(t.Context()))
+	must(t, operator.CheckRights(t.Context(), store.ForPrune))
 	if _, err := operator.Prune(t.Context(), store.Pruning{Before: time.Now()}); err != nil {
 		t.Errorf("an operator cannot prune: %v", err)
 	}
 	d.exec(t, `REVOKE DELETE ON order_queries FROM `+role)
 	d.exec(t, `INSERT INTO order_queries (order_id, claim_no, decision) VALUES (1, 1, 'settled')`)
-	if err := operator.CheckPruneRights(t.Context()); err == nil || !strings.Contains(err.Error(), "GRANT DELETE ON") || !strings.Contains(err.Error(), "order_queries") ||
+	if err := operator.CheckRights(t.Context(), store.ForPrune); err == nil || !strings.Contains(err.Error(), "GRANT DELETE ON") || !strings.Contains(err.Error(), "order_queries") ||
 		strings.Contains(err.Error(), "order_events") {
 		t.Errorf("without the right to delete questions: %v", err)
 	}

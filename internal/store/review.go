@@ -107,7 +107,7 @@ func (s *Store) SettleByHand(ctx context.Context, h HandSettlement) (Trace, erro
 		return tx.QueryRow(ctx, `
 			WITH told AS (`+insertHandEvent+` RETURNING id)
 			SELECT id FROM told WHERE coalesce(pg_notify('order_events', '')::text, '') = ''`,
-			h.Shown.ID, h.Shown.MID, nullText(h.Shown.MerOrderID), h.Event, string(handPayload(h)), h.Shown.SettledAt != nil).Scan(&w.EventID)
+			h.Shown.ID, h.Shown.MID, orNull(h.Shown.MerOrderID), h.Event, string(handPayload(h)), h.Shown.SettledAt != nil).Scan(&w.EventID)
 	})
 	if err != nil {
 		return Trace{}, fmt.Errorf("settle order %d: %w", h.Shown.ID, err)
@@ -143,7 +143,7 @@ func (s *Store) Retry(ctx context.Context, shown Detail, c Correction, a Action)
 			    tid = coalesce($2, o.tid), inst_mid = coalesce($3, o.inst_mid),
 			    mer_order_id = coalesce($4, o.mer_order_id), target_order_id = coalesce($5, o.target_order_id)
 			WHERE o.id = $1
-			RETURNING `+traced, shown.ID, nullText(c.TID), nullText(c.InstMID), nullText(c.MerOrderID), nullText(c.TargetOrderID)).Scan(&w.After)
+			RETURNING `+traced, shown.ID, orNull(c.TID), orNull(c.InstMID), orNull(c.MerOrderID), orNull(c.TargetOrderID)).Scan(&w.After)
 	})
 	if err != nil {
 		return Trace{}, fmt.Errorf("ask order %d again: %w", shown.ID, err)

@@ -23,7 +23,7 @@ const (
 	ForViewer      Audience = "viewer"      // people who look, and the console without actions
 	ForApplication Audience = "application" // the merchant's application
 
-	forPrune Audience = "prune" // a part of an operator's
+	ForPrune Audience = "prune" // a part of an operator's
 )
 
 // right is what an audience may do with one table or function.
@@ -45,7 +45,7 @@ func rights(audience Audience) []right {
 		return viewerRights()
 	case ForApplication:
 		return applicationRights()
-	case forPrune:
+	case ForPrune:
 		return pruneRights()
 	}
 	return nil
@@ -186,12 +186,9 @@ func (s *Store) Schema(ctx context.Context) (string, error) {
 }
 
 // CheckRights returns [ErrRights] with the complete list of missing rights, as GRANT statements,
-// where our role lacks any that run and run-once need. Tables that are not there yet are
+// where our role lacks any that an audience needs. Tables that are not there yet are
 // [Store.CheckSchema]'s to judge.
-func (s *Store) CheckRights(ctx context.Context) error { return s.CheckRightsFor(ctx, ForDaemon) }
-
-// CheckRightsFor is CheckRights for another audience.
-func (s *Store) CheckRightsFor(ctx context.Context, audience Audience) error {
+func (s *Store) CheckRights(ctx context.Context, audience Audience) error {
 	missing, err := s.MissingRights(ctx, audience)
 	if err != nil {
 		return err

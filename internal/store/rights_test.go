@@ -33,7 +33,7 @@ func TestDaemonRightsSuffice(t *testing.T) {
 	d.insert(t, 5)
 	s, _ := d.as(t, store.ForDaemon)
 	d.exec(t, `REVOKE CREATE ON SCHEMA public FROM PUBLIC`) // Postgres 14 lets everybody make tables there
-	if err := errors.Join(s.CheckSchema(t.Context()), s.CheckRights(t.Context())); err != nil {
+	if err := errors.Join(s.CheckSchema(t.Context()), s.CheckRights(t.Context(), store.ForDaemon)); err != nil {
 		t.Fatal(err)
 	}
 	asOwner := d
@@ -103,7 +103,7 @@ func TestCheckRightsNamesEachMissingRight(t *testing.T) {
 	d.exec(t, `REVOKE ALL ON SCHEMA public FROM PUBLIC`)
 	for _, grant := range all {
 		d.exec(t, revoke(grant))
-		err := s.CheckRights(t.Context())
+		err := s.CheckRights(t.Context(), store.ForDaemon)
 		if !errors.Is(err, store.ErrRights) || store.IsTransient(err) {
 			t.Fatalf("without %s: %v, want ErrRights", grant, err)
 		}
@@ -115,7 +115,7 @@ func TestCheckRightsNamesEachMissingRight(t *testing.T) {
 	for _, grant := range all {
 		d.exec(t, revoke(grant))
 	}
-	err := s.CheckRights(t.Context())
+	err := s.CheckRights(t.Context(), store.ForDaemon)
 	if err == nil {
 		t.Fatal("no error without any right")
 	}
@@ -126,7 +126,7 @@ func TestCheckRightsNamesEachMissingRight(t *testing.T) {
 	for _, line := range lines {
 		d.exec(t, line)
 	}
-	if err := errors.Join(s.CheckRights(t.Context()), s.CheckSchema(t.Context())); err != nil {
+	if err := errors.Join(s.CheckRights(t.Context(), store.ForDaemon), s.CheckSchema(t.Context())); err != nil {
 		t.Errorf("after the statements were run: %v", err)
 	}
 }
@@ -138,11 +138,11 @@ func TestCheckRightsNamesColumns(t *testing.T) {
 	s, role := d.as(t, store.ForDaemon)
 	d.exec(t, `REVOKE UPDATE (settled_by, bank_info) ON orders FROM `+role)
 	want := `GRANT UPDATE (bank_info, settled_by) ON "public".orders TO "` + role + `";`
-	if err := s.CheckRights(t.Context()); err == nil || !strings.HasSuffix(err.Error(), want) {
+	if err := s.CheckRights(t.Context(), store.ForDaemon); err == nil || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	d.exec(t, `GRANT UPDATE ON orders TO `+role)
-	if err := s.CheckRights(t.Context()); err != nil {
+	if err := s.CheckRights(t.Context(), store.ForDaemon); err != nil {
 		t.Errorf("with the right for the whole table: %v", err)
 	}
 }

@@ -165,13 +165,6 @@ const learnedSQL = `
 	HAVING count(*) > 0
 	ORDER BY o.day, o.status`
 
-// firstEventSince is the number of about the first event at or after a time, 0 where there is none.
-// It halves the range of the numbers: created_at has no index. An event whose transaction took long
-// has an earlier time than its neighbours, so an hour is added.
-func firstEventSince(ctx context.Context, tx pgx.Tx, since time.Time) (int64, error) {
-	return firstSince(ctx, tx, since.Add(-time.Hour), "order_events", "created_at")
-}
-
 // Unread is what a consumer of the events has not acknowledged. The consumer [WebhookConsumer]
 // acknowledges what the application has accepted, and what is set aside.
 type Unread struct {

@@ -55,16 +55,21 @@ func (s *Store) supersede(ctx context.Context, tx pgx.Tx, stale []*Recorded) err
 	return s.writeSuperseded(ctx, tx, late, rows)
 }
 
+func outcomesOf(list []*Recorded) []order.Outcome {
+	outcomes := make([]order.Outcome, len(list))
+	for i, r := range list {
+		outcomes[i] = r.Outcome
+	}
+	return outcomes
+}
+
 // recordLocked writes outcomes whose rows the transaction has locked and whose guard holds. Only a
 // trigger can prevent that.
 func (s *Store) recordLocked(ctx context.Context, tx pgx.Tx, group []*Recorded) error {
 	if len(group) == 0 {
 		return nil
 	}
-	outcomes := make([]order.Outcome, len(group))
-	for i, r := range group {
-		outcomes[i] = r.Outcome
-	}
+	outcomes := outcomesOf(group)
 	written, err := s.runRecord(ctx, tx.Conn(), outcomes, outcomes)
 	if err != nil {
 		return err
@@ -80,7 +85,6 @@ func (s *Store) recordLocked(ctx context.Context, tx pgx.Tx, group []*Recorded) 
 // writeSuperseded writes what is left of late outcomes.
 func (s *Store) writeSuperseded(ctx context.Context, tx pgx.Tx, late []*Recorded, rows map[claimKey]current) error {
 	reasons := make(map[int64]string) // reviews that this group has set, by order
-	group := make([]order.Outcome, 0, len(late))
 	for _, r := range late {
 		o := &r.Outcome
 		row, found := rows[claimOf(o)]
@@ -94,22 +98,17 @@ func (s *Store) writeSuperseded(ctx context.Context, tx pgx.Tx, late []*Recorded
 		if err := updateSuperseded(ctx, tx, *o); err != nil {
 			return err
 		}
-		group = append(group, *o)
 	}
-	return insertEvidence(ctx, tx, group)
+	return insertEvidence(ctx, tx, outcomesOf(late))
 }
 
 // readCurrent locks the rows that nobody else holds.
 func readCurrent(ctx context.Context, tx pgx.Tx, stale []*Recorded) (map[claimKey]current, error) {
-	outcomes := make([]order.Outcome, len(stale))
-	for i, r := range stale {
-		outcomes[i] = r.Outcome
-	}
 	var p arrays.Params
 	// A claim number alone does not name a question: an ORM that saves a stale copy of the row
 	// lowers it.
 	columns := append(guardColumns(), col("asked_at", arrays.Timestamptz(), func(o *order.Outcome) time.Time { return o.Question.At }))
-	arrays.Add(&p, columns, outcomes)
+	arrays.Add(&p, columns, outcomesOf(stale))
 	list, err := arrays.QueryOnce[current](ctx, tx.Conn(), &p, `
 		SELECT o.id, r.claim_no, o.status, coalesce(o.review_reason, ''),
 		       CASE WHEN isfinite(o.next_query_at) THEN o.next_query_at END,

@@ -89,7 +89,7 @@ func Pause(t testing.TB, s *store.Store, c store.Control) {
 // Resume ends a pause as a person does, and reports whether there was one.
 func Resume(t testing.TB, s *store.Store, scope store.Scope, key, by string) bool {
 	t.Helper()
-	former, _, err := s.ResumeByPerson(t.Context(), scope, key, store.Action{Actor: by, Via: "cli", Action: "resume"})
+	former, _, err := s.ResumeByPerson(t.Context(), scope, key, nil, store.Action{Actor: by, Via: "cli", Action: "resume"})
 	if err != nil {
 		t.Fatal(err)
 	}
