@@ -5,8 +5,6 @@ import (
 	"fmt"
 
 	"reconciler/internal/order"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // Release gives claims back that were not used: the orders are due as before, and the claims do not
@@ -81,11 +79,7 @@ func (s *Store) ReleaseStray(ctx context.Context, worker string, inHand []int64)
 }
 
 func (s *Store) releaseStrayOneByOne(ctx context.Context, worker string, inHand []int64) (n int, err error) {
-	rows, err := s.pool.Query(ctx, strays, worker, nonNil(inHand), nil)
-	if err != nil {
-		return 0, err
-	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	ids, err := collectRows[int64](ctx, s.pool, strays, worker, nonNil(inHand), nil)
 	for i := range ids {
 		one, err := s.releaseStray(ctx, worker, inHand, ids[i:i+1])
 		if n += one; err != nil && !isOfOneRow(err) {
