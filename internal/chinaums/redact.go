@@ -72,7 +72,7 @@ func (r *redactor) copyValue(depth int) (hidden bool) {
 		r.in.takeValue()
 		r.unfit = true
 	case c == '"':
-		_, _, hidden = r.copyText(r.in.takeValue())
+		_, hidden = r.copyText(r.in.takeValue())
 	case c == '-' || '0' <= c && c <= '9':
 		r.out = append(r.out, keepNumber(r.in.takeValue())...)
 	default:
@@ -141,25 +141,25 @@ func (r *redactor) copyMember(depth int) {
 func (r *redactor) copyKey() (said string, secret bool) {
 	quoted := r.in.takeValue()
 	said = unquoteText(quoted)
-	if isSecretName(said) {
+	kept := said
+	if secret = isSecretName(said); secret {
 		r.out = append(r.out, jsonText(said)...)
-		r.keys = append(r.keys, said)
-		return said, true
+	} else {
+		kept, secret = r.copyText(quoted)
 	}
-	said, kept, secret := r.copyText(quoted)
 	r.keys = append(r.keys, kept)
 	return said, secret
 }
 
 // copyText writes a string out, as it was where that is possible, which saves an encoder for each.
-// It returns what the string says, what is written, and whether the string was withheld.
-func (r *redactor) copyText(quoted string) (said, kept string, hidden bool) {
+// It returns what is written, and whether the string was withheld.
+func (r *redactor) copyText(quoted string) (kept string, hidden bool) {
 	inside := quoted[1 : len(quoted)-1]
 	if isPlain(inside) && !r.scan.holdsSecret(inside) {
 		r.out = append(r.out, quoted...)
-		return inside, inside, false
+		return inside, false
 	}
-	said = unquoteText(quoted)
+	said := unquoteText(quoted)
 	if hidden = r.scan.leaksSecret(said); hidden {
 		kept = withheldText(said)
 	} else {
@@ -170,7 +170,7 @@ func (r *redactor) copyText(quoted string) (said, kept string, hidden bool) {
 	} else {
 		r.out = append(r.out, jsonText(kept)...)
 	}
-	return said, kept, hidden
+	return kept, hidden
 }
 
 // keepNumber keeps a number as it is written, as a text where it is too long or too large for

@@ -41,23 +41,11 @@ func (d *Desk) Pause(ctx context.Context, r PauseRequest) (PauseChange, error) {
 	if err := errors.Join(d.checkActor(), checkReason(r.Reason)); err != nil {
 		return PauseChange{}, err
 	}
-	now, err := d.Store.Now(ctx)
+	until, err := d.checkPause(ctx, r)
 	if err != nil {
 		return PauseChange{}, err
 	}
-	c := store.Control{Scope: r.Scope, Key: r.Key, Reason: r.Reason, SetBy: d.Actor}
-	if r.Until != "" {
-		end, err := ParseUntil(r.Until, now, d.Zone)
-		if err != nil {
-			return PauseChange{}, fmt.Errorf("--until: %w", err)
-		}
-		c.PausedUntil = &end
-	}
-	if !r.Unknown {
-		if err := d.checkPauseKey(ctx, r); err != nil {
-			return PauseChange{}, err
-		}
-	}
+	c := store.Control{Scope: r.Scope, Key: r.Key, PausedUntil: until, Reason: r.Reason, SetBy: d.Actor}
 	trace, err := d.Store.PauseByPerson(ctx, store.PauseOrder{
 		Control: c, Replace: r.Replace, Shown: r.shown, Action: store.Action{Actor: d.Actor, Via: d.Via, Action: "pause", Reason: r.Reason},
 	})
@@ -69,7 +57,28 @@ func (d *Desk) Pause(ctx context.Context, r PauseRequest) (PauseChange, error) {
 		return PauseChange{}, err
 	}
 	change := PauseChange{Scope: r.Scope, Key: r.Key, PausedUntil: d.localOf(c.PausedUntil), Before: trace.Before, After: trace.After, ActionID: trace.ActionID}
-	return change, d.countHeld(ctx, &change)
+	held, err := d.pauseNow(ctx, r.Scope, r.Key)
+	change.Orders, change.AmountFen = held.Orders, held.AmountFen
+	return change, err
+}
+
+// checkPause checks what is to be paused, and reads until when; nil: until somebody resumes.
+func (d *Desk) checkPause(ctx context.Context, r PauseRequest) (until *time.Time, err error) {
+	if r.Until != "" {
+		now, err := d.Store.Now(ctx)
+		if err != nil {
+			return nil, err
+		}
+		end, err := ParseUntil(r.Until, now, d.Zone)
+		if err != nil {
+			return nil, fmt.Errorf("--until: %w", err)
+		}
+		until = &end
+	}
+	if r.Unknown {
+		return until, nil
+	}
+	return until, d.checkPauseKey(ctx, r)
 }
 
 // checkPauseKey refuses what is most likely a mistyped number.
@@ -98,15 +107,15 @@ func (d *Desk) checkPauseKey(ctx context.Context, r PauseRequest) error {
 	return refuse(fmt.Errorf("app id %s is neither in the settings nor used by an instance; --unknown pauses it all the same", r.Key), msgRefusedNoApp, r.Key)
 }
 
-// countHeld counts the orders that a pause holds.
-func (d *Desk) countHeld(ctx context.Context, change *PauseChange) error {
+// pauseNow is the pause in force, with the orders that it holds; zero: there is none.
+func (d *Desk) pauseNow(ctx context.Context, scope store.Scope, key string) (Pause, error) {
 	list, err := d.Pauses(ctx)
 	for _, p := range list.Pauses {
-		if p.Scope == change.Scope && p.Key == change.Key {
-			change.Orders, change.AmountFen = p.Orders, p.AmountFen
+		if p.Scope == scope && p.Key == key {
+			return p, err
 		}
 	}
-	return err
+	return Pause{}, err
 }
 
 // Resume ends anybody's pause.
@@ -118,8 +127,8 @@ func (d *Desk) resumeShown(ctx context.Context, scope store.Scope, key, reason s
 	if err := d.checkActor(); err != nil {
 		return PauseChange{}, err
 	}
-	change := PauseChange{Scope: scope, Key: key}
-	if err := d.countHeld(ctx, &change); err != nil {
+	held, err := d.pauseNow(ctx, scope, key)
+	if err != nil {
 		return PauseChange{}, err
 	}
 	former, trace, err := d.Store.ResumeByPerson(ctx, scope, key, shown, store.Action{Actor: d.Actor, Via: d.Via, Action: "resume", Reason: reason})
@@ -129,8 +138,9 @@ func (d *Desk) resumeShown(ctx context.Context, scope store.Scope, key, reason s
 	if former == nil {
 		return PauseChange{}, refuse(fmt.Errorf("nothing to resume: %s %s is not paused", scope, key), msgRefusedNotPaused, d.Target(scope, key))
 	}
-	change.Before, change.ActionID = trace.Before, trace.ActionID
-	return change, nil
+	return PauseChange{
+		Scope: scope, Key: key, Before: trace.Before, ActionID: trace.ActionID, Orders: held.Orders, AmountFen: held.AmountFen,
+	}, nil
 }
 
 // Page tells what was done.

@@ -173,21 +173,12 @@ func (d *Desk) PreparePause(ctx context.Context, r PauseRequest) (PausePlan, err
 	if err := d.checkActor(); err != nil {
 		return p, err
 	}
-	now, err := d.Store.Now(ctx)
+	until, err := d.checkPause(ctx, r)
 	if err != nil {
 		return p, err
 	}
-	if r.Until != "" {
-		end, err := ParseUntil(r.Until, now, d.Zone)
-		if err != nil {
-			return p, err
-		}
-		p.Until = new(end.UTC().Truncate(time.Second))
-	}
-	if !r.Unknown {
-		if err := d.checkPauseKey(ctx, r); err != nil {
-			return p, err
-		}
+	if until != nil {
+		p.Until = new(until.UTC().Truncate(time.Second))
 	}
 	if err := d.lookAtPause(ctx, &p); err != nil {
 		return p, err
@@ -224,12 +215,7 @@ func (d *Desk) lookAtPause(ctx context.Context, p *PausePlan) error {
 			p.before.PausedUntil = new(p.before.PausedUntil.UTC())
 		}
 	}
-	list, err := d.Pauses(ctx)
-	for _, held := range list.Pauses {
-		if held.Scope == p.Scope && held.Key == p.Key {
-			p.Held = held
-		}
-	}
+	p.Held, err = d.pauseNow(ctx, p.Scope, p.Key)
 	return err
 }
 
