@@ -55,6 +55,7 @@ func TestStatusExitCodes(t *testing.T) {
 	if s := document[operator.Status](t, w, 4, "status"); s.Verdict != operator.StateCritical {
 		t.Errorf("verdict without a daemon: %s", s.Verdict)
 	}
+	wantKeys(t, "learned_after_seconds", document[map[string]any](t, w, 4, "status")["learned_after_seconds"], "p50", "p95")
 	p := w.start(t, "run")
 	eventually(t, "the daemon is seen and has ended a pass", func() bool {
 		return scan[int](t, w, `SELECT count(*) FROM instances WHERE version = $1`, builtVersion) == 1

@@ -36,7 +36,7 @@ type Status struct {
 	Checks    []Check        `json:"checks"`
 	Open      []OpenMerchant `json:"open"`
 	Learned   []Learned      `json:"learned"`
-	After     *LearnedAfter  `json:"learned_after_seconds"` // null: nothing was learned
+	After     LearnedAfter   `json:"learned_after_seconds"`
 	Incidents []Incident     `json:"incidents"`
 
 	Unread bool `json:"-"` // the open orders could not be read: their list is empty
@@ -66,10 +66,10 @@ type Learned struct {
 	AmountFen int64        `json:"amount_fen"`
 }
 
-// LearnedAfter is the time from creation to settlement.
+// LearnedAfter is the time from creation to settlement; null where nothing was learned.
 type LearnedAfter struct {
-	P50 float64 `json:"p50"`
-	P95 float64 `json:"p95"`
+	P50 *float64 `json:"p50"`
+	P95 *float64 `json:"p95"`
 }
 
 const (
@@ -175,7 +175,7 @@ func (d *Desk) fillFigures(s *Status, f figures) {
 		s.Learned = append(s.Learned, Learned{Status: row.Status, Orders: row.Orders, AmountFen: row.Amount})
 	}
 	if len(s.Learned) > 0 {
-		s.After = &LearnedAfter{P50: f.learned.P50, P95: f.learned.P95}
+		s.After = LearnedAfter{P50: &f.learned.P50, P95: &f.learned.P95}
 	}
 	s.Incidents = d.incidentsOf(f.incidents)
 }

@@ -94,8 +94,8 @@ func (s Status) learnedTable(l Locale, p *Page) {
 		p.row("  "+l.Outcome(OutcomeOf(row.Status, "")), number(row.Orders), Yuan(row.AmountFen))
 	}
 	p.alignRight(len(s.Learned), 1, 2)
-	if s.After != nil {
-		p.line(Plain, "  "+l.say(msgLearnedAfter, l.Age(seconds(s.After.P50)), l.Age(seconds(s.After.P95))))
+	if s.After.P50 != nil {
+		p.line(Plain, "  "+l.say(msgLearnedAfter, l.Age(seconds(*s.After.P50)), l.Age(seconds(*s.After.P95))))
 	}
 }
 
