@@ -77,7 +77,7 @@ func (c *claimer) claimUntilDone(ctx context.Context) (end claimsEnd) {
 		case idle && !t.limited && !t.Paused:
 			return claimsEnd{}
 		default:
-			c.awaitChange(ctx, t.limited)
+			c.awaitChange(ctx, t.limited, idle)
 		}
 	}
 	return claimsEnd{}
@@ -212,11 +212,13 @@ func (c *claimer) reviveOrders(ctx context.Context) error {
 }
 
 // awaitChange waits until another claim can bring something: all questions of the app have ended,
-// or, where merchants are at their limits, anything has.
-func (c *claimer) awaitChange(ctx context.Context, limited bool) {
+// or, where merchants are at their limits, anything has. Those that ended while the claim looked for
+// more count as well: then the app was not idle before it.
+func (c *claimer) awaitChange(ctx context.Context, limited, wasIdle bool) {
 	changed := false
 	c.queue.waitUntil(ctx, func() bool {
-		isEnough := changed && (limited || len(c.queue.unfinished[c.app]) == 0)
+		haveEnded := len(c.queue.unfinished[c.app]) == 0
+		isEnough := changed && (limited || haveEnded) || haveEnded && !wasIdle
 		changed = true // at the next call
 		return isEnough
 	}, lookAgainAfter)
