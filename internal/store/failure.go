@@ -58,14 +58,15 @@ func sqlState(err error) string {
 func class(code string) string { return code[:min(2, len(code))] }
 
 // isOfOneRow reports whether a row of the statement caused the error, by its values, by a trigger
-// or by a constraint. Every class counts that is not about the session, the server or the schema,
-// and every error that a trigger raises by itself: it may take any code.
+// or by a constraint. Triggers may raise any code, so every class counts that is not about the
+// session, the server or the schema; a code of rights does where a trigger raises it by itself.
 func isOfOneRow(err error) bool {
-	if pgErr, found := errors.AsType[*pgconn.PgError](err); found && pgErr.Routine == "exec_stmt_raise" { // RAISE of PL/pgSQL
-		return true
+	state := sqlState(err)
+	if pgErr, found := errors.AsType[*pgconn.PgError](err); found && class(state) == "42" && pgErr.Routine == "exec_stmt_raise" {
+		return true // RAISE of PL/pgSQL
 	}
 	about := []string{"", "00", "08", "0A", "25", "26", "28", "3D", "3F", "40", "42", "53", "57", "58", "F0"}
-	return !slices.Contains(about, class(sqlState(err)))
+	return !slices.Contains(about, class(state))
 }
 
 // isLockTimeout reports whether the statement gave up waiting for a lock.
