@@ -10,12 +10,15 @@ import (
 	"reconciler/internal/chinaums/simulator"
 )
 
-// stayDueSQL gives a table the trigger that the migrations give orders.
+// stayDueSQL gives a table the triggers that the migrations give orders.
 func stayDueSQL(table string) string {
 	return `CREATE TRIGGER zz_orders_stay_due BEFORE INSERT OR UPDATE ON ` + table + ` FOR EACH ROW
     WHEN (NEW.review_reason = '' OR (NEW.next_query_at IS NULL AND NEW.review_reason IS NULL
           AND NEW.status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY')))
-    EXECUTE FUNCTION orders_stay_due();`
+    EXECUTE FUNCTION orders_stay_due();
+CREATE TRIGGER zz_orders_stay_settled BEFORE UPDATE ON ` + table + ` FOR EACH ROW
+    WHEN ((OLD.settled_at IS NOT NULL AND NEW.settled_at IS NULL) OR (OLD.settled_by IS NOT NULL AND NEW.settled_by IS NULL))
+    EXECUTE FUNCTION orders_stay_settled();`
 }
 
 // archiveSQL is a table that inherits from orders.

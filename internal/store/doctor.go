@@ -88,7 +88,7 @@ const orderTables = `
 	    SELECT i.inhrelid FROM pg_inherits AS i JOIN tree ON i.inhparent = tree.oid
 	)`
 
-// MissingParts lists the partial indexes and the trigger that orders, a child or a partition lacks,
+// MissingParts lists the partial indexes and the triggers that orders, a child or a partition lacks,
 // or that are not in force, each as "table: name".
 func (s *Store) MissingParts(ctx context.Context) ([]string, error) {
 	return lookRows[string](ctx, s, "check the indexes", orderTables+`,
@@ -105,8 +105,9 @@ func (s *Store) MissingParts(ctx context.Context) ([]string, error) {
 		    SELECT FROM pg_index AS x WHERE x.indrelid = tree.oid AND x.indisvalid
 		      AND regexp_replace(pg_get_indexdef(x.indexrelid), '^.* USING ', '') = wanted.definition)
 		UNION ALL
-		SELECT tree.oid::regclass::text || ': zz_orders_stay_due' FROM tree JOIN pg_class AS c ON c.oid = tree.oid AND c.relkind IN ('r', 'p')
+		SELECT tree.oid::regclass::text || ': ' || name FROM tree JOIN pg_class AS c ON c.oid = tree.oid AND c.relkind IN ('r', 'p'),
+		       unnest(ARRAY['zz_orders_stay_due', 'zz_orders_stay_settled']) AS name
 		WHERE NOT EXISTS (
-		    SELECT FROM pg_trigger AS g WHERE g.tgrelid = tree.oid AND g.tgname = 'zz_orders_stay_due' AND g.tgenabled IN ('O', 'A'))
+		    SELECT FROM pg_trigger AS g WHERE g.tgrelid = tree.oid AND g.tgname = name AND g.tgenabled IN ('O', 'A'))
 		ORDER BY 1`)
 }

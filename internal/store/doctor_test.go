@@ -126,9 +126,11 @@ func TestMissingParts(t *testing.T) {
 	d.exec(t, `CREATE TABLE orders_like (LIKE orders INCLUDING ALL) INHERITS (orders)`)
 	indexes := scan[[]string](t, d, `SELECT array_agg('orders_bare: ' || i.relname ORDER BY i.relname) FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid
 		WHERE x.indrelid = 'orders'::regclass AND x.indpred IS NOT NULL`)
-	missing("with children that have no trigger", append(indexes, "orders_bare: zz_orders_stay_due", "orders_like: zz_orders_stay_due")...)
+	missing("with children that have no trigger", append(indexes, "orders_bare: zz_orders_stay_due", "orders_bare: zz_orders_stay_settled",
+		"orders_like: zz_orders_stay_due", "orders_like: zz_orders_stay_settled")...)
 	d.exec(t, `DROP TABLE orders_bare`)
 	d.exec(t, `CREATE TRIGGER zz_orders_stay_due BEFORE INSERT OR UPDATE ON orders_like FOR EACH ROW WHEN (NEW.next_query_at IS NULL) EXECUTE FUNCTION orders_stay_due()`)
+	d.exec(t, `CREATE TRIGGER zz_orders_stay_settled BEFORE UPDATE ON orders_like FOR EACH ROW EXECUTE FUNCTION orders_stay_settled()`)
 	missing("with a child that has all")
 	for _, state := range []string{"DISABLE", "ENABLE REPLICA"} {
 		d.exec(t, `ALTER TABLE orders_like `+state+` TRIGGER zz_orders_stay_due`)
@@ -164,10 +166,15 @@ func TestMissingPartsOfPartitions(t *testing.T) {
 	}
 	d.exec(t, `CREATE TABLE orders_1 PARTITION OF orders FOR VALUES WITH (MODULUS 2, REMAINDER 1)`)
 	got, err := d.MissingParts(t.Context())
-	if want := []string{"orders: zz_orders_stay_due", "orders_0: zz_orders_stay_due", "orders_1: zz_orders_stay_due"}; err != nil || !slices.Equal(got, want) {
+	want := []string{
+		"orders: zz_orders_stay_due", "orders: zz_orders_stay_settled", "orders_0: zz_orders_stay_due", "orders_0: zz_orders_stay_settled",
+		"orders_1: zz_orders_stay_due", "orders_1: zz_orders_stay_settled",
+	}
+	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("missing %q, %v; want %q", got, err, want)
 	}
 	d.exec(t, `CREATE TRIGGER zz_orders_stay_due BEFORE INSERT OR UPDATE ON orders FOR EACH ROW WHEN (NEW.next_query_at IS NULL) EXECUTE FUNCTION orders_stay_due()`)
+	d.exec(t, `CREATE TRIGGER zz_orders_stay_settled BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION orders_stay_settled()`)
 	d.exec(t, `ALTER TABLE orders_1 DISABLE TRIGGER zz_orders_stay_due`)
 	if got, err := d.MissingParts(t.Context()); err != nil || !slices.Equal(got, []string{"orders_1: zz_orders_stay_due"}) {
 		t.Errorf("missing %q, %v", got, err)

@@ -91,8 +91,34 @@ func TestOrdersStayDueCostsTheDaemonNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Close() // a session reports its figures when it ends
-	if calls := scan[int](t, d, `SELECT coalesce(sum(calls), 0)::int FROM pg_stat_user_functions WHERE funcname = 'orders_stay_due'`); calls != 0 {
+	if calls := scan[int](t, d, `SELECT coalesce(sum(calls), 0)::int FROM pg_stat_user_functions WHERE funcname IN ('orders_stay_due', 'orders_stay_settled')`); calls != 0 {
 		t.Errorf("the daemon's statements called the trigger %d times", calls)
+	}
+}
+
+// Whoever reopens a settled order, the second settlement is known as one.
+func TestOrdersStaySettled(t *testing.T) {
+	t.Parallel()
+	for name, reopen := range map[string]string{
+		"an UPDATE":                     `UPDATE orders SET status = 'UNKNOWN', next_query_at = now()`,
+		"an ORM saves an old copy":      `UPDATE orders SET status = 'UNKNOWN', next_query_at = now(), settled_at = NULL, settled_by = NULL, total_amount = NULL`,
+		"a person clears the time only": `UPDATE orders SET status = 'UNKNOWN', next_query_at = now(), settled_at = NULL`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := open(t)
+			d.insert(t, 1)
+			d.record(t, settled(d.claimOne(t)))
+			first := scan[string](t, d, `SELECT settled_by || settled_at FROM orders`)
+			d.exec(t, reopen)
+			if got := scan[string](t, d, `SELECT settled_by || settled_at FROM orders`); got != first {
+				t.Errorf("settled by and at %q, want %q", got, first)
+			}
+			d.record(t, settled(d.claimOne(t)))
+			if got := scan[string](t, d, `SELECT string_agg(coalesce(payload->>'settled_before', 'first'), ', ' ORDER BY id) FROM order_events`); got != "first, true" {
+				t.Errorf("settled before: %s", got)
+			}
+		})
 	}
 }
 
