@@ -112,7 +112,7 @@ type configCommand struct {
 // Run lists the settings, and then fails if something is wrong with them.
 func (c *configCommand) Run(p *process) error {
 	err := printSettings(p.stdout, c.Output, p.settings)
-	_, settingsErr := c.resolveDaemon(p)
+	_, settingsErr := c.resolveDaemon(p, c.Console.checkListen())
 	return errors.Join(err, settingsErr)
 }
 

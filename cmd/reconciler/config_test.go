@@ -66,13 +66,13 @@ func TestConfig(t *testing.T) {
 // Settings with a mistake are listed too, and the mistake is named.
 func TestConfigWithMistakes(t *testing.T) {
 	t.Parallel()
-	env := []string{"CHINAUMS_BASE_URL=https://u:pass-that-nobody-may-see@h", "RECONCILER_RATE=fast", "RECONCILER_TZ=Nowhere", "RECONCILER_LANG=\x1b[31m"}
+	env := []string{"CHINAUMS_BASE_URL=https://u:pass-that-nobody-may-see@h", "RECONCILER_RATE=fast", "RECONCILER_TZ=Nowhere", "RECONCILER_CONSOLE_LISTEN=nowhere", "RECONCILER_LANG=\x1b[31m"}
 	got := configured(t, env, 2)
 	if got["CHINAUMS_BASE_URL"].Value != "[withheld]" || got["RECONCILER_RATE"].Value != "fast" {
 		t.Errorf("%+v", got)
 	}
 	r := invoke(t, env, "config")
-	r.want(t, 2, "--rate (RECONCILER_RATE)", "--tz (RECONCILER_TZ)", "--lang (RECONCILER_LANG)", "CHINAUMS_APP_ID")
+	r.want(t, 2, "--rate (RECONCILER_RATE)", "--tz (RECONCILER_TZ)", "--lang (RECONCILER_LANG)", "--console-listen (RECONCILER_CONSOLE_LISTEN)", "CHINAUMS_APP_ID")
 	r.lacks(t, "\x1b", "pass-that-nobody-may-see")
 }
 

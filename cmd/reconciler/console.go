@@ -34,6 +34,13 @@ type consoleSettings struct {
 	Actions toggle `name:"console-actions" env:"RECONCILER_CONSOLE_ACTIONS" help:"Let people of the role operator settle, retry, pause and resume. Without: the pages only show."`
 }
 
+func (s consoleSettings) checkListen() error {
+	if err := ops.CheckAddress(s.Listen); err != nil || s.Listen == "" {
+		return badSetting{"console-listen", fmt.Sprintf("must be host:port or :port, not %q", s.Listen)}
+	}
+	return nil
+}
+
 type consoleServe struct {
 	Database databaseSettings `embed:"" group:"Database:"`
 	People   peopleSettings   `embed:"" group:"People:"`
@@ -82,7 +89,7 @@ func (c *consoleServe) options(p *process) (console.Options, []string, error) {
 		Actions: c.Console.Actions.T, Loopback: console.IsLoopback(c.Console.Listen), Version: version, AppIDs: appIDsAtHand(p),
 	}
 	var warnings []string
-	var usersErr, listenErr error
+	var usersErr error
 	if c.Console.Users != "" {
 		var warning string
 		if o.Users, warning, usersErr = console.ReadUsers(c.Console.Users); usersErr != nil {
@@ -94,10 +101,7 @@ func (c *consoleServe) options(p *process) (console.Options, []string, error) {
 	} else if err := o.Validate(); err != nil {
 		usersErr = badSetting{"console-users-file", "is required for an address that is not on loopback, and for --console-actions"}
 	}
-	if err := ops.CheckAddress(c.Console.Listen); err != nil || c.Console.Listen == "" {
-		listenErr = badSetting{"console-listen", fmt.Sprintf("must be host:port or :port, not %q", c.Console.Listen)}
-	}
-	return o, warnings, p.check(c.Database.validate(p.getenv), zoneErr, langErr, c.Poll.validatePlan(), usersErr, listenErr)
+	return o, warnings, p.check(c.Database.validate(p.getenv), zoneErr, langErr, c.Poll.validatePlan(), usersErr, c.Console.checkListen())
 }
 
 // checkDatabase refuses an old schema and a role without the rights that the pages need. A database
