@@ -69,6 +69,7 @@ func TestReviewRetry(t *testing.T) {
 	w.exec(t, `UPDATE orders SET mer_order_id = '319499999999' WHERE mer_order_id = $1`, number)
 	w.invoke(t, "review", "retry", "319499999999").want(t, 2, "--reason")
 	w.invoke(t, "review", "retry", "319499999999", "--reason=typo", "--set=status=TRADE_SUCCESS").want(t, 2, "--set")
+	w.invoke(t, "review", "retry", "319499999999", "--reason=typo", "--set=mer_order_id="+other).want(t, 1, "another order of the merchant")
 	w.invoke(t, "review", "retry", "319499999999", "--reason=typo", "--set=mer_order_id="+number).want(t, 0, "due again")
 	r := w.invoke(t, "review", "retry", other, number, other, "--reason=typo") // each order once
 	r.want(t, 1, "due again")

@@ -142,7 +142,7 @@ func (d *Desk) refusalOf(err error) error {
 	case errors.Is(err, store.ErrChanged):
 		return fmt.Errorf("%w, by another person, the daemon or the application; nothing was written: look at it again", err)
 	case store.IsDuplicate(err):
-		return refuse(err, msgRefusedNumber)
+		return refuse(errors.New("another order of the merchant has this number; nothing was written"), msgRefusedNumber)
 	case errors.As(err, &flight):
 		return &store.InFlightError{ClaimedBy: flight.ClaimedBy, Until: d.local(flight.Until)}
 	}
