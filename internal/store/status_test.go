@@ -156,11 +156,10 @@ func TestLearnedSince(t *testing.T) {
 		t.Errorf("of nothing: %+v", got)
 	}
 	d.insert(t, 10)
-	d.exec(t, `UPDATE orders SET status = 'TRADE_SUCCESS', settled_by = 'query', created_at = now() - interval '1 day', settled_at = now() - interval '1 day' + id * interval '10 seconds',
-		order_amount = 100, total_amount = CASE WHEN id <= 2 THEN 90 END`)
+	d.exec(t, `UPDATE orders SET status = 'TRADE_SUCCESS', created_at = now() - interval '1 day', order_amount = 100, total_amount = CASE WHEN id <= 2 THEN 90 END`)
+	d.exec(t, `UPDATE orders SET settled_by = 'query', settled_at = created_at + id * interval '10 seconds' WHERE id <> 6`) // that one the application
 	d.exec(t, `UPDATE orders SET status = 'TRADE_CLOSED' WHERE id = 4`)
 	d.exec(t, `UPDATE orders SET settled_by = 'hand' WHERE id = 5`)
-	d.exec(t, `UPDATE orders SET settled_by = NULL, settled_at = NULL WHERE id = 6`) // the application
 	d.exec(t, `UPDATE orders SET settled_at = now() - interval '8 days' WHERE id = 7`)
 	d.exec(t, `UPDATE orders SET created_at = '-infinity' WHERE id = 8`)
 	d.exec(t, `UPDATE orders SET settled_at = 'infinity' WHERE id = 10`)
