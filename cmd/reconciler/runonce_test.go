@@ -222,7 +222,8 @@ func TestRunOnceStoppedEarly(t *testing.T) {
 	w.exec(t, `BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE`)
 	p := w.start(t, "run-once")
 	eventually(t, "run-once waits for the lock", func() bool {
-		return scan[int](t, w, `SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'orders'::regclass`) > 0
+		return scan[bool](t, w, `SELECT EXISTS (SELECT 1 FROM pg_locks WHERE relation = 'orders'::regclass AND NOT granted
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`)
 	})
 	p.signal(t, syscall.SIGTERM)
 	if code := p.wait(t); code != 1 {
