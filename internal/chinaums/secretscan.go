@@ -30,7 +30,7 @@ type secretScan struct {
 	needles []needle
 	escapes *regexp.Regexp // of JSON, JavaScript and URLs
 	stride  int
-	grams   [256]uint64 // a bit for each hash of four bytes of the needles
+	grams   [64]uint64 // a bit for each hash of four bytes of the needles
 }
 
 // needle is found in a text that has so many bytes in a row of it, in any case.
@@ -77,7 +77,7 @@ func (s *secretScan) lookFor(text string, bytes int) {
 // gramSlot hashes four bytes, in lower case.
 func gramSlot(s string, i int) uint32 {
 	gram := uint32(s[i]) | uint32(s[i+1])<<8 | uint32(s[i+2])<<16 | uint32(s[i+3])<<24
-	return (gram | 0x20202020) * 2654435761 >> 18
+	return (gram | 0x20202020) * 2654435761 >> 20
 }
 
 // leaksSecret tells whether a text has to be withheld, whatever escapes it hides behind.
