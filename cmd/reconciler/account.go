@@ -85,7 +85,7 @@ func (a *account) results(ctx context.Context, orders *store.Store, r resolved, 
 
 // accountRows are the account, and a sentence for each kind that was left out.
 func accountRows(list []operator.NamedResult) []operator.Row {
-	rows := []operator.Row{rowOf(""), rowOf("MID", "MER_ORDER_ID", "ID", "BEFORE", "AFTER", "DECISION", "REASON")}
+	rows := []operator.Row{operator.RowOf(""), operator.RowOf("MID", "MER_ORDER_ID", "ID", "BEFORE", "AFTER", "DECISION", "REASON")}
 	counts := make(map[operator.Skipped]int)
 	for _, r := range list {
 		decision, id := string(r.Decision), "-"
@@ -96,9 +96,9 @@ func accountRows(list []operator.NamedResult) []operator.Row {
 		if r.ID != nil {
 			id = fmt.Sprint(*r.ID)
 		}
-		rows = append(rows, rowOf(textOrDash(r.MID), r.MerOrderID, id, textOrDash(r.Before), textOrDash(r.After), decision, r.Reason))
+		rows = append(rows, operator.RowOf(textOrDash(r.MID), r.MerOrderID, id, textOrDash(r.Before), textOrDash(r.After), decision, r.Reason))
 	}
-	rows = append(rows, rowOf(""))
+	rows = append(rows, operator.RowOf(""))
 	for _, left := range []struct {
 		kind operator.Skipped
 		text string
@@ -113,7 +113,7 @@ func accountRows(list []operator.NamedResult) []operator.Row {
 		{operator.SkippedStopped, "not reached before the stop: run again"},
 	} {
 		if n := counts[left.kind]; n > 0 {
-			rows = append(rows, rowOf(plural(n, "order", "orders")+" "+left.text))
+			rows = append(rows, operator.RowOf(plural(n, "order", "orders")+" "+left.text))
 		}
 	}
 	return rows

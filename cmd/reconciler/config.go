@@ -120,9 +120,9 @@ func printSettings(w io.Writer, form string, settings []setting) error {
 	if form == "json" {
 		return writeJSON(w, map[string][]setting{"settings": settings})
 	}
-	rows := []operator.Row{{{Text: "SETTING"}, {Text: "VALUE"}, {Text: "SOURCE"}}}
+	rows := []operator.Row{operator.RowOf("SETTING", "VALUE", "SOURCE")}
 	for _, s := range settings {
-		rows = append(rows, operator.Row{{Text: s.Name}, {Text: s.Value}, {Text: s.Source}})
+		rows = append(rows, operator.RowOf(s.Name, s.Value, s.Source))
 	}
 	return printPage(w, operator.Page{Rows: rows}, false)
 }

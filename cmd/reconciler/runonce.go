@@ -255,14 +255,14 @@ func (r *report) print(w io.Writer, form string) error {
 		{"refused", r.Refused},
 		{"superseded", r.Superseded},
 	} {
-		rows = append(rows, rowOf(row.name, strconv.Itoa(row.n)))
+		rows = append(rows, operator.RowOf(row.name, strconv.Itoa(row.n)))
 	}
 	for _, status := range slices.Sorted(maps.Keys(r.ByStatus)) {
-		rows = append(rows, rowOf("now "+string(status), strconv.Itoa(r.ByStatus[status])))
+		rows = append(rows, operator.RowOf("now "+string(status), strconv.Itoa(r.ByStatus[status])))
 	}
-	rows = append(rows, rowOf("duration_seconds", fmt.Sprintf("%.3f", r.Seconds)))
+	rows = append(rows, operator.RowOf("duration_seconds", fmt.Sprintf("%.3f", r.Seconds)))
 	if r.Changes != nil {
-		rows = append(rows, rowOf("dry_run", "nothing was written; "+plural(len(*r.Changes), "order would change", "orders would change")))
+		rows = append(rows, operator.RowOf("dry_run", "nothing was written; "+plural(len(*r.Changes), "order would change", "orders would change")))
 		rows = append(rows, changeRows(*r.Changes)...)
 	}
 	if r.Orders != nil {
@@ -271,21 +271,13 @@ func (r *report) print(w io.Writer, form string) error {
 	return printPage(w, operator.Page{Rows: rows}, false)
 }
 
-func rowOf(texts ...string) operator.Row {
-	row := make(operator.Row, len(texts))
-	for i, text := range texts {
-		row[i].Text = text
-	}
-	return row
-}
-
 func changeRows(changes []change) []operator.Row {
 	if len(changes) == 0 {
 		return nil
 	}
-	rows := []operator.Row{rowOf(""), rowOf("ID", "MID", "MER_ORDER_ID", "FROM", "TO", "DECISION", "REASON")}
+	rows := []operator.Row{operator.RowOf(""), operator.RowOf("ID", "MID", "MER_ORDER_ID", "FROM", "TO", "DECISION", "REASON")}
 	for _, c := range changes {
-		rows = append(rows, rowOf(strconv.FormatInt(c.ID, 10), c.MID, textOrDash(c.MerOrderID), string(c.From), string(c.To), string(c.Decision), c.Reason))
+		rows = append(rows, operator.RowOf(strconv.FormatInt(c.ID, 10), c.MID, textOrDash(c.MerOrderID), string(c.From), string(c.To), string(c.Decision), c.Reason))
 	}
 	return rows
 }

@@ -30,16 +30,22 @@ func (p *Page) line(tone Tone, text string) { p.Rows = append(p.Rows, Row{{Text:
 
 func (p *Page) blank() { p.Rows = append(p.Rows, Row{}) }
 
-// row adds a row of plain cells, which stay left.
-func (p *Page) row(texts ...string) { p.cells(Plain, texts...) }
-
-// head adds a table's heading.
-func (p *Page) head(texts ...string) { p.cells(Strong, texts...) }
-
-func (p *Page) cells(tone Tone, texts ...string) {
+// RowOf is a row of plain cells, which stay left.
+func RowOf(texts ...string) Row {
 	row := make(Row, len(texts))
 	for i, text := range texts {
-		row[i] = Cell{Text: text, Tone: tone}
+		row[i].Text = text
+	}
+	return row
+}
+
+func (p *Page) row(texts ...string) { p.Rows = append(p.Rows, RowOf(texts...)) }
+
+// head adds a table's heading.
+func (p *Page) head(texts ...string) {
+	row := RowOf(texts...)
+	for i := range row {
+		row[i].Tone = Strong
 	}
 	p.Rows = append(p.Rows, row)
 }
