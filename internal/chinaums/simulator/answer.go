@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -36,16 +37,15 @@ type answer struct {
 	body        []byte
 }
 
-// bentBy returns the reply with what an outage's step adds.
+// bentBy returns the reply with what an outage's step adds. A fault of the order's own stays: an
+// outage never lets through an answer that would not have arrived without it.
 func (r reply) bentBy(by Step) reply {
 	r.Delay += by.Delay
 	r.Mutations = slices.Concat(r.Mutations, by.Mutations)
 	if by.HTTPStatus != 0 {
 		r.HTTPStatus = by.HTTPStatus
 	}
-	if by.Fault != "" {
-		r.Fault = by.Fault
-	}
+	r.Fault = cmp.Or(r.Fault, by.Fault)
 	if by.RetryAfter != "" {
 		r.RetryAfter = by.RetryAfter
 	}

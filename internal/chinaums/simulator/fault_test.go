@@ -228,6 +228,18 @@ func TestFaultOfAnOutage(t *testing.T) {
 	}
 }
 
+// An outage that repeats answers does not bring back one that the order's own fault takes away.
+func TestOwnFaultOutlastsAnOutage(t *testing.T) {
+	t.Parallel()
+	g := serve(t, Options{}, order(Step{Status: "TRADE_SUCCESS", Fault: FaultHTML503}))
+	if err := g.SetOutage(Step{Fault: FaultTwice}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := g.told(question{}), "503 no JSON"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // TestEveryFaultIsListed uses each fault once: the zero answer of one that nobody handles would not
 // be recorded.
 func TestEveryFaultIsListed(t *testing.T) {
