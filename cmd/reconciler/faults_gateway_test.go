@@ -99,7 +99,7 @@ func TestGatewayOutages(t *testing.T) {
 			p.stop(t)
 			q.stop(t)
 			b.check(t, w)
-			wantRate(t, w.Requests(), rate)
+			wantRate(t, w.Requests(), rate, 2*4)
 		})
 	}
 }
@@ -133,7 +133,7 @@ func TestGatewayFlapping(t *testing.T) {
 		(SELECT count(*) FROM order_queries AS q WHERE q.order_id = o.id AND q.decision = 'deferred')`); n != 0 {
 		t.Errorf("%d orders have spent more of their plan than they had answers", n)
 	}
-	wantRate(t, w.Requests(), rate)
+	wantRate(t, w.Requests(), rate, 2*4)
 }
 
 // A gateway that takes its time and then is quick again: the orders claimed meanwhile do not come
@@ -156,5 +156,5 @@ func TestSlowGatewayRecoversWithoutAStampede(t *testing.T) {
 	p.stop(t)
 	q.stop(t)
 	b.check(t, w)
-	wantRate(t, w.Requests(), rate)
+	wantRate(t, w.Requests(), rate, 2*16)
 }
