@@ -266,11 +266,19 @@ func (p *process) logger() *slog.Logger { return p.log.logger(p.stderr, isTermin
 func (s logSettings) logger(w io.Writer, terminal bool) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(s.Level)) // validated; else info
-	options := &slog.HandlerOptions{Level: level}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: spellDuration}
 	if s.Format == "text" || (s.Format == "auto" && terminal) {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(visibleJSON{w}, options))
+}
+
+// spellDuration writes a duration as people do, such as 1m30s. In JSON slog writes nanoseconds.
+func spellDuration(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().Round(time.Millisecond).String())
+	}
+	return a
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"pgregory.net/rapid"
@@ -72,4 +73,15 @@ func TestWriteJSON(t *testing.T) {
 			t.Errorf("%q came back as %+v", value, got)
 		}
 	})
+}
+
+func TestLogSpellsDurations(t *testing.T) {
+	t.Parallel()
+	for format, want := range map[string]string{"json": `"after":"1m30s"`, "text": "after=1m30s"} {
+		var log bytes.Buffer
+		logSettings{Level: "info", Format: format}.logger(&log, false).Info("", "after", 90*time.Second+time.Microsecond)
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("%s: the line is %s, want %s", format, log.String(), want)
+		}
+	}
 }
