@@ -10,7 +10,7 @@ import (
 type auditCommand struct {
 	deskSettings
 
-	Since  *moment `name:"since" placeholder:"TIME" help:"Those at or after this time (RFC 3339), or of at most this age (36h)."`
+	Since  *moment `name:"since" placeholder:"TIME" help:"Those at or after this time (RFC 3339), or of at most this age (36h, 7d)."`
 	By     string  `name:"by" placeholder:"NAME" help:"Those of one person."`
 	Action string  `name:"action" placeholder:"ACTION" help:"Those of one kind, such as resolve, retry, pause, resume."`
 

@@ -52,6 +52,9 @@ func TestLanguage(t *testing.T) {
 		{"", nil, "en"},
 		{"", map[string]string{"LANG": "zh_CN.UTF-8"}, "zh"},
 		{"", map[string]string{"LANG": "zh"}, "zh"},
+		{"", map[string]string{"LANG": "zh.GBK"}, "zh"},
+		{"", map[string]string{"LANG": "zh-Hans"}, "zh"},
+		{"", map[string]string{"LANG": "zhx_CN"}, "en"},
 		{"", map[string]string{"LANG": "C.UTF-8"}, "en"},
 		{"", map[string]string{"LANG": "zh_CN.UTF-8", "LC_MESSAGES": "en_GB.UTF-8"}, "en"},
 		{"", map[string]string{"LANG": "en_US.UTF-8", "LC_MESSAGES": "", "LC_ALL": "zh_TW"}, "zh"},
@@ -68,7 +71,7 @@ func TestLanguage(t *testing.T) {
 
 func TestLocationAndActor(t *testing.T) {
 	t.Parallel()
-	for zone, good := range map[string]bool{"Asia/Shanghai": true, "UTC": true, "Europe/Berlin": true, "": false, "Nowhere/Else": false, "../etc/passwd": false} {
+	for zone, good := range map[string]bool{"Asia/Shanghai": true, "UTC": true, "Europe/Berlin": true, "": false, "Local": false, "Nowhere/Else": false, "../etc/passwd": false} {
 		location, err := peopleSettings{TZ: zone}.location()
 		if (err == nil) != good || (good && location.String() != zone) {
 			t.Errorf("zone %q: %v, %v", zone, location, err)

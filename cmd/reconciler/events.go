@@ -16,7 +16,7 @@ type eventsCommand struct {
 // eventChoice narrows the events.
 type eventChoice struct {
 	Failed bool    `name:"failed" help:"Only those that were set aside, or that fail at present."`
-	Since  *moment `name:"since" placeholder:"TIME" help:"Only those written at or after this time (RFC 3339), or since this age (36h)."`
+	Since  *moment `name:"since" placeholder:"TIME" help:"Only those written at or after this time (RFC 3339), or since this age (36h, 7d)."`
 }
 
 type eventsListCommand struct {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"reconciler/internal/operator"
 )
 
 // givenText is a text that is not empty where it is given: the value of a shell's variable that is
@@ -198,9 +200,9 @@ type moment struct {
 	age time.Duration
 }
 
-// UnmarshalText reads RFC 3339 or an age such as 36h.
+// UnmarshalText reads RFC 3339 or an age such as 36h or 7d.
 func (m *moment) UnmarshalText(text []byte) error {
-	if age, err := time.ParseDuration(string(text)); err == nil {
+	if age, err := operator.ParseAge(string(text)); err == nil {
 		if age < 0 {
 			return fmt.Errorf("an age must not be negative: %s", text)
 		}
@@ -209,7 +211,7 @@ func (m *moment) UnmarshalText(text []byte) error {
 	}
 	at, err := time.Parse(time.RFC3339, string(text))
 	if err != nil {
-		return fmt.Errorf("must be a time such as 2026-01-31T15:04:05+08:00 or an age such as 36h, not %q", text)
+		return fmt.Errorf("must be a time such as 2026-01-31T15:04:05+08:00 or an age such as 36h or 7d, not %q", text)
 	}
 	m.at = at
 	return nil

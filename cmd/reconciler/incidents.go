@@ -10,7 +10,7 @@ import (
 type incidentsCommand struct {
 	deskSettings
 
-	Since *moment `name:"since" default:"168h" placeholder:"TIME" help:"Those that had not ended before this time (RFC 3339), or this age (36h)."`
+	Since *moment `name:"since" default:"168h" placeholder:"TIME" help:"Those that had not ended before this time (RFC 3339), or this age (36h, 7d)."`
 	MID   string  `name:"mid" placeholder:"MID" help:"Those of one merchant."`
 
 	latestFirst

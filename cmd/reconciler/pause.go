@@ -22,7 +22,7 @@ type pauseCommand struct {
 	pauseTarget
 
 	Reason  string    `name:"reason" required:"" help:"Why, for the record and for the readers of the pauses."`
-	Until   givenText `name:"until" placeholder:"TIME" help:"End of the pause: 2026-01-31 09:00 or a date in --tz, RFC 3339, or an age such as 2h. Without: until resume."`
+	Until   givenText `name:"until" placeholder:"TIME" help:"End of the pause: 2026-01-31 09:00 or a date in --tz, RFC 3339, or an age such as 2h or 3d. Without: until resume."`
 	Replace bool      `name:"replace" help:"Replace another person's pause."`
 	Unknown bool      `name:"unknown" help:"Pause a merchant that no order has, or an app id that nobody uses."`
 }

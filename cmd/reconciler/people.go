@@ -22,7 +22,7 @@ type peopleSettings struct {
 // location is the zone in which times are shown.
 func (s peopleSettings) location() (*time.Location, error) {
 	zone, err := time.LoadLocation(s.TZ)
-	if err != nil || s.TZ == "" {
+	if err != nil || s.TZ == "" || s.TZ == "Local" { // which Postgres does not know
 		return nil, badSetting{"tz", fmt.Sprintf("must be a zone such as Asia/Shanghai or UTC, not %q", s.TZ)}
 	}
 	return zone, nil
@@ -37,7 +37,7 @@ func (s peopleSettings) language(getenv func(string) string) (string, error) {
 		return "", badSetting{"lang", fmt.Sprintf("must be en or zh, not %q", s.Lang)}
 	}
 	locale := cmp.Or(getenv("LC_ALL"), getenv("LC_MESSAGES"), getenv("LANG"))
-	if language, _, _ := strings.Cut(locale, "_"); language == "zh" || strings.HasPrefix(language, "zh.") {
+	if end := strings.IndexAny(locale+"_", "_.@-"); locale[:end] == "zh" {
 		return "zh", nil
 	}
 	return "en", nil

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -30,15 +29,7 @@ type days time.Duration
 
 // UnmarshalText reads 90d or a Go duration.
 func (d *days) UnmarshalText(text []byte) error {
-	var age time.Duration
-	var err error
-	if number, found := strings.CutSuffix(string(text), "d"); found {
-		var n int
-		n, err = strconv.Atoi(number)
-		age = time.Duration(n) * 24 * time.Hour
-	} else {
-		age, err = time.ParseDuration(string(text))
-	}
+	age, err := operator.ParseAge(string(text))
 	if err != nil || age <= 0 || age > 100*365*24*time.Hour {
 		return fmt.Errorf("must be an age such as 90d or 2160h, not %q", text)
 	}

@@ -30,7 +30,7 @@ type runOnceCommand struct {
 	MerOrderIDs  []givenText `name:"mer-order-id" sep:"none" placeholder:"NUMBER" group:"Selection (without any: all due orders):" help:"Only this order. May be given more than once."`
 	From         givenText   `name:"from" placeholder:"FILE" group:"Selection (without any: all due orders):" help:"Only the orders of a list, one number a line or a CSV with a column mer_order_id (and mid, if need be); - is stdin."`
 	MID          givenText   `name:"mid" placeholder:"MID" group:"Selection (without any: all due orders):" help:"Only orders of this merchant."`
-	CreatedSince *moment     `name:"created-since" placeholder:"TIME" group:"Selection (without any: all due orders):" help:"Only orders created at or after this time (RFC 3339), or of at most this age (36h)."`
+	CreatedSince *moment     `name:"created-since" placeholder:"TIME" group:"Selection (without any: all due orders):" help:"Only orders created at or after this time (RFC 3339), or of at most this age (36h, 7d)."`
 	CreatedUntil *moment     `name:"created-until" placeholder:"TIME" group:"Selection (without any: all due orders):" help:"Only orders created before this time, or of at least this age."`
 	All          bool        `name:"all" group:"Selection (without any: all due orders):" help:"All unresolved and NOT_FOUND orders."`
 	Review       bool        `name:"review" group:"Selection (without any: all due orders):" help:"Add orders under review. Alone: only orders under review."`

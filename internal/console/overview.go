@@ -68,8 +68,12 @@ func (c *Console) fillTiles(v *visit, p *overviewPage) {
 		}
 	}
 	p.LearnedWords = v.t("learned_words", v.Number(paid), operator.Yuan(amount))
-	p.Answered, p.Speed = v.t("silent"), v.t("gateway_silent")
-	if a := p.O.Answers; a.Questions > 0 {
+	switch a := p.O.Answers; {
+	case a == nil:
+		p.Answered = "–"
+	case a.Questions == 0:
+		p.Answered, p.Speed = v.t("silent"), v.t("gateway_silent")
+	default:
 		p.Answered = v.t("answered_share", 100*float64(a.Answered)/float64(a.Questions))
 		p.Speed = v.t("p95", a.P95)
 	}

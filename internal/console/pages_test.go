@@ -180,7 +180,8 @@ func TestForeignHostIsRefused(t *testing.T) {
 	}
 }
 
-// A page waits for the database for five seconds and then says so.
+// A page waits for the database for five seconds and then says so. The overview, which has several
+// statements, waits once: after one that was ended it reads nothing more.
 func TestStatementsEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, store.ForViewer, nil)
@@ -189,7 +190,7 @@ func TestStatementsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tx.Rollback(t.Context()) //nolint:errcheck // the test has ended
-	if _, err := tx.Exec(t.Context(), `LOCK TABLE orders, gateway_controls IN ACCESS EXCLUSIVE MODE`); err != nil {
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE orders, gateway_incidents IN ACCESS EXCLUSIVE MODE`); err != nil {
 		t.Fatal(err)
 	}
 	t.Run("while the tables are locked", func(t *testing.T) { // ends when all of them have ended
@@ -199,6 +200,12 @@ func TestStatementsEnd(t *testing.T) {
 				w.person(t).get(t, path).want(t, http.StatusServiceUnavailable, "longer than 5 seconds")
 			})
 		}
+		t.Run("/", func(t *testing.T) {
+			t.Parallel()
+			a := w.person(t).get(t, "/")
+			a.want(t, http.StatusOK, "what is open could not be read", "answers and outcomes could not be read")
+			a.lacks(t, "nothing is open", "no question in the last hour")
+		})
 	})
 }
 
@@ -232,6 +239,6 @@ func TestNoDatabase(t *testing.T) {
 	p := w.person(t)
 	overview := p.get(t, "/")
 	overview.want(t, http.StatusOK, "CRITICAL", "cannot be reached", "what is open could not be read")
-	overview.lacks(t, "¥0.00", "nothing is open")
+	overview.lacks(t, "¥0.00", "nothing is open", "no question in the last hour")
 	p.get(t, "/orders").want(t, http.StatusServiceUnavailable, "cannot be asked")
 }

@@ -117,6 +117,7 @@ const (
 	msgWebSeveral        message = "Several orders have this number." + zh + "有多笔订单使用此编号。"
 	msgWebBadSearch      message = "This cannot be an order's number." + zh + "这不是有效的订单号。"
 	msgWebError          message = "This cannot be shown" + zh + "无法显示"
+	msgWebPlotsUnread    message = "answers and outcomes could not be read" + zh + "无法读取应答与查明的结果"
 	msgWebTooSlow        message = "The database took longer than 5 seconds. Narrow the search." + zh + "数据库查询超过 5 秒，请缩小范围。"
 	msgWebDatabaseFails  message = "The database cannot be asked at present." + zh + "暂时无法查询数据库。"
 	msgWebStaleTitle     message = "Nothing was written" + zh + "未写入任何内容"

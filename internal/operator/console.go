@@ -69,9 +69,9 @@ type Overview struct {
 	OpenAge   [4]AgeBand // youngest first: under 10 min, 1 h, 24 h, older
 	Days      []store.DayCount
 	Minutes   []store.MinuteCount
-	Answers   store.Answers
-	Paused    bool  // something is paused by the breaker
-	PlotErr   error // what is plotted cannot be read
+	Answers   *store.Answers // nil: they could not be read
+	Paused    bool           // something is paused by the breaker
+	NoPlots   bool           // the answers by minute and the outcomes by day could not be read
 }
 
 // AgeBand is the open money of one age.
@@ -83,7 +83,10 @@ type AgeBand struct {
 // Overview looks at everything, as Status does.
 func (d *Desk) Overview(ctx context.Context) Overview {
 	s, f := d.statusWithFigures(ctx)
-	o := Overview{Status: s, Answers: f.answers, Instances: d.localInstances(f.instances)}
+	o := Overview{Status: s, Instances: d.localInstances(f.instances)}
+	if f.answersErr == nil && s.Checks[0].State == StateOK {
+		o.Answers = &f.answers
+	}
 	o.Pauses = d.pausesOf(f.controls, appsOf(f.instances), f.open)
 	o.Paused = slices.ContainsFunc(o.Pauses, func(p Pause) bool { return p.SetBy == store.Breaker })
 	for _, pile := range f.review {
@@ -95,12 +98,13 @@ func (d *Desk) Overview(ctx context.Context) Overview {
 			o.OpenAge[i].AmountFen += band.AmountFen
 		}
 	}
-	if f.answersErr != nil || len(s.Checks) == 0 || s.Checks[0].State != StateOK {
-		o.PlotErr = f.answersErr
+	if o.NoPlots = f.tooSlow != nil || o.Answers == nil; o.NoPlots {
 		return o
 	}
+	var err error
 	o.Days = f.learned.Days
-	o.Minutes, _, o.PlotErr = d.Store.AnswersByMinute(ctx)
+	o.Minutes, _, err = d.Store.AnswersByMinute(ctx)
+	o.NoPlots = err != nil
 	return o
 }
 

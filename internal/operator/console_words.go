@@ -64,6 +64,7 @@ func consoleWords() map[string]message { //nolint:funlen // a table
 		"more_merchants":  msgWebMoreMerchants,
 		"nothing_open":    msgNothingOpen,
 		"open_unread":     msgOpenUnread,
+		"plots_unread":    msgWebPlotsUnread,
 		"pauses":          msgWebPauses,
 		"incidents":       msgWebIncidents,
 		"instances":       msgCheckInstances,

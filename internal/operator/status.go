@@ -103,6 +103,7 @@ type figures struct {
 	reviewErr    error
 	answersErr   error
 	unreadErr    error
+	tooSlow      error // the first one of a statement that was ended because it took too long
 }
 
 // Status looks at everything and gives a verdict. It has no error: an unreadable part is a check
@@ -142,19 +143,35 @@ func (d *Desk) statusWithFigures(ctx context.Context) (Status, figures) {
 	return s, f
 }
 
+// readFigures reads what it can. What keeps one statement waiting until it is ended, such as a lock
+// on orders, would keep the later ones waiting as long: they are not begun. So those that need no
+// orders go first.
 func (d *Desk) readFigures(ctx context.Context, now time.Time) figures {
 	f := figures{now: now}
-	f.instances, f.instancesErr = d.Store.Instances(ctx)
-	f.controls, f.controlsErr = d.Store.Controls(ctx)
-	f.open, f.openErr = d.Store.OpenMerchants(ctx)
-	f.review, f.reviewErr = d.Store.ReviewPile(ctx)
-	f.answers, f.answersErr = d.Store.LatestAnswers(ctx)
-	var incidentsErr, learnedErr error
-	f.incidents, incidentsErr = d.Store.Incidents(ctx, store.IncidentFilter{Since: new(now.Add(-lately)), Limit: 1000})
-	f.controlsErr = errors.Join(f.controlsErr, incidentsErr)
-	f.unread, f.setAside, f.unreadErr = d.Store.UnreadEvents(ctx)
-	f.learned, learnedErr = d.Store.LearnedSince(ctx, now.Add(-lately), d.Zone)
-	f.unreadErr = errors.Join(f.unreadErr, learnedErr)
+	read := func(do func() error) error {
+		if f.tooSlow != nil {
+			return f.tooSlow
+		}
+		err := do()
+		if IsTooSlow(err) {
+			f.tooSlow = err
+		}
+		return err
+	}
+	f.instancesErr = read(func() (err error) { f.instances, err = d.Store.Instances(ctx); return err })
+	f.controlsErr = read(func() (err error) { f.controls, err = d.Store.Controls(ctx); return err })
+	f.controlsErr = errors.Join(f.controlsErr, read(func() (err error) {
+		f.incidents, err = d.Store.Incidents(ctx, store.IncidentFilter{Since: new(now.Add(-lately)), Limit: 1000})
+		return err
+	}))
+	f.answersErr = read(func() (err error) { f.answers, err = d.Store.LatestAnswers(ctx); return err })
+	f.unreadErr = read(func() (err error) { f.unread, f.setAside, err = d.Store.UnreadEvents(ctx); return err })
+	f.openErr = read(func() (err error) { f.open, err = d.Store.OpenMerchants(ctx); return err })
+	f.reviewErr = read(func() (err error) { f.review, err = d.Store.ReviewPile(ctx); return err })
+	learnedErr := read(func() (err error) { f.learned, err = d.Store.LearnedSince(ctx, now.Add(-lately), d.Zone); return err })
+	if f.tooSlow == nil || f.tooSlow == learnedErr { //nolint:errorlint // otherwise the check of that statement tells
+		f.unreadErr = errors.Join(f.unreadErr, learnedErr)
+	}
 	return f
 }
 

@@ -2,8 +2,19 @@ package operator
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 )
+
+// ParseAge reads an age as people write it: a duration such as 36h, or whole days such as 7d.
+func ParseAge(text string) (time.Duration, error) {
+	if number, found := strings.CutSuffix(text, "d"); found {
+		days, err := strconv.ParseInt(number, 10, 16) // 89 years
+		return time.Duration(days) * 24 * time.Hour, err
+	}
+	return time.ParseDuration(text)
+}
 
 // ParseTime reads a time as people write it: RFC 3339, 2026-11-30 09:00 or a date, the latter two
 // in the person's zone. A date is its beginning.
@@ -22,7 +33,7 @@ func ParseTime(text string, zone *time.Location) (time.Time, error) {
 // ParseUntil reads a time to come: one of [ParseTime], or an age from now such as 2h.
 func ParseUntil(text string, now time.Time, zone *time.Location) (time.Time, error) {
 	at, err := ParseTime(text, zone)
-	if age, ageErr := time.ParseDuration(text); ageErr == nil {
+	if age, ageErr := ParseAge(text); ageErr == nil {
 		at, err = now.Add(age), nil
 	}
 	if err == nil && !at.After(now) {
