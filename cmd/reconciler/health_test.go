@@ -250,5 +250,5 @@ func TestCompletionAndManPage(t *testing.T) {
 	t.Parallel()
 	invoke(t, nil, "completion", "bash").want(t, 0, "completion")
 	invoke(t, []string{"COMP_LINE=reconciler run", "COMP_POINT=14"}).want(t, 0, "run-once")
-	invoke(t, nil, "man").want(t, 0, ".TH", "run-once", "plan-max")
+	invoke(t, nil, "man").want(t, 0, ".TH RECONCILER 1 ", `"reconciler" "User Commands"`, "run-once", "plan-max", "($RECONCILER_PLAN_MAX)", "EXIT STATUS", "2: bad usage")
 }

@@ -111,6 +111,9 @@ func (s *sender) send(ctx context.Context, d store.Delivery) store.Attempt {
 	defer response.Body.Close()
 	attempt.Status = response.StatusCode
 	attempt.Delivered = response.StatusCode >= 200 && response.StatusCode <= 299
+	if response.StatusCode == http.StatusSwitchingProtocols {
+		return attempt // the timeout would not end a read of its connection
+	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerRead))
 	attempt.Answer = strings.ToValidUTF8(string(body[:min(len(body), maxAnswerKept)]), "\uFFFD")
 	if err != nil && !attempt.Delivered {

@@ -104,6 +104,18 @@ func TestAnswersThatAreNoDelivery(t *testing.T) {
 				<-t.Context().Done()
 			}
 		}, "503 no answer within 300ms"},
+		"another protocol": {func(t *testing.T, w *world) func(http.ResponseWriter, int64) {
+			return func(rw http.ResponseWriter, _ int64) {
+				conn, _, err := http.NewResponseController(rw).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer conn.Close()
+				_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+				<-t.Context().Done()
+			}
+		}, "101 -"},
 		"a connection that breaks": {func(t *testing.T, w *world) func(http.ResponseWriter, int64) {
 			return func(http.ResponseWriter, int64) { panic(http.ErrAbortHandler) }
 		}, "0 EOF"},
