@@ -62,6 +62,16 @@ func (a *aside) leaveOut(ctx context.Context, id int64, cause error) {
 		slog.Int64("order_id", id), slog.Duration("wait", row.wait), slog.Any("error", cause))
 }
 
+// awaitLock keeps a row aside for a lease: another session holds a lock that its claim needs. That
+// is no refusal.
+func (a *aside) awaitLock(ctx context.Context, id int64, cause error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.rowOf(id).until = time.Now().Add(a.lease)
+	a.logger.LogAttrs(ctx, slog.LevelWarn, "an order waits aside for a lock", slog.Int64("order_id", id),
+		slog.Duration("wait", a.lease), slog.Any("error", cause))
+}
+
 func (a *aside) rowOf(id int64) *asideRow {
 	if a.rows[id] == nil {
 		a.rows[id] = &asideRow{}

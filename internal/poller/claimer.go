@@ -135,6 +135,10 @@ func (c *claimer) claimPage(ctx context.Context, free int) (taking, error) {
 	}
 	p.health.noteProgress()
 	for _, refusal := range page.Refused {
+		if store.FailureReason(refusal.Err) == "locked" {
+			p.aside.awaitLock(ctx, refusal.Order.ID, refusal.Err)
+			continue
+		}
 		p.aside.leaveOut(ctx, refusal.Order.ID, refusal.Err)
 	}
 	c.refused += len(page.Refused)
@@ -204,16 +208,16 @@ func (c *claimer) reviveOrders(ctx context.Context) error {
 	if c.app.Gateway == nil || c.run.DryRun || c.run.Selection != nil || c.app.revived.Load() {
 		return nil
 	}
-	_, err := c.poller.Store.ReviveNoCredentials(ctx, c.app.MIDs)
-	if err == nil {
+	left, err := c.poller.Store.ReviveNoCredentials(ctx, c.app.MIDs)
+	if err == nil && left == 0 {
 		c.app.revived.Store(true)
 	}
 	return err
 }
 
 // awaitChange waits until another claim can bring something: all questions of the app have ended,
-// or, where merchants are at their limits, anything has. Those that ended while the claim looked for
-// more count as well: then the app was not idle before it.
+// or, where merchants are at their limits, anything has. Those that ended while the claim looked
+// for more count as well: then the app was not idle before it.
 func (c *claimer) awaitChange(ctx context.Context, limited, wasIdle bool) {
 	changed := false
 	c.queue.waitUntil(ctx, func() bool {

@@ -304,7 +304,8 @@ func TestWriteRefused(t *testing.T) {
 	w.wantLedger(t, 2, "settled trade_success 1")
 }
 
-// A row whose trigger refuses or drops its very claim waits aside, and the rows behind it are asked.
+// A row whose trigger refuses or drops its very claim waits aside, and the rows behind it are
+// asked.
 func TestClaimRefused(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{"raises": `RAISE EXCEPTION 'not today';`, "drops": `RETURN NULL;`} {
@@ -333,6 +334,37 @@ func TestClaimRefused(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A row whose trigger waits for a lock at its claim waits aside as well, for one lease and not as a
+// refusal.
+func TestClaimBehindALock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 3 {
+		w.add(t, i, isPaidStep)
+	}
+	w.exec(t, `CREATE TABLE stock (id bigint PRIMARY KEY); INSERT INTO stock VALUES (1)`)
+	w.exec(t, `CREATE FUNCTION take() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM FROM stock FOR UPDATE; RETURN NEW; END $$`)
+	w.exec(t, `CREATE TRIGGER take BEFORE UPDATE ON orders FOR EACH ROW WHEN (old.id = 1) EXECUTE FUNCTION take()`)
+	tx, err := w.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), `SELECT FROM stock FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	logged := newRecords()
+	p := w.poller(t, logging(logged))
+	summary := sweep(t, p, Run{Once: true})
+	wantDecisions(t, summary, map[order.Decision]int{order.Settled: 2})
+	if list := p.Aside(); len(list) != 0 || summary.NotAsked != 1 {
+		t.Errorf("refused: %+v, not asked: %d; want none, 1", list, summary.NotAsked)
+	}
+	if !logged.find("WARN", "an order waits aside for a lock") {
+		t.Error("no word of it in the log")
 	}
 }
 

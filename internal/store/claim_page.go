@@ -141,6 +141,8 @@ func (s *Store) claimOneByOne(ctx context.Context, c Claim) (Page, error) {
 			case isOfOneRow(err):
 				page.Refused = append(page.Refused, Refusal{Order: o, Err: err})
 				continue
+			case err != nil && ctx.Err() != nil && len(page.Refused) > 0:
+				return page, nil // the time went by behind locks: the next claim leaves these rows out
 			case err != nil:
 				return Page{}, err
 			case len(claimed) == 0 && (why.AppInForce || why.AppHalfOpen || why.Tokens != nil && *why.Tokens < 1):

@@ -107,7 +107,7 @@ claimed AS (
         claimed_by = @worker,
         claim_no = o.claim_no + 1,
         unrecorded_claims = least(o.unrecorded_claims, 2147483646) + @counted
-    WHERE o.id = ANY (ARRAY(SELECT id FROM claimable)) AND ` + isOpen + `
+    WHERE o.id = ANY (ARRAY(SELECT id FROM claimable)) AND ` + isOpen + ` AND ` + boundLockWait + `
     RETURNING ` + returnedColumns + `
 ),
 probes AS (

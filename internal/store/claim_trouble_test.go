@@ -180,7 +180,7 @@ func TestClaimBesideATrigger(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	d.insert(t, 4)
-	d.trigger(t, "orders", "UPDATE", "NEW.id = 3", `RAISE EXCEPTION 'hands off';`)
+	d.trigger(t, "NEW.id = 3", `RAISE EXCEPTION 'hands off';`)
 	page := d.page(t, store.Claim{Limit: 4, Lanes: true})
 	if len(page.Orders) != 3 || len(page.Refused) != 1 || page.Refused[0].Order.ID != 3 {
 		t.Errorf("claimed %v, refused %v", ids(page.Orders), page.Refused)

@@ -73,7 +73,7 @@ func TestReviveNoCredentials(t *testing.T) {
 	want := func(when string, mids []string, n int, left string) {
 		t.Helper()
 		if got, err := d.ReviveNoCredentials(t.Context(), mids); err != nil || got != n {
-			t.Errorf("%s: %d orders, %v; want %d", when, got, err, n)
+			t.Errorf("%s: %d orders left, %v; want %d", when, got, err, n)
 		}
 		if got := scan[string](t, d, `SELECT coalesce(string_agg(id || ' ' || review_reason, ', ' ORDER BY id), '') FROM orders WHERE review_reason IS NOT NULL`); got != left {
 			t.Errorf("%s: under review are %s, want %s", when, got, left)
@@ -83,7 +83,13 @@ func TestReviveNoCredentials(t *testing.T) {
 		}
 	}
 	want("of no merchant", []string{}, 0, "1 no_credentials, 2 no_credentials, 3 no_credentials, 4 poison, 5 no_credentials, 6 no_credentials")
-	want("of one merchant", []string{mid, "898340149000001"}, 2, "3 no_credentials, 4 poison, 5 no_credentials, 6 no_credentials")
-	want("of all merchants", nil, 2, "3 no_credentials, 4 poison")
+	shop := d.connect(t, "shop")
+	exec(t, shop, `BEGIN; SELECT FROM orders WHERE id = 1 FOR UPDATE`)
+	want("of one merchant, one order locked", []string{mid, "898340149000001"}, 1, "1 no_credentials, 3 no_credentials, 4 poison, 5 no_credentials, 6 no_credentials")
+	exec(t, shop, `ROLLBACK`)
+	d.trigger(t, "NEW.id = 5", `RAISE EXCEPTION 'not today';`)
+	want("of all merchants, one order refuses", nil, 1, "3 no_credentials, 4 poison, 5 no_credentials")
+	d.exec(t, `DROP TRIGGER shop ON orders`)
+	want("the rest", nil, 0, "3 no_credentials, 4 poison")
 	want("again", nil, 0, "3 no_credentials, 4 poison")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"reconciler/internal/order"
 	"reconciler/internal/store/arrays"
@@ -18,7 +19,8 @@ type RecordState int
 // The states.
 const (
 	Written RecordState = iota
-	// Locked: another session holds the row. The outcome can be written later.
+	// Locked: another session holds the row, or a lock that its write needs. The outcome can be
+	// written later.
 	Locked
 	// Refused: the database refused the write of this row alone, for example by a trigger that
 	// raises. Recorded.Err says why.
@@ -65,13 +67,20 @@ func (s *Store) Record(ctx context.Context, group []order.Outcome) ([]Recorded, 
 	written = make([]Recorded, 0, len(group))
 	for i := range group {
 		alone, err := s.Record(ctx, group[i:i+1])
-		if err != nil {
+		switch {
+		case err == nil:
+			written = append(written, alone...)
+		case ctx.Err() != nil && slices.ContainsFunc(written, isLocked):
+			// The time went by behind locks: the rest is for the next try.
+			written = append(written, Recorded{Outcome: group[i], State: Locked, Err: err})
+		default:
 			return nil, err
 		}
-		written = append(written, alone...)
 	}
 	return written, nil
 }
+
+func isLocked(r Recorded) bool { return r.State == Locked }
 
 // recordRefused handles an outcome whose own write was refused.
 func (s *Store) recordRefused(ctx context.Context, o order.Outcome, cause error) (Recorded, error) {
@@ -103,7 +112,7 @@ func (s *Store) recordTogether(ctx context.Context, group []order.Outcome) ([]Re
 		return written, nil
 	}
 	// A process that is stopped in the middle must not keep the rows to itself.
-	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'"}
+	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL lock_timeout = '200ms'"}
 	err = s.pool.inTx(ctx, begin, func(tx pgx.Tx) error { return s.supersede(ctx, tx, stale) })
 	return written, err
 }

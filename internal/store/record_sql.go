@@ -35,7 +35,7 @@ func recordSQL() string {
 ),
 free AS (
     SELECT o.id, o.settled_at IS NOT NULL AS settled_before
-    FROM orders AS o WHERE o.id = ANY ($1::bigint[]) FOR UPDATE SKIP LOCKED
+    FROM orders AS o WHERE o.id = ANY ($1::bigint[]) AND ` + boundLockWait + ` FOR UPDATE SKIP LOCKED
 ),
 matching AS (` + updateOrdersSQL() + `),
 ledger AS (

@@ -9,11 +9,11 @@ import (
 	"reconciler/internal/store"
 )
 
-// trigger makes a trigger function of the application's.
-func (d database) trigger(t *testing.T, table, event, when, body string) {
+// trigger makes a trigger of the application's, before an update of orders.
+func (d database) trigger(t *testing.T, when, body string) {
 	t.Helper()
-	d.exec(t, `CREATE FUNCTION shop_`+table+`() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN `+body+` END $$`)
-	d.exec(t, `CREATE TRIGGER shop BEFORE `+event+` ON `+table+` FOR EACH ROW WHEN (`+when+`) EXECUTE FUNCTION shop_`+table+`()`)
+	d.exec(t, `CREATE FUNCTION shop() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN `+body+` END $$`)
+	d.exec(t, `CREATE TRIGGER shop BEFORE UPDATE ON orders FOR EACH ROW WHEN (`+when+`) EXECUTE FUNCTION shop()`)
 }
 
 // The application's own trigger stops its row, and no other.
@@ -28,6 +28,7 @@ func TestRecordBesideATrigger(t *testing.T) {
 		"raises a code of its own":         {`RAISE EXCEPTION 'not today' USING ERRCODE = 'SHOP1';`, store.Refused},
 		"raises an object's state":         {`RAISE EXCEPTION 'not today' USING ERRCODE = '55000';`, store.Refused},
 		"raises a code of rights":          {`RAISE insufficient_privilege USING MESSAGE = 'not today';`, store.Refused},
+		"has a mistake":                    {`PERFORM no_such_function(); RETURN NEW;`, store.Refused},
 		"asserts":                          {`ASSERT false;`, store.Refused},
 		"returns null":                     {`RETURN NULL;`, store.Dropped},
 		"gives up on a lock of the shop's": {`RAISE EXCEPTION 'not now' USING ERRCODE = 'lock_not_available';`, store.Locked},
@@ -37,7 +38,7 @@ func TestRecordBesideATrigger(t *testing.T) {
 			d := open(t)
 			d.insert(t, 3)
 			orders := d.claim(t, 3)
-			d.trigger(t, "orders", "UPDATE", onSecond, tt.body)
+			d.trigger(t, onSecond, tt.body)
 			group := []order.Outcome{settled(orders[0]), settled(orders[1]), settled(orders[2])}
 			recorded := d.recordAll(t, group...)
 			for i, want := range []store.RecordState{store.Written, tt.want, store.Written} {
@@ -73,7 +74,7 @@ func TestRecordUnwritableIsRefused(t *testing.T) {
 	d := open(t)
 	d.insert(t, 1)
 	out := settled(d.claimOne(t))
-	d.trigger(t, "orders", "UPDATE", "true", `RAISE EXCEPTION 'read only';`)
+	d.trigger(t, "true", `RAISE EXCEPTION 'read only';`)
 	got, err := d.RecordUnwritable(t.Context(), out, errors.New("a cause"))
 	if err != nil || got.State != store.Refused || !strings.Contains(got.Err.Error(), "read only") {
 		t.Errorf("state %d, %v, %v", got.State, got.Err, err)
@@ -167,5 +168,53 @@ func TestRecordFailsAsAWhole(t *testing.T) {
 				t.Errorf("%d orders changed", n)
 			}
 		})
+	}
+}
+
+// A policy that refuses one row is no missing right: neither its claim nor its write stops another.
+func TestPolicyThatRefusesOneRow(t *testing.T) {
+	t.Parallel()
+	asOwner := open(t)
+	asOwner.insert(t, 4)
+	d := asOwner
+	d.Store, _ = asOwner.as(t, store.ForDaemon)
+	asOwner.exec(t, `ALTER TABLE orders ENABLE ROW LEVEL SECURITY`)
+	asOwner.exec(t, `CREATE POLICY shop ON orders USING (true) WITH CHECK (id <> 4 AND (id <> 2 OR status = 'UNKNOWN'))`)
+	page := d.page(t, store.Claim{Limit: 4})
+	if len(page.Orders) != 3 || len(page.Refused) != 1 || page.Refused[0].Order.ID != 4 {
+		t.Fatalf("claimed %v, refused %v", ids(page.Orders), page.Refused)
+	}
+	group := []order.Outcome{settled(page.Orders[0]), settled(page.Orders[1]), settled(page.Orders[2])}
+	for i, want := range []store.RecordState{store.Written, store.Refused, store.Written} {
+		if recorded := d.recordAll(t, group...); recorded[i].State != want {
+			t.Errorf("order %d: state %d (%v), want %d", i+1, recorded[i].State, recorded[i].Err, want)
+		}
+	}
+}
+
+// A trigger of the shop's waits for a lock that another session holds: only its row waits.
+func TestLockBehindATrigger(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 4)
+	d.exec(t, `CREATE TABLE stock (id bigint PRIMARY KEY); INSERT INTO stock VALUES (2), (4)`)
+	const take = `PERFORM FROM stock WHERE stock.id = NEW.id FOR UPDATE; RETURN NEW;`
+	d.trigger(t, "NEW.id = 4 OR NEW.status <> OLD.status", take)
+	d.exec(t, `BEGIN; SELECT FROM stock FOR UPDATE`)
+	page := d.page(t, store.Claim{Limit: 4})
+	if len(page.Orders) != 3 || len(page.Refused) != 1 || store.FailureReason(page.Refused[0].Err) != "locked" {
+		t.Fatalf("claimed %v, refused %v", ids(page.Orders), page.Refused)
+	}
+	group := []order.Outcome{settled(page.Orders[0]), settled(page.Orders[1]), settled(page.Orders[2])}
+	recorded := d.recordAll(t, group...)
+	for i, want := range []store.RecordState{store.Written, store.Locked, store.Written} {
+		if recorded[i].State != want {
+			t.Errorf("order %d: state %d (%v), want %d", i+1, recorded[i].State, recorded[i].Err, want)
+		}
+	}
+	d.exec(t, `ROLLBACK`)
+	d.record(t, group[1])
+	if got := scan[int](t, d, `SELECT count(*) FROM orders WHERE status = 'TRADE_SUCCESS'`); got != 3 {
+		t.Errorf("%d orders are settled, want 3", got)
 	}
 }

@@ -52,7 +52,7 @@ func (s *Store) unclaimTogether(ctx context.Context, orders []order.Order, set s
 	}
 	_, err := s.pool.Exec(ctx, `
 		WITH free AS MATERIALIZED (
-		    SELECT o.id FROM orders AS o WHERE o.id = ANY ($1::bigint[]) FOR UPDATE SKIP LOCKED
+		    SELECT o.id FROM orders AS o WHERE o.id = ANY ($1::bigint[]) AND `+boundLockWait+` FOR UPDATE SKIP LOCKED
 		)
 		UPDATE orders AS o
 		SET `+set+` unrecorded_claims = greatest(0, o.unrecorded_claims - 1)
@@ -93,7 +93,7 @@ func (s *Store) releaseStrayOneByOne(ctx context.Context, worker string, inHand 
 func (s *Store) releaseStray(ctx context.Context, worker string, inHand, ids []int64) (int, error) {
 	tag, err := s.pool.Exec(ctx, `
 		WITH stray AS MATERIALIZED (
-		    SELECT o.id FROM orders AS o WHERE o.id = ANY (ARRAY(`+strays+`)) AND `+isStray+`
+		    SELECT o.id FROM orders AS o WHERE o.id = ANY (ARRAY(`+strays+`)) AND `+isStray+` AND `+boundLockWait+`
 		    FOR UPDATE SKIP LOCKED
 		)
 		UPDATE orders AS o
