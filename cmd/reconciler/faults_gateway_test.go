@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"testing"
 	"time"
@@ -17,14 +16,8 @@ func frontOf(t *testing.T, w *world) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{t: t, conns: make(map[net.Conn]bool), paused: make(chan struct{}), network: "tcp", target: u.Host}
-	close(p.paused)
-	p.listen("127.0.0.1:0")
-	t.Cleanup(func() {
-		p.cut()
-		p.running.Wait()
-		p.releasePort()
-	})
+	p := newProxy(t, "tcp", u.Host)
+	p.restore()
 	w.set("CHINAUMS_BASE_URL=http://" + p.address)
 	return p
 }

@@ -1,8 +1,8 @@
 package main_test
 
 import (
+	"errors"
 	"net"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"sync"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"golang.org/x/sys/unix"
 )
 
 // proxy stands between a process and its database, as the network does.
@@ -21,31 +22,33 @@ type proxy struct {
 
 	mu       sync.Mutex
 	listener net.Listener // nil while it is cut
-	held     []int        // sockets that keep the port while nobody listens
 	conns    map[net.Conn]bool
 	paused   chan struct{} // closed while answers may pass
 	running  sync.WaitGroup
 }
 
-// throughProxy makes the world's processes reach their database through a proxy, which begins as a
-// cut line.
+// newProxy leads to an address, at first as a cut line.
+func newProxy(t *testing.T, network, target string) *proxy {
+	t.Helper()
+	p := &proxy{t: t, address: reservePort(t), network: network, target: target, conns: make(map[net.Conn]bool), paused: make(chan struct{})}
+	close(p.paused)
+	t.Cleanup(func() {
+		p.resume()
+		p.cut()
+		p.running.Wait()
+	})
+	return p
+}
+
+// throughProxy makes the world's processes reach their database through a cut line.
 func throughProxy(t *testing.T, w *world) *proxy {
 	t.Helper()
 	config, err := pgx.ParseConfig(w.url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{t: t, conns: make(map[net.Conn]bool), paused: make(chan struct{})}
-	close(p.paused)
-	p.network, p.target = pgconn.NetworkAddress(config.Host, config.Port)
-	p.listen("127.0.0.1:0")
-	p.cut()
-	t.Cleanup(func() {
-		p.resume()
-		p.cut()
-		p.running.Wait()
-		p.releasePort()
-	})
+	network, target := pgconn.NetworkAddress(config.Host, config.Port)
+	p := newProxy(t, network, target)
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(config.User, config.Password), Host: p.address,
 		Path: "/" + config.Database, RawQuery: "sslmode=disable",
@@ -54,23 +57,47 @@ func throughProxy(t *testing.T, w *world) *proxy {
 	return p
 }
 
-func (p *proxy) listen(address string) {
-	p.t.Helper()
-	listener, err := net.Listen("tcp", address)
+// reservePort keeps a port until the test ends, so that no server of another test gets it, and our
+// process's requests, while the line is cut. A socket that does not listen refuses connections.
+func reservePort(t *testing.T) (address string) {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.listener, p.address = listener, listener.Addr().String()
-	p.releasePort()
-	p.running.Go(func() { p.accept(listener) })
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	unix.CloseOnExec(fd)
+	if err := errors.Join(sharePort(fd), unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})); err != nil {
+		t.Fatal(err)
+	}
+	bound, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "127.0.0.1:" + strconv.Itoa(bound.(*unix.SockaddrInet4).Port)
+}
+
+// sharePort lets several sockets of ours have one port.
+func sharePort(fd int) error {
+	return errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1), unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
 }
 
 // restore lets connections through again.
 func (p *proxy) restore() {
 	p.t.Helper()
-	p.listen(p.address)
+	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		var shareErr error
+		err := raw.Control(func(fd uintptr) { shareErr = sharePort(int(fd)) })
+		return errors.Join(err, shareErr)
+	}}
+	listener, err := config.Listen(p.t.Context(), "tcp", p.address)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.listener = listener
+	p.running.Go(func() { p.accept(listener) })
 }
 
 // cut ends all connections and refuses new ones.
@@ -80,35 +107,10 @@ func (p *proxy) cut() {
 	if p.listener != nil {
 		p.listener.Close()
 		p.listener = nil
-		p.holdPort()
 	}
 	for conn := range p.conns {
 		conn.Close()
 	}
-}
-
-// holdPort keeps the port from the servers of other tests, which would get our process's requests. A
-// socket that does not listen refuses connections.
-func (p *proxy) holdPort() {
-	address := netip.MustParseAddrPort(p.address)
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err == nil {
-		p.held = append(p.held, fd)
-		err = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
-	}
-	if err == nil {
-		err = syscall.Bind(fd, &syscall.SockaddrInet4{Port: int(address.Port()), Addr: address.Addr().As4()})
-	}
-	if err != nil {
-		p.t.Errorf("hold %s: %v", p.address, err)
-	}
-}
-
-func (p *proxy) releasePort() {
-	for _, fd := range p.held {
-		_ = syscall.Close(fd)
-	}
-	p.held = nil
 }
 
 // pause keeps what the database says from now on.

@@ -25,10 +25,7 @@ import (
 	"reconciler/internal/store/storetest"
 )
 
-func TestMain(m *testing.M) {
-	code := storetest.Main(m)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
 
 const (
 	mid      = "898340149000005"
@@ -272,7 +269,7 @@ func withUsers(t *testing.T) func(*console.Options) {
 	return func(o *console.Options) { o.Users = users }
 }
 
-// actor is a console whose operators may act.
+// withActions is a console whose operators may act.
 func withActions(t *testing.T) func(*console.Options) {
 	t.Helper()
 	users := withUsers(t)

@@ -15,56 +15,49 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// A start takes a second of a processor, so two servers serve all that is asked of healthy ones.
 func TestStart(t *testing.T) {
 	t.Parallel()
-	tests := map[string]struct {
-		opts Options
-		want settings
-	}{
-		"throw-away": {Options{}, settings{Fsync: "off", Commit: "off", FullPage: "off", Connections: "200", Listen: ""}},
-		"durable":    {Options{Durable: true, MaxConnections: 17}, settings{Fsync: "on", Commit: "on", FullPage: "on", Connections: "17", Listen: ""}},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			server := start(t, test.opts)
-			if diff := cmp.Diff(test.want, readSettings(t, server.URL("postgres"))); diff != "" {
-				t.Errorf("settings differ (-want +got):\n%s", diff)
-			}
-			if info, err := os.Stat(server.Dir()); err != nil || info.Mode().Perm() != 0o700 {
-				t.Errorf("folder: %v, %v, want 0700", info, err)
-			}
-			if !isAlive(server.PID()) {
-				t.Errorf("pid %d is not that of a process", server.PID())
-			}
-		})
-	}
-}
-
-func TestStartLogs(t *testing.T) {
-	t.Parallel()
 	var log strings.Builder
-	server := start(t, Options{Logf: func(format string, args ...any) { fmt.Fprintf(&log, format, args...) }})
-	if !strings.Contains(log.String(), server.Dir()) {
-		t.Errorf("log = %q, want the folder %s in it", log.String(), server.Dir())
+	fast := start(t, Options{Logf: func(format string, args ...any) { fmt.Fprintf(&log, format, args...) }})
+	durable := start(t, Options{Durable: true, MaxConnections: 17})
+	if !strings.Contains(log.String(), fast.Dir()) {
+		t.Errorf("log = %q, want the folder %s in it", log.String(), fast.Dir())
 	}
-}
-
-func TestTwoServers(t *testing.T) {
-	t.Parallel()
-	one, two := start(t, Options{}), start(t, Options{})
+	wantServer(t, fast, settings{Fsync: "off", Commit: "off", FullPage: "off", Connections: "200", Listen: ""})
+	wantServer(t, durable, settings{Fsync: "on", Commit: "on", FullPage: "on", Connections: "17", Listen: ""})
 	cluster := func(s *Server) int64 {
 		return query[int64](t, s.URL("postgres"), "SELECT system_identifier FROM pg_control_system()")
 	}
-	if cluster(one) == cluster(two) || one.Dir() == two.Dir() || one.PID() == two.PID() {
+	if cluster(fast) == cluster(durable) || fast.Dir() == durable.Dir() || fast.PID() == durable.PID() {
 		t.Error("the two are one")
+	}
+	wantStops(t, fast)
+	if err := syscall.Kill(durable.PID(), syscall.SIGQUIT); err != nil { // an immediate shutdown by another
+		t.Fatal(err)
+	}
+	if err := durable.Stop(); err != nil || exists(durable.Dir()) {
+		t.Errorf("Stop = %v, folder there: %v", err, exists(durable.Dir()))
 	}
 }
 
-func TestStop(t *testing.T) {
-	t.Parallel()
-	server := start(t, Options{})
-	conn, err := pgx.Connect(t.Context(), server.URL("postgres")) // a client that stays must not hold it up
+func wantServer(t *testing.T, server *Server, want settings) {
+	t.Helper()
+	if diff := cmp.Diff(want, readSettings(t, server.URL("postgres"))); diff != "" {
+		t.Errorf("settings differ (-want +got):\n%s", diff)
+	}
+	if info, err := os.Stat(server.Dir()); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("folder: %v, %v, want 0700", info, err)
+	}
+	if !isAlive(server.PID()) {
+		t.Errorf("pid %d is not that of a process", server.PID())
+	}
+}
+
+// wantStops stops a server several times at once, beside a client that stays.
+func wantStops(t *testing.T, server *Server) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), server.URL("postgres"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,17 +73,6 @@ func TestStop(t *testing.T) {
 	group.Wait()
 	if exists(server.Dir()) || !refusesConnections(t.Context(), server.Dir()) || isAlive(server.PID()) {
 		t.Error("something is left of the server")
-	}
-}
-
-func TestStopAfterImmediateShutdown(t *testing.T) {
-	t.Parallel()
-	server := start(t, Options{})
-	if err := syscall.Kill(server.PID(), syscall.SIGQUIT); err != nil {
-		t.Fatal(err)
-	}
-	if err := server.Stop(); err != nil || exists(server.Dir()) {
-		t.Errorf("Stop = %v, folder there: %v", err, exists(server.Dir()))
 	}
 }
 
