@@ -95,7 +95,12 @@ DATABASE_URL="$OWNER?search_path=reconciler" reconciler grants --role reconciler
 echo 'DATABASE_URL=postgres://reconciler_operator:operator@127.0.0.1/shop?search_path=reconciler' | install -m 600 /dev/stdin /etc/reconciler/prune.env
 systemctl enable -q --now reconciler-prune.timer
 systemctl start reconciler-prune.service || fail 'prune'
-systemctl reload reconciler
+say 'a key changes'
+printf 'another-key\n' >/etc/reconciler/app_key
+if systemctl reload reconciler; then fail 'a reload that would read the old key'; fi
+systemctl restart reconciler
+cmp /etc/reconciler/app_key /run/credentials/reconciler.service/app_key || fail 'the daemon reads the old key'
+printf 'shop-key\n' >/etc/reconciler/app_key
 
 say 'remove, then purge'
 cd /
