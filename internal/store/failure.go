@@ -77,6 +77,15 @@ func isOfOneRow(err error) bool {
 // number that a transaction under way has taken. One such row must not stop the others.
 const boundLockWait = `(SELECT set_config('lock_timeout', '200ms', true)) IS NOT NULL`
 
+// isCommitWait reports that a statement waited too long for a lock that no row is about. The
+// listeners' queue has one: a commit with a NOTIFY waits for all others of the server, which can
+// take long with a distant standby. The context of an error names the row or the trigger that
+// another lock is about.
+func isCommitWait(err error) bool {
+	pgErr, found := errors.AsType[*pgconn.PgError](err)
+	return found && isLockTimeout(err) && pgErr.Where == ""
+}
+
 // isLockTimeout reports whether the statement gave up waiting for a lock.
 func isLockTimeout(err error) bool { return sqlState(err) == "55P03" }
 

@@ -95,7 +95,7 @@ func (s *Store) recordRefused(ctx context.Context, o order.Outcome, cause error)
 
 // recordTogether writes a group, all or nothing of what matches, and all or nothing of the rest.
 func (s *Store) recordTogether(ctx context.Context, group []order.Outcome) ([]Recorded, error) {
-	matching, err := s.recordMatching(ctx, group)
+	matching, err := s.recordMatching(ctx, group, group)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,13 @@ func (s *Store) recordTogether(ctx context.Context, group []order.Outcome) ([]Re
 	}
 	// A process that is stopped in the middle must not keep the rows to itself.
 	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL lock_timeout = '200ms'"}
-	err = s.pool.inTx(ctx, begin, func(tx pgx.Tx) error { return s.supersede(ctx, tx, stale) })
+	err = s.pool.inTx(ctx, begin, func(tx pgx.Tx) error {
+		if err := s.supersede(ctx, tx, stale); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, "SET LOCAL lock_timeout = 0") // see isCommitWait
+		return err
+	})
 	return written, err
 }
 
@@ -123,23 +129,27 @@ type claimKey struct{ ID, ClaimNo int64 }
 
 func claimOf(o *order.Outcome) claimKey { return claimKey{o.Order.ID, o.Order.ClaimNo} }
 
-// recordMatching writes the outcomes whose guard holds and returns their claims.
-func (s *Store) recordMatching(ctx context.Context, group []order.Outcome) (matching map[claimKey]bool, err error) {
+// recordMatching writes the outcomes whose guard holds, with the ledger rows of questions, and
+// returns their claims.
+func (s *Store) recordMatching(ctx context.Context, group, questions []order.Outcome) (matching map[claimKey]bool, err error) {
 	err = s.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) (err error) {
-		matching, err = s.runRecord(ctx, c.Conn(), group, group)
+		matching, err = s.runRecord(ctx, c.Conn(), s.recordSQL, group, questions)
+		if isCommitWait(err) {
+			matching, err = s.runRecord(ctx, c.Conn(), s.patientRecordSQL, group, questions)
+		}
 		return err
 	})
 	return matching, err
 }
 
-// runRecord runs the statement of a write, with the ledger rows of questions.
-func (s *Store) runRecord(ctx context.Context, conn *pgx.Conn, group, questions []order.Outcome) (map[claimKey]bool, error) {
+// runRecord runs the statement of a write.
+func (s *Store) runRecord(ctx context.Context, conn *pgx.Conn, sql string, group, questions []order.Outcome) (map[claimKey]bool, error) {
 	p := s.takeParams()
 	defer s.keepParams(p)
 	arrays.Add(p, outcomeColumns(), group)
 	arrays.Add(p, questionColumns(), questions)
 	arrays.Add(p, eventColumns(), withEvents(group))
-	claims, err := arrays.Query[claimKey](ctx, conn, p, s.recordSQL)
+	claims, err := arrays.Query[claimKey](ctx, conn, p, sql)
 	if err != nil {
 		return nil, err
 	}

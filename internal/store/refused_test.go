@@ -4,9 +4,11 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"reconciler/internal/order"
 	"reconciler/internal/store"
+	"reconciler/internal/store/storetest"
 )
 
 // trigger makes a trigger of the application's, before an update of orders.
@@ -216,5 +218,34 @@ func TestLockBehindATrigger(t *testing.T) {
 	d.record(t, group[1])
 	if got := scan[int](t, d, `SELECT count(*) FROM orders WHERE status = 'TRADE_SUCCESS'`); got != 3 {
 		t.Errorf("%d orders are settled, want 3", got)
+	}
+}
+
+// A lock that no row is about, such as that of the listeners' queue, is waited for: the commits of
+// others take as long as their standby. A check that takes an advisory lock stands for it here.
+func TestLockOfNoRow(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 1)
+	claimed := d.claim(t, 1)
+	d.exec(t, `ALTER TABLE order_events ADD CHECK (pg_advisory_xact_lock_shared(7)::text = '')`)
+	d.exec(t, `SELECT pg_advisory_lock(7)`)
+	recorded := make(chan store.Recorded)
+	go func() {
+		defer close(recorded)
+		list, err := d.Record(t.Context(), []order.Outcome{settled(claimed[0])})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		recorded <- list[0]
+	}()
+	storetest.Eventually(t, time.Minute, "the write waits longer than for a row's lock", func() bool {
+		return scan[bool](t, d, `SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database()
+			AND wait_event_type = 'Lock' AND clock_timestamp() > query_start + interval '300 ms')`)
+	})
+	d.exec(t, `SELECT pg_advisory_unlock(7)`)
+	if r := <-recorded; r.State != store.Written {
+		t.Errorf("state %d (%v), want it written", r.State, r.Err)
 	}
 }

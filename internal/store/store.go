@@ -41,11 +41,13 @@ const leastConns = 8
 
 // Store reads and writes the tables. It is safe for use by many goroutines.
 type Store struct {
-	pool      *connPool
-	found     foundCache
-	recordSQL string
-	notes     notes
-	params    chan *arrays.Params // one, for the next write
+	pool   *connPool
+	found  foundCache
+	notes  notes
+	params chan *arrays.Params // one, for the next write
+
+	recordSQL        string
+	patientRecordSQL string // the same for a commit that has to wait
 }
 
 // Open prepares a pool for url (any pgx URL or keyword string; the standard PG* variables fill in
@@ -74,8 +76,8 @@ func openPool(ctx context.Context, url string, prepare func(context.Context, *pg
 		return nil, errors.New("database url: its settings cannot be used together")
 	}
 	return &Store{
-		pool: &connPool{Pool: pool, target: target}, recordSQL: recordSQL(),
-		params: make(chan *arrays.Params, 1),
+		pool: &connPool{Pool: pool, target: target}, params: make(chan *arrays.Params, 1),
+		recordSQL: recordSQL(boundLockWait), patientRecordSQL: recordSQL("true"),
 	}, nil
 }
 

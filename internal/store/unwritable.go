@@ -6,8 +6,6 @@ import (
 	"fmt"
 
 	"reconciler/internal/order"
-
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // RecordUnwritable writes an outcome whose own write was refused: nothing of the answer but its
@@ -43,17 +41,12 @@ func (s *Store) recordUnwritable(ctx context.Context, o order.Outcome, cause err
 
 // recordReviewAlone writes a review without its ledger row, where even that is refused.
 func (s *Store) recordReviewAlone(ctx context.Context, o order.Outcome, refusal error) (Recorded, error) {
-	recorded := Recorded{Outcome: o}
-	err := s.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
-		written, err := s.runRecord(ctx, c.Conn(), []order.Outcome{o}, nil)
-		if err == nil && !written[claimOf(&o)] {
-			recorded.State = Locked // or it has changed meanwhile: the next try tells
-		}
-		return err
-	})
+	written, err := s.recordMatching(ctx, []order.Outcome{o}, nil)
 	switch {
-	case err == nil:
-		return recorded, nil
+	case err == nil && written[claimOf(&o)]:
+		return Recorded{Outcome: o}, nil
+	case err == nil, isLockTimeout(err):
+		return Recorded{Outcome: o, State: Locked, Err: err}, nil // or it has changed meanwhile: the next try tells
 	case isOfOneRow(err):
 		return Recorded{Outcome: o, State: Refused, Err: refusal}, nil
 	}
