@@ -12,17 +12,18 @@ import (
 	"reconciler/internal/store"
 )
 
-// namedOrders are the orders that --mer-order-id and --from name, each once.
+// namedOrders are the orders that --mer-order-id and --from name, each once. A number without its
+// merchant may still be the order of another name: see [store.Store.LookUp].
 func (c *runOnceCommand) namedOrders() ([]store.NamedOrder, error) {
 	var list []store.NamedOrder
 	for _, number := range c.MerOrderIDs {
 		list = append(list, store.NamedOrder{MerOrderID: string(number)})
 	}
 	if c.From == "" {
-		return withoutDuplicates(list), nil
+		return operator.Distinct(list), nil
 	}
 	more, err := readList(string(c.From))
-	return withoutDuplicates(append(list, more...)), err
+	return operator.Distinct(append(list, more...)), err
 }
 
 // account keeps what is needed to account for every named order.

@@ -65,17 +65,6 @@ func parseList(text []byte) ([]store.NamedOrder, error) {
 	return list, nil
 }
 
-// withoutDuplicates keeps the first of equal names. A number without its merchant may still be the
-// order of another name: see [store.Store.LookUp].
-func withoutDuplicates(list []store.NamedOrder) []store.NamedOrder {
-	seen := make(map[store.NamedOrder]bool, len(list))
-	return slices.DeleteFunc(list, func(n store.NamedOrder) bool {
-		twice := seen[n]
-		seen[n] = true
-		return twice
-	})
-}
-
 // headerOf is the header of a CSV, in small letters: a first line with several columns, or one that
 // speaks of mer_order_id.
 func headerOf(text string) []string {

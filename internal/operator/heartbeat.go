@@ -27,7 +27,7 @@ type Pulse struct {
 // Heartbeat writes the row of a running daemon into instances, so that people on other machines can
 // tell that it lives and how it is.
 type Heartbeat struct {
-	Beat    func(context.Context, store.Instance) error // [store.Store.Heartbeat]
+	Beat    func(context.Context, store.Instance, ...store.AsideOrder) error // [store.Store.Heartbeat]
 	Pulse   func() Pulse
 	Logger  *slog.Logger
 	Worker  string
@@ -62,9 +62,9 @@ func (h *Heartbeat) beat(ctx context.Context, started time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
 	pulse := h.Pulse()
-	i := store.Instance{Worker: h.Worker, Version: h.Version, StartedAt: started, Trouble: pulse.Trouble, Settings: pulse.Settings, Aside: pulse.Aside}
+	i := store.Instance{Worker: h.Worker, Version: h.Version, StartedAt: started, Trouble: pulse.Trouble, Settings: pulse.Settings}
 	if !pulse.LastPassAt.IsZero() {
 		i.LastPassAt = &pulse.LastPassAt
 	}
-	return h.Beat(ctx, i)
+	return h.Beat(ctx, i, pulse.Aside...)
 }

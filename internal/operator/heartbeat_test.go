@@ -25,7 +25,7 @@ func TestHeartbeatEveryFifteenSeconds(t *testing.T) {
 		h := &operator.Heartbeat{
 			Logger: slog.New(slog.NewTextHandler(&log, nil)), Worker: "w", Version: "v",
 			Pulse: func() operator.Pulse { return operator.Pulse{Trouble: "t"} },
-			Beat: func(_ context.Context, i store.Instance) error {
+			Beat: func(_ context.Context, i store.Instance, _ ...store.AsideOrder) error {
 				beats = append(beats, time.Since(began).Seconds())
 				if i.Worker != "w" || i.Trouble != "t" || i.LastPassAt != nil || !i.StartedAt.Equal(began) {
 					t.Errorf("instance %+v", i)

@@ -24,7 +24,7 @@ func (d *Desk) Retry(ctx context.Context, names []store.OrderName, c store.Corre
 	if err := checkReason(reason); err != nil {
 		return done, err
 	}
-	names = distinctNames(names)
+	names = Distinct(names)
 	if len(names) > 1 && (c.MerOrderID != "" || c.TargetOrderID != "") {
 		return done, fmt.Errorf("%w: an order number can be set for one order at a time", ErrUsage)
 	}
@@ -43,15 +43,14 @@ func (d *Desk) Retry(ctx context.Context, names []store.OrderName, c store.Corre
 	return done, errors.Join(errs...)
 }
 
-// distinctNames keeps the first of equal names.
-func distinctNames(names []store.OrderName) []store.OrderName {
-	var distinct []store.OrderName
-	for _, name := range names {
-		if !slices.Contains(distinct, name) {
-			distinct = append(distinct, name)
-		}
-	}
-	return distinct
+// Distinct keeps the first of equal names.
+func Distinct[Name comparable](names []Name) []Name {
+	seen := make(map[Name]bool, len(names))
+	return slices.DeleteFunc(slices.Clone(names), func(name Name) bool {
+		twice := seen[name]
+		seen[name] = true
+		return twice
+	})
 }
 
 func (d *Desk) retryOrder(ctx context.Context, name store.OrderName, c store.Correction, reason string) (Change, error) {

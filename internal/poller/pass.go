@@ -55,7 +55,8 @@ func (p *Poller) runPass(ctx context.Context, run Run) (Summary, error) {
 		breaker = p.breaker.withoutSharing()
 	}
 	recorder := &recorder{
-		Poller: p, queue: queue, breaker: breaker, dryRun: run.DryRun, started: time.Now(), summary: newSummary(),
+		Options: &p.Options, queue: queue, breaker: breaker, writing: p.writing, aside: p.aside, retryFor: p.retryFor,
+		dryRun: run.DryRun, started: time.Now(), summary: newSummary(),
 	}
 	apps, since, err := p.beginPass(ctx, run)
 	if err != nil {
@@ -75,7 +76,7 @@ func (p *Poller) runPass(ctx context.Context, run Run) (Summary, error) {
 	limiter := newLimiter(p.Rate)
 	for range p.Concurrency {
 		w := &worker{
-			Poller: p, breaker: breaker, dryRun: run.DryRun, limiter: limiter,
+			Options: &p.Options, apps: &p.apps, fairness: p.fairness, breaker: breaker, dryRun: run.DryRun, limiter: limiter,
 			queue: queue, results: results, stopping: stop.claiming,
 		}
 		workers.Go(func() { w.run(stop.asking) })

@@ -30,12 +30,15 @@ const (
 // summary. An answer that cannot be written yet is pending until its lease ends, and holds up
 // nobody.
 type recorder struct {
-	*Poller
+	*Options
 
-	queue   *queue
-	breaker *breaker
-	dryRun  bool
-	started time.Time
+	queue    *queue
+	breaker  *breaker
+	writing  *writing
+	aside    *aside
+	retryFor time.Duration // while the database is away
+	dryRun   bool
+	started  time.Time
 
 	pending []pendingAnswer
 	blocked []chan struct{} // of workers with large answers

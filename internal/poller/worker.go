@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -33,8 +34,10 @@ var (
 
 // worker asks about one order at a time. It owns nothing but the order in its hands.
 type worker struct {
-	*Poller
+	*Options
 
+	apps     *atomic.Pointer[[]*app] // in use now
+	fairness *fairness
 	breaker  *breaker // the poller's, or that of a dry run
 	dryRun   bool
 	limiter  *rate.Limiter // of a dry run, which may not draw on the shared budget

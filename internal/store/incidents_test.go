@@ -152,7 +152,7 @@ func TestInstances(t *testing.T) {
 	d.exec(t, `UPDATE orders SET status = 'TRADE_SUCCESS' WHERE id = 1`)
 	d.exec(t, `UPDATE orders SET review_reason = 'unwritable' WHERE id = 2`)
 	aside := []store.AsideOrder{{ID: 1, Cause: "a"}, {ID: 2, Cause: "b"}, {ID: 4, Cause: "d\x00"}, {ID: 3, Cause: "c"}, {ID: 5, Cause: "gone"}}
-	must(t, d.Heartbeat(ctx, store.Instance{Worker: "b", Version: "v2", StartedAt: passed, Aside: aside}))
+	must(t, d.Heartbeat(ctx, store.Instance{Worker: "b", Version: "v2", StartedAt: passed}, aside...))
 	const want = "order 3 cannot be written and waits aside: c; order 4 cannot be written and waits aside: d\uFFFD"
 	if got := instances()[0].Trouble; got != want {
 		t.Errorf("trouble %q, want %q", got, want)

@@ -18,9 +18,6 @@ type Instance struct {
 	LastPassAt *time.Time // nil: none has ended yet
 	Trouble    string     // why it does not work; "": it works
 	Settings   json.RawMessage
-	// Aside are orders whose rows refuse to be written. They are a trouble too, while they are open.
-	// They are never read back.
-	Aside []AsideOrder `db:"-"`
 }
 
 // AsideOrder is an order that waits aside because its row refuses to be written, or to be claimed.
@@ -31,15 +28,15 @@ type AsideOrder struct {
 
 // Heartbeat writes the row of an instance and removes rows that nobody has written for a day. It
 // ends the incidents of people's pauses that have run out, and the breaker's pauses of merchants
-// that have no order left to probe them with. SeenAt is ignored: it becomes the database's present
-// time.
-func (s *Store) Heartbeat(ctx context.Context, i Instance) error {
+// that have no order left to probe them with. Orders that wait aside are a trouble too, while they
+// are open. SeenAt is ignored: it becomes the database's present time.
+func (s *Store) Heartbeat(ctx context.Context, i Instance, aside ...AsideOrder) error {
 	settings := i.Settings
 	if len(settings) == 0 {
 		settings = json.RawMessage("{}")
 	}
-	ids, causes := make([]int64, len(i.Aside)), make([]string, len(i.Aside))
-	for n, a := range i.Aside {
+	ids, causes := make([]int64, len(aside)), make([]string, len(aside))
+	for n, a := range aside {
 		ids[n], causes[n] = a.ID, safe(a.Cause)
 	}
 	batch := &pgx.Batch{}

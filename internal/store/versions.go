@@ -314,30 +314,3 @@ func (s *Store) checkDroppable(ctx context.Context, name string) error {
 	}
 	return nil
 }
-
-// checkPlace refuses a database whose encoding cannot hold every answer, and a search_path without
-// a schema that exists and may be used.
-func (s *Store) checkPlace(ctx context.Context) error {
-	var encoding, searchPath, role string
-	var schema *string
-	err := s.pool.QueryRow(ctx, `
-		SELECT current_setting('server_encoding'), current_setting('search_path'), current_user::text, current_schema()::text`).
-		Scan(&encoding, &searchPath, &role, &schema)
-	if err != nil {
-		return fmt.Errorf("check the database: %w", err)
-	}
-	if encoding != "UTF8" && encoding != "SQL_ASCII" {
-		return fmt.Errorf("%w: it is %s, which cannot hold every name and text of the gateway. "+
-			"Create a database with ENCODING 'UTF8'", ErrEncoding, encoding)
-	}
-	if schema == nil {
-		return fmt.Errorf("%w: search_path is %s. Create the schema, or GRANT USAGE ON SCHEMA … TO %s", ErrNoSchema, searchPath, role)
-	}
-	return nil
-}
-
-// ErrEncoding means that the database has another encoding than UTF8 or SQL_ASCII.
-var ErrEncoding = errors.New("the database's encoding cannot be used")
-
-// ErrNoSchema means that no schema of the search_path exists and may be used.
-var ErrNoSchema = errors.New("no schema of the search_path exists and may be used")

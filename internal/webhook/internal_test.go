@@ -36,7 +36,7 @@ func TestLateProcessSendsNothing(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	d := &Deliverer{options: Options{Now: func() time.Time { return now }}}
-	if e := d.deliver(t.Context(), store.Delivery{EventID: 1, OrderID: 2}, now); e.sent || e.OrderID != 2 {
+	if e := d.deliverOnce(t.Context(), store.Delivery{EventID: 1, OrderID: 2}, now); e.sent || e.OrderID != 2 {
 		t.Errorf("%+v, want nothing sent about order 2", e)
 	}
 }
@@ -48,8 +48,8 @@ func TestTroubleIsToldOnceAMinute(t *testing.T) {
 	tr := trouble{logger: slog.New(slog.NewTextHandler(&log, nil)), now: func() time.Time { return now }, begins: "fails", ends: "works again"}
 	lines := func() int { return strings.Count(log.String(), "\n") }
 	for range 70 {
-		tr.fails(t.Context())
-		tr.works(t.Context())
+		tr.noteFailure(t.Context())
+		tr.noteSuccess(t.Context())
 		now = now.Add(time.Second)
 	}
 	if lines() != 2 || !strings.Contains(log.String(), "failures=60") {
@@ -62,7 +62,7 @@ func TestTroubleIsToldOnceAMinute(t *testing.T) {
 	if lines() != 3 || !strings.Contains(log.String(), `msg="works again" after=1m9s`) {
 		t.Errorf("the log has:\n%s", log.String())
 	}
-	tr.fails(t.Context())
+	tr.noteFailure(t.Context())
 	now = now.Add(quietFor)
 	tr.endIfOver(t.Context())
 	if lines() != 4 {

@@ -22,8 +22,8 @@ type trouble struct {
 	well              bool // at the last time
 }
 
-// fails hears that it failed.
-func (t *trouble) fails(ctx context.Context, attrs ...slog.Attr) {
+// noteFailure hears that it failed.
+func (t *trouble) noteFailure(ctx context.Context, attrs ...slog.Attr) {
 	now := t.now()
 	if t.since.IsZero() {
 		t.since = now
@@ -36,8 +36,8 @@ func (t *trouble) fails(ctx context.Context, attrs ...slog.Attr) {
 	}
 }
 
-// works hears that it went well.
-func (t *trouble) works(ctx context.Context) {
+// noteSuccess hears that it went well.
+func (t *trouble) noteSuccess(ctx context.Context) {
 	t.well = true
 	t.endIfOver(ctx)
 }

@@ -24,8 +24,8 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"time"
@@ -64,7 +64,7 @@ type Options struct {
 	Store  *store.Store
 	URL    string // see [CheckURL]
 	Secret string // see [CheckSecret]
-	Worker string // the instance's name
+	Worker string // the instance's name, never used again
 	Logger *slog.Logger
 	// Observe is told of each sending.
 	Observe func(Result)
@@ -79,7 +79,6 @@ type Options struct {
 // Deliverer delivers until it is stopped. Its Run owns all its goroutines.
 type Deliverer struct {
 	options Options
-	holder  string
 	sender  *sender
 	sending trouble
 	reading trouble
@@ -92,9 +91,9 @@ type Deliverer struct {
 
 // New fails on a secret that cannot be used.
 func New(o Options) (*Deliverer, error) {
-	o.Timeout = orDefault(o.Timeout, 10*time.Second)
-	o.Lease = orDefault(o.Lease, 30*time.Second)
-	o.Poll = orDefault(o.Poll, time.Second)
+	o.Timeout = cmp.Or(o.Timeout, 10*time.Second)
+	o.Lease = cmp.Or(o.Lease, 30*time.Second)
+	o.Poll = cmp.Or(o.Poll, time.Second)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -107,7 +106,6 @@ func New(o Options) (*Deliverer, error) {
 	}
 	return &Deliverer{
 		options: o,
-		holder:  o.Worker + " " + rand.Text()[:8], // a process number comes again
 		sender:  sender,
 		sending: trouble{logger: o.Logger, now: o.Now, begins: "webhook fails", ends: "webhook delivers again"},
 		reading: trouble{logger: o.Logger, now: o.Now, begins: "webhook cannot read events", ends: "webhook reads events again"},
@@ -117,60 +115,53 @@ func New(o Options) (*Deliverer, error) {
 	}, nil
 }
 
-func orDefault(given, otherwise time.Duration) time.Duration {
-	if given == 0 {
-		return otherwise
-	}
-	return given
-}
-
 // Run delivers until ctx ends. Then it waits for the requests in flight, writes what became of them
 // and lets another instance deliver.
 func (d *Deliverer) Run(ctx context.Context) {
 	defer d.sender.client.CloseIdleConnections()
 	for ctx.Err() == nil {
-		held, err := d.hold(ctx)
+		held, err := d.holdLease(ctx)
 		if held {
 			err = d.deliverDue(ctx)
 		}
 		switch {
 		case err == nil:
-			d.reading.works(ctx)
+			d.reading.noteSuccess(ctx)
 		case ctx.Err() == nil:
-			d.reading.fails(ctx, slog.Any("error", err))
+			d.reading.noteFailure(ctx, slog.Any("error", err))
 		}
 		d.sending.endIfOver(ctx)
 		wait := d.options.Poll
 		if !held {
 			wait = d.options.Lease / 3
 		}
-		d.await(ctx, wait)
+		d.awaitEnding(ctx, wait)
 	}
 	for len(d.inFlight) > 0 {
-		d.forget(ctx, <-d.ended)
+		d.finishSending(ctx, <-d.ended)
 	}
-	d.release(ctx)
+	d.releaseLease(ctx)
 }
 
-// hold renews the lease when a third of it is over.
-func (d *Deliverer) hold(ctx context.Context) (bool, error) {
+// holdLease renews the lease when a third of it is over.
+func (d *Deliverer) holdLease(ctx context.Context) (bool, error) {
 	now := d.options.Now()
 	if now.Add(d.options.Lease * 2 / 3).Before(d.heldUntil) {
 		return true, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.options.Lease/3)
 	defer cancel()
-	held, err := d.options.Store.HoldDeliveries(ctx, d.holder, d.options.Lease)
+	held, err := d.options.Store.HoldDeliveries(ctx, d.options.Worker, d.options.Lease)
 	if held {
 		d.heldUntil = now.Add(d.options.Lease) // from before the statement
 	}
 	return held, err
 }
 
-func (d *Deliverer) release(ctx context.Context) {
+func (d *Deliverer) releaseLease(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseWithin)
 	defer cancel()
-	if err := d.options.Store.ReleaseDeliveries(ctx, d.holder); err != nil {
+	if err := d.options.Store.ReleaseDeliveries(ctx, d.options.Worker); err != nil {
 		d.options.Logger.LogAttrs(ctx, slog.LevelWarn, "webhook not released, another instance waits for its lease", slog.Any("error", err))
 	}
 }
@@ -178,7 +169,7 @@ func (d *Deliverer) release(ctx context.Context) {
 // deliverDue enlists new events and begins as many sendings as there is room for.
 func (d *Deliverer) deliverDue(ctx context.Context) error {
 	if now := d.options.Now(); !now.Before(d.enlistFrom) {
-		n, err := d.options.Store.EnlistDeliveries(ctx, d.holder, maxEnlisted)
+		n, err := d.options.Store.EnlistDeliveries(ctx, d.options.Worker, maxEnlisted)
 		if err != nil {
 			return err
 		}
@@ -201,7 +192,7 @@ func (d *Deliverer) deliverDue(ctx context.Context) error {
 	}
 	for _, delivery := range due[:min(room, len(due))] {
 		d.inFlight[delivery.OrderID] = delivery.Attempts
-		go func(heldUntil time.Time) { d.ended <- d.deliver(ctx, delivery, heldUntil) }(d.heldUntil)
+		go func(heldUntil time.Time) { d.ended <- d.deliverOnce(ctx, delivery, heldUntil) }(d.heldUntil)
 	}
 	return nil
 }
@@ -213,8 +204,8 @@ type ending struct {
 	sent bool
 }
 
-// deliver sends once and writes what became of it, also when ctx ends meanwhile.
-func (d *Deliverer) deliver(ctx context.Context, delivery store.Delivery, heldUntil time.Time) ending {
+// deliverOnce sends once and writes what became of it, also when ctx ends meanwhile.
+func (d *Deliverer) deliverOnce(ctx context.Context, delivery store.Delivery, heldUntil time.Time) ending {
 	began := d.options.Now()
 	if ctx.Err() != nil || !began.Before(heldUntil) || !began.Round(0).Before(heldUntil.Round(0)) {
 		return ending{Attempt: store.Attempt{Delivery: delivery}} // stopped for so long that another may deliver
@@ -237,8 +228,8 @@ func (d *Deliverer) deliver(ctx context.Context, delivery store.Delivery, heldUn
 	return ending{attempt, true}
 }
 
-// await waits for the end of some sendings, or until the next look.
-func (d *Deliverer) await(ctx context.Context, wait time.Duration) {
+// awaitEnding waits for the end of some sendings, or until the next look.
+func (d *Deliverer) awaitEnding(ctx context.Context, wait time.Duration) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
@@ -246,20 +237,20 @@ func (d *Deliverer) await(ctx context.Context, wait time.Duration) {
 		return
 	case <-timer.C:
 	case e := <-d.ended:
-		d.forget(ctx, e)
+		d.finishSending(ctx, e)
 	}
 	for {
 		select {
 		case e := <-d.ended:
-			d.forget(ctx, e)
+			d.finishSending(ctx, e)
 		default:
 			return
 		}
 	}
 }
 
-// forget counts and logs what became of a sending.
-func (d *Deliverer) forget(ctx context.Context, e ending) {
+// finishSending counts and logs what became of a sending.
+func (d *Deliverer) finishSending(ctx context.Context, e ending) {
 	delete(d.inFlight, e.OrderID)
 	attrs := []slog.Attr{
 		slog.Int64("event_id", e.EventID), slog.Int64("order_id", e.OrderID), slog.Int("attempts", e.Attempts+1),
@@ -273,12 +264,12 @@ func (d *Deliverer) forget(ctx context.Context, e ending) {
 	case !e.sent:
 	case e.Delivered:
 		d.options.Observe(Delivered)
-		d.sending.works(ctx)
+		d.sending.noteSuccess(ctx)
 	case e.RetryAfter == 0:
 		d.options.Observe(SetAside)
 		d.options.Logger.LogAttrs(ctx, slog.LevelError, "webhook event set aside", attrs...)
 	default:
 		d.options.Observe(Failed)
-		d.sending.fails(ctx, attrs...)
+		d.sending.noteFailure(ctx, attrs...)
 	}
 }

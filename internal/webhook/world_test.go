@@ -3,6 +3,7 @@ package webhook_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -140,7 +141,7 @@ func scan[T any](t *testing.T, w *world, sql string, args ...any) T {
 func (w *world) start(t *testing.T, change ...func(*webhook.Options)) (stop func()) {
 	t.Helper()
 	options := webhook.Options{
-		Store: w.store, URL: w.receiver.URL, Secret: secret, Worker: "test", Logger: slog.New(slog.NewTextHandler(w.log, nil)),
+		Store: w.store, URL: w.receiver.URL, Secret: secret, Worker: rand.Text(), Logger: slog.New(slog.NewTextHandler(w.log, nil)),
 		Observe: func(r webhook.Result) { w.mu.Lock(); defer w.mu.Unlock(); w.counts[r]++ },
 		Poll:    20 * time.Millisecond,
 	}
