@@ -135,11 +135,11 @@ func orNull(text string) *string {
 }
 
 // recordDespite records that a person asked despite the pauses in force.
-func (c *runOnceCommand) recordDespite(ctx context.Context, orders *store.Store) error {
+func (c *runOnceCommand) recordDespite(p *process, orders *store.Store) error {
 	if !c.DespitePause || c.DryRun {
 		return nil
 	}
-	pauses, err := orders.Controls(ctx)
+	pauses, err := orders.Controls(p.ctx)
 	if err != nil || len(pauses) == 0 {
 		return err
 	}
@@ -153,6 +153,6 @@ func (c *runOnceCommand) recordDespite(ctx context.Context, orders *store.Store)
 	if err != nil {
 		return err
 	}
-	_, err = orders.AddAction(ctx, store.Action{Actor: c.People.actorName(), Via: "cli", Action: "run-once --despite-pause", Before: before, After: after})
+	_, err = orders.AddAction(p.ctx, store.Action{Actor: c.People.actorName(p.getenv), Via: "cli", Action: "run-once --despite-pause", Before: before, After: after})
 	return err
 }

@@ -79,7 +79,7 @@ func shownValue(flag *kong.Flag, getenv func(string) string) string {
 			return lang
 		}
 	case "actor":
-		return peopleSettings{Actor: value}.actorName()
+		return peopleSettings{Actor: value}.actorName(getenv)
 	case "gateway-url", "webhook-url":
 		if u, err := url.Parse(value); err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 			return withheld

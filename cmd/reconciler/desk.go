@@ -34,7 +34,7 @@ func (s deskSettings) with(p *process, poll *pollSettings, do func(context.Conte
 func (s deskSettings) withAnySchema(p *process, poll *pollSettings, do func(context.Context, *operator.Desk) error, problems ...error) error {
 	zone, zoneErr := s.People.location()
 	lang, langErr := s.People.language(p.getenv)
-	d := &operator.Desk{Actor: s.People.actorName(), Via: "cli"}
+	d := &operator.Desk{Actor: s.People.actorName(p.getenv), Via: "cli"}
 	if poll != nil {
 		d.Rate, d.Rules = poll.Rate.T, policy.Rules{Plan: poll.plan()}
 		problems = append(problems, poll.validatePlan())

@@ -26,7 +26,7 @@ type doctorCommand struct {
 
 // Run checks before and while the daemon runs. Bad settings are a failed check.
 func (c *doctorCommand) Run(p *process) error {
-	d := &operator.Desk{Locale: c.People.locale(p.getenv), Actor: c.People.actorName(), Via: "cli"}
+	d := &operator.Desk{Locale: c.People.locale(p.getenv), Actor: c.People.actorName(p.getenv), Via: "cli"}
 	resolved, settingsErr := c.resolveDaemon(p)
 	if c.Database.validate(p.getenv) == nil {
 		if orders, err := store.Open(p.ctx, c.Database.URL); err == nil {

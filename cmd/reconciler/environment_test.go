@@ -2,7 +2,7 @@ package main
 
 import (
 	"os"
-	"path/filepath"
+	"os/user"
 	"slices"
 	"testing"
 	"time"
@@ -80,14 +80,26 @@ func TestLocationAndActor(t *testing.T) {
 	if location, _ := (peopleSettings{TZ: "Asia/Shanghai"}).location(); time.Unix(0, 0).In(location).Hour() != 8 {
 		t.Error("Shanghai is not eight hours ahead")
 	}
-	if got := (peopleSettings{Actor: "zhang"}).actorName(); got != "zhang" {
-		t.Errorf("actor = %q", got)
-	}
 	host, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := (peopleSettings{}).actorName(); filepath.Ext("."+host) == "" || got[len(got)-len(host)-1:] != "@"+host {
-		t.Errorf("actor = %q on %q", got, host)
+	account, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	person := account.Username
+	if person == "root" {
+		person = "li"
+	}
+	for _, tt := range []struct{ setting, sudo, want string }{
+		{"zhang", "li", "zhang"},
+		{"", "", account.Username + "@" + host},
+		{"", "li", person + "@" + host}, // behind sudo
+	} {
+		got := peopleSettings{Actor: tt.setting}.actorName(func(name string) string { return map[string]string{"SUDO_USER": tt.sudo}[name] })
+		if got != tt.want {
+			t.Errorf("--actor %q, SUDO_USER %q: %q acts, want %q", tt.setting, tt.sudo, got, tt.want)
+		}
 	}
 }

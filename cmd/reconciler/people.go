@@ -55,14 +55,17 @@ func (s peopleSettings) locale(getenv func(string) string) operator.Locale {
 	return l
 }
 
-// actorName is who acts, for the record of actions.
-func (s peopleSettings) actorName() string {
+// actorName is who acts, for the record of actions: behind sudo the person, not root.
+func (s peopleSettings) actorName(getenv func(string) string) string {
 	if s.Actor != "" {
 		return s.Actor
 	}
 	name, host := "unknown", "unknown"
 	if u, err := user.Current(); err == nil {
 		name = u.Username
+	}
+	if person := getenv("SUDO_USER"); name == "root" && person != "" {
+		name = person
 	}
 	if h, err := os.Hostname(); err == nil {
 		host = h

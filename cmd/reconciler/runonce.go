@@ -93,7 +93,7 @@ func (c *runOnceCommand) catchUp(p *process, r resolved, orders *store.Store, li
 			return err
 		}
 	}
-	if err := c.recordDespite(p.ctx, orders); err != nil {
+	if err := c.recordDespite(p, orders); err != nil {
 		return err
 	}
 	run := poller.Run{Once: true, Selection: selection, Limit: c.maxOrders(), DryRun: c.DryRun, DespitePause: c.DespitePause}
