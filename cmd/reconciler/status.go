@@ -6,8 +6,8 @@ import (
 	"reconciler/internal/operator"
 )
 
-// maxMerchantsShown bounds the table of open money on a terminal.
-const maxMerchantsShown = 20
+// maxRowsShown bounds each list of status on a terminal.
+const maxRowsShown = 20
 
 type statusCommand struct {
 	deskSettings
@@ -17,11 +17,11 @@ type statusCommand struct {
 func (c *statusCommand) Run(p *process) error {
 	return c.withAnySchema(p, nil, func(ctx context.Context, d *operator.Desk) error {
 		status := d.Status(ctx)
-		maxMerchants := 0
+		maxRows := 0
 		if p.onTerminal() {
-			maxMerchants = maxMerchantsShown
+			maxRows = maxRowsShown
 		}
-		if err := c.print(p, status, status.Page(d.Locale, maxMerchants)); err != nil {
+		if err := c.print(p, status, status.Page(d.Locale, maxRows)); err != nil {
 			return err
 		}
 		switch status.Verdict {

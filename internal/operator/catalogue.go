@@ -106,6 +106,7 @@ const (
 	msgAmount        message = "amount" + zh + "金额"
 	msgPausedMark    message = "%s (paused)" + zh + "%s（已暂停）"
 	msgMoreMerchants message = "and %s more merchants (pipe the output to see all)" + zh + "另有 %s 个商户（用管道输出可看全部）"
+	msgMoreIncidents message = "and %s more: reconciler incidents" + zh + "另有 %s 条：reconciler incidents"
 	msgOpenUnread    message = "what is open could not be read" + zh + "无法读取未决订单"
 	msgNothingOpen   message = "nothing is open" + zh + "没有未决订单"
 

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Page is the text of the status. A maxMerchants above 0 bounds the table of open money.
-func (s Status) Page(l Locale, maxMerchants int) Page {
+// Page is the text of the status. A maxRows above 0 bounds the table of open money and the list of
+// incidents, so that the verdict stays on the screen.
+func (s Status) Page(l Locale, maxRows int) Page {
 	var p Page
 	verdict, tone := l.Verdict(s.Verdict)
 	p.line(tone, fmt.Sprintf("%s  %s  %s (%s)", verdict, l.VerdictSummary(s), l.Stamp(s.At), l.ZoneName(s.At)))
@@ -16,7 +17,7 @@ func (s Status) Page(l Locale, maxMerchants int) Page {
 		p.Rows = append(p.Rows, Row{{Text: l.CheckName(c.Name)}, {Text: word, Tone: tone}, {Text: c.Detail}})
 	}
 	p.blank()
-	s.openTable(l, &p, maxMerchants)
+	s.openTable(l, &p, maxRows)
 	if len(s.Learned) > 0 {
 		p.blank()
 		s.learnedTable(l, &p)
@@ -24,7 +25,14 @@ func (s Status) Page(l Locale, maxMerchants int) Page {
 	if len(s.Incidents) > 0 {
 		p.blank()
 		p.line(Strong, l.say(msgIncidents))
-		incidentRows(l, &p, s.Incidents)
+		shown := s.Incidents
+		if maxRows > 0 {
+			shown = shown[:min(maxRows, len(shown))]
+		}
+		incidentRows(l, &p, shown)
+		if left := len(s.Incidents) - len(shown); left > 0 {
+			p.line(Plain, l.say(msgMoreIncidents, number(left)))
+		}
 	}
 	return p
 }
@@ -46,7 +54,7 @@ func (l Locale) VerdictSummary(s Status) string {
 	return l.say(msgVerdictSome, wrong, len(s.Checks))
 }
 
-func (s Status) openTable(l Locale, p *Page, maxMerchants int) {
+func (s Status) openTable(l Locale, p *Page, maxRows int) {
 	switch {
 	case s.Unread:
 		p.line(Warning, l.say(msgOpenUnread))
@@ -67,7 +75,7 @@ func (s Status) openTable(l Locale, p *Page, maxMerchants int) {
 		all.Orders, all.AmountFen = all.Orders+m.Orders, all.AmountFen+m.AmountFen
 		all.ByAge.Under10m, all.ByAge.Under1h = all.ByAge.Under10m+m.ByAge.Under10m, all.ByAge.Under1h+m.ByAge.Under1h
 		all.ByAge.Under24h, all.ByAge.Older = all.ByAge.Under24h+m.ByAge.Under24h, all.ByAge.Older+m.ByAge.Older
-		if maxMerchants > 0 && i >= maxMerchants {
+		if maxRows > 0 && i >= maxRows {
 			left++
 			continue
 		}

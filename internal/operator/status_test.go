@@ -178,3 +178,22 @@ func TestStatusOfWhatWasLearned(t *testing.T) {
 		t.Errorf("learned after %v, %v", s.After.P50, s.After.P95)
 	}
 }
+
+// On a terminal the lists are bounded, so that the verdict is not lost above them. Piped, they are
+// whole.
+func TestStatusPageIsBounded(t *testing.T) {
+	t.Parallel()
+	s := operator.Status{Open: make([]operator.OpenMerchant, 25), Incidents: make([]operator.Incident, 27)}
+	l := operator.Locale{Lang: "en", Zone: time.UTC}
+	whole, bounded := s.Page(l, 0).Rows, s.Page(l, 20).Rows
+	var more []string
+	for _, row := range bounded {
+		if len(row) > 0 && strings.HasPrefix(row[0].Text, "and ") {
+			more = append(more, row[0].Text)
+		}
+	}
+	want := []string{"and 5 more merchants (pipe the output to see all)", "and 7 more: reconciler incidents"}
+	if diff := cmp.Diff(want, more); diff != "" || len(whole)-len(bounded) != 5+7-len(want) {
+		t.Errorf("%d rows of %d, left out (-want +got):\n%s", len(bounded), len(whole), diff)
+	}
+}
