@@ -66,7 +66,7 @@ bench: build ## measure beside a plain loop and River, about 12 minutes; ARGS='-
 fuzz: ## fuzz each target for FUZZTIME, 30s
 	scripts/fuzz $(or $(FUZZTIME),30s)
 
-screenshots: ## take the pictures of the console in docs/images anew
+screenshots: ## take the pictures of the console in docs/images again
 	@scripts/ensure-postgres
 	@scripts/ensure-chromium
 	scripts/screenshots

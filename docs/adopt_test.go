@@ -95,12 +95,21 @@ func (a *adoption) text(t *testing.T, sql string, args ...any) string {
 	return text
 }
 
+// migrate makes the reconciler's tables in a schema beside the shop's.
+func (a *adoption) migrate(t *testing.T) {
+	t.Helper()
+	a.exec(t, `CREATE SCHEMA reconciler`)
+	if output, code := a.shell(t, "reconciler migrate up"); code != 0 {
+		t.Fatalf("migrate up: %s", output)
+	}
+}
+
 func (a *adoption) await(t *testing.T, want, sql string, args ...any) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	got := ""
-	for deadline := time.After(30 * time.Second); got != want; {
+	for deadline := time.After(3 * time.Minute); got != want; {
 		select {
 		case <-tick.C:
 			got = a.text(t, sql, args...)
@@ -156,10 +165,7 @@ func TestAdoption(t *testing.T) {
 	t.Parallel()
 	a := newAdoption(t)
 	a.pay(t, "SN000000000001", chinaums.StatusTradeSuccess) // before the adoption
-	a.exec(t, `CREATE SCHEMA reconciler`)
-	if output, code := a.shell(t, "reconciler migrate up"); code != 0 {
-		t.Fatalf("migrate up: %s", output)
-	}
+	a.migrate(t)
 	a.file(t, "adopt.sql")
 	a.file(t, "backfill.sql")
 	a.daemon(t)
@@ -203,10 +209,7 @@ func TestAdoption(t *testing.T) {
 func TestAdoptionIsTakenOut(t *testing.T) {
 	t.Parallel()
 	a := newAdoption(t)
-	a.exec(t, `CREATE SCHEMA reconciler`)
-	if output, code := a.shell(t, "reconciler migrate up"); code != 0 {
-		t.Fatalf("migrate up: %s", output)
-	}
+	a.migrate(t)
 	a.file(t, "adopt.sql")
 	a.exec(t, `DROP SCHEMA reconciler CASCADE; DROP FUNCTION keep_outcome() CASCADE`)
 	a.pay(t, "SN000000000001", chinaums.StatusTradeSuccess)
@@ -221,10 +224,7 @@ func TestAdoptionIsTakenOut(t *testing.T) {
 func TestAdoptionCatchesUp(t *testing.T) {
 	t.Parallel()
 	a := newAdoption(t)
-	a.exec(t, `CREATE SCHEMA reconciler`)
-	if output, code := a.shell(t, "reconciler migrate up"); code != 0 {
-		t.Fatalf("migrate up: %s", output)
-	}
+	a.migrate(t)
 	a.file(t, "adopt.sql")
 	a.pay(t, "SN000000000001", chinaums.StatusTradeSuccess)
 	a.due(t)
@@ -275,10 +275,7 @@ func TestConsumersInOtherLanguages(t *testing.T) {
 			t.Skip("php is not installed")
 		}
 		a := newAdoption(t)
-		a.exec(t, `CREATE SCHEMA reconciler`)
-		if output, code := a.shell(t, "reconciler migrate up"); code != 0 {
-			t.Fatalf("migrate up: %s", output)
-		}
+		a.migrate(t)
 		a.exec(t, `SELECT reconciler.register_order_events('php', true)`)
 		a.exec(t, `INSERT INTO reconciler.order_events (order_id, mid, mer_order_id, event, payload) VALUES (1, 'any', 'SN000000000001', 'order.paid', '{}')`)
 		config := a.conn.Config()

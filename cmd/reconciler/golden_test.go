@@ -43,7 +43,7 @@ func goldenOf(t *testing.T, name, output string) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), output); diff != "" {
-		t.Errorf("%s (-want +got), go test -update writes it anew:\n%s", path, diff)
+		t.Errorf("%s (-want +got), go test -update rewrites it:\n%s", path, diff)
 	}
 }
 

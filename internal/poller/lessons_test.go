@@ -220,7 +220,7 @@ func TestLesson4OneBadRowStopsNobody(t *testing.T) {
 		panics: isPaidStep,
 		hangs:  isPaidStep,
 		3:      says("TRADE_SUCCESS", simulator.MutationNUL),
-		4:      {Raw: answer(`merOrderId="`+mer(4)+`"`, `targetOrderId="short"`)}, // a constraint refuses it
+		4:      refusedNumber(4),
 		5:      {Raw: "<html>"},
 		6:      says("TRADE_SUCCESS", simulator.MutationTotalTooBig),
 		7:      {Status: "TRADE_SUCCESS", Fault: simulator.FaultReset},

@@ -2,14 +2,13 @@ package poller
 
 import (
 	"context"
+	"fmt"
 	"os"
-	"slices"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"reconciler/internal/chinaums"
+	"reconciler/internal/chinaums/simulator"
 	"reconciler/internal/policy"
 	"reconciler/internal/store/storetest"
 )
@@ -20,8 +19,6 @@ const (
 	testMID    = "898340149000005"
 	otherMID   = "898340149000006"
 	testTID    = "88880001"
-	testMer    = "319420260601100000ABCDEFGHIJ"
-	testTarget = "4200001234202606011234567890"
 	testAmount = 1000
 )
 
@@ -40,40 +37,10 @@ func testPlan() policy.Plan {
 	}
 }
 
-// answer is the body of a paid order's answer, changed: `key=value` replaces or
-// adds a member, `-key` takes it away, `+key=value` gives it once more.
-func answer(changes ...string) string {
-	members := []string{
-		`errCode="SUCCESS"`, `errMsg="查询成功"`, `mid="` + testMID + `"`, `tid="` + testTID + `"`,
-		`merOrderId="` + testMer + `"`, `targetOrderId="` + testTarget + `"`,
-		`status="TRADE_SUCCESS"`, `totalAmount=1000`, `buyerPayAmount=850`, `receiptAmount=950`, `invoiceAmount=860`,
-		`couponAmount=100`, `couponMerchantContribute=40`, `couponOtherContribute=60`, `yxlmAmount=50`,
-		`buyerCashPayAmt=840`, `refundAmount=0`, `payTime="2026-06-01 19:55:30"`, `settleDate="2026-06-02"`,
-		`seqId="01234567890N"`, `refId="123456789012"`, `settleRefId="01234567891N"`, `targetSys="WXPay"`,
-		`targetStatus="SUCCESS"`, `targetMid="1900000109"`, `buyerId="oUpF8u"`, `subBuyerId="oSub8u"`,
-		`bankInfo="OTHERS"`, `cardAttr="BALANCE"`, `billFunds="现金:850"`, `billFundsDesc="现金支付8.50元。"`, `activityIds="A1"`,
-	}
-	has := func(key string) func(string) bool {
-		return func(m string) bool { return strings.HasPrefix(m, key+"=") }
-	}
-	for _, c := range changes {
-		key, _, _ := strings.Cut(c, "=")
-		switch at := slices.IndexFunc(members, has(key)); {
-		case c[0] == '+':
-			members = append(members, c[1:])
-		case c[0] == '-':
-			members = slices.DeleteFunc(members, has(c[1:]))
-		case at >= 0:
-			members[at] = c
-		default:
-			members = append(members, c)
-		}
-	}
-	for i, m := range members {
-		key, value, _ := strings.Cut(m, "=")
-		members[i] = strconv.Quote(key) + ":" + value
-	}
-	return "{" + strings.Join(members, ",") + "}"
+// refusedNumber is the answer about paid order i whose channel number is too short for a constraint.
+func refusedNumber(i int) simulator.Step {
+	return simulator.Step{Raw: fmt.Sprintf(`{"errCode":"SUCCESS","mid":%q,"tid":%q,"merOrderId":%q,"targetOrderId":"short",
+		"status":"TRADE_SUCCESS","totalAmount":%d,"payTime":"2026-06-01 19:55:30","settleDate":"2026-06-02"}`, testMID, testTID, mer(i), testAmount)}
 }
 
 // gatewayFunc is a Gateway of one function.

@@ -134,7 +134,7 @@ func TestUnwritableAnswer(t *testing.T) {
 	}{
 		{"NUL in a booked column", says("TRADE_SUCCESS", simulator.MutationNUL)},
 		// The platform's word is not bounded, the column is.
-		{"a number that a constraint refuses", simulator.Step{Raw: answer(`targetOrderId="short"`, `merOrderId="`+mer(5)+`"`)}},
+		{"a number that a constraint refuses", refusedNumber(5)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
