@@ -46,7 +46,7 @@ func workloadNames() []string {
 
 // measureProcess is the benchmark. A workload that fails leaves the others alone.
 func measureProcess(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
-	o, err := parseFigures(args, stderr)
+	o, err := parseOptions(args, stderr)
 	if err != nil {
 		return err
 	}

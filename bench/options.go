@@ -82,8 +82,8 @@ func fullSizes() sizes {
 	return s
 }
 
-// parseFigures reads the command line.
-func parseFigures(args []string, stderr io.Writer) (options, error) {
+// parseOptions reads the command line.
+func parseOptions(args []string, stderr io.Writer) (options, error) {
 	o := options{}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)

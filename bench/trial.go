@@ -29,7 +29,7 @@ type trial struct {
 	merchants   int  // whose orders they are; 0 is one
 }
 
-// result is what a trial has cost.
+// trialResult is the cost of a trial.
 type trialResult struct {
 	Workload    string  `json:"workload"`
 	Who         string  `json:"who"`
@@ -77,8 +77,7 @@ func loopPeer() contestant    { return peerNamed("loop", "loop", nil) }
 func riverPeer() contestant   { return peerNamed("River tuned", "river", queueJobs) }
 func riverTxPeer() contestant { return peerNamed("River tx", "river-tx", queueJobs) }
 
-// Of those that write no events. The product is held against them as well, but its goals are for
-// the same job.
+// loopWithoutEvents does less than the product, as riverWithoutEvents does. No goal is about them.
 func loopWithoutEvents() contestant {
 	return peerNamed("loop without events", "loop"+withoutEvents, nil)
 }

@@ -12,7 +12,7 @@ import (
 // BenchmarkDecode reads an answer and masks what is kept of it.
 func BenchmarkDecode(b *testing.B) {
 	scan := newSecretScan("app-key")
-	header := Authorization(Credentials{AppID: "app", AppKey: "app-key"}, "20260601120000", "000102030405060708090a0b0c0dfeff", nil)
+	header := newAuthorizer(Credentials{AppID: "app", AppKey: "app-key"})("20260601120000", "000102030405060708090a0b0c0dfeff", nil)
 	eachSample(b, func(body []byte) {
 		var a Answer
 		_ = a.decodeBody(body, scan.withParts(headerSecrets(header, "app", "20260601120000")...))

@@ -91,7 +91,8 @@ func TestQueryOnTheWire(t *testing.T) {
 	want := map[string]string{
 		"Content-Type":   "application/json; charset=utf-8",
 		"Content-Length": "187",
-		"Authorization":  chinaums.Authorization(official(), "20230831135300", "000102030405060708090a0b0c0dfeff", body),
+		"Authorization": `OPEN-BODY-SIG AppId="` + official().AppID + `",Timestamp="20230831135300",Nonce="000102030405060708090a0b0c0dfeff",Signature="` +
+			chinaums.Sign(official(), "20230831135300", "000102030405060708090a0b0c0dfeff", body) + `"`,
 	}
 	for name, value := range want {
 		if got.Header.Get(name) != value {

@@ -63,24 +63,15 @@ func signWith(mac hash.Hash, appID, timestamp, nonce string, body []byte) string
 	return base64.StdEncoding.EncodeToString(mac.Sum(sum[:0]))
 }
 
-// Authorization returns the value of the Authorization header in the documented form, which has no
-// space after its commas.
-func Authorization(c Credentials, timestamp, nonce string, body []byte) string {
-	return authorization(c.AppID, timestamp, nonce, Sign(c, timestamp, nonce, body))
-}
-
-func authorization(appID, timestamp, nonce, signature string) string {
-	return `OPEN-BODY-SIG AppId="` + appID + `",Timestamp="` + timestamp + `",Nonce="` + nonce + `",Signature="` + signature + `"`
-}
-
-// newAuthorizer is [Authorization] for many questions. The key is set up once for each question in
-// flight.
+// newAuthorizer makes values of the Authorization header, in the documented form, which has no space
+// after its commas. The key is set up once for each question in flight.
 func newAuthorizer(c Credentials) authorizer {
 	macs := sync.Pool{New: func() any { return hmac.New(sha256.New, []byte(c.AppKey)) }}
 	return func(timestamp, nonce string, body []byte) string {
 		mac := macs.Get().(hash.Hash)
 		defer macs.Put(mac)
 		mac.Reset()
-		return authorization(c.AppID, timestamp, nonce, signWith(mac, c.AppID, timestamp, nonce, body))
+		return `OPEN-BODY-SIG AppId="` + c.AppID + `",Timestamp="` + timestamp + `",Nonce="` + nonce +
+			`",Signature="` + signWith(mac, c.AppID, timestamp, nonce, body) + `"`
 	}
 }

@@ -56,16 +56,6 @@ func TestSign(t *testing.T) {
 	}
 }
 
-func TestAuthorizationHasTheDocumentedForm(t *testing.T) {
-	t.Parallel()
-	got := chinaums.Authorization(official(), officialTimestamp, officialNonce, []byte("A"))
-	want := `OPEN-BODY-SIG AppId="12345678901234567890123456789012",Timestamp="20170101120000",` +
-		`Nonce="09876543210987654321098765432109",Signature="GINsCTyNKTpEI9KXO16KqZJ64fOyAytEKl8aaR/Dy08="`
-	if got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
-	}
-}
-
 func TestTheKeyIsNeverShown(t *testing.T) {
 	t.Parallel()
 	credentials := chinaums.Credentials{AppID: "the-app", AppKey: "the-secret-key"}

@@ -225,3 +225,25 @@ func sign(appID, key, stamp, nonce, body string) string {
 	mac.Write([]byte(appID + stamp + nonce + hex.EncodeToString(hash[:])))
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
+
+// ordinaryLife is the life of a payment from registration to full refund, each stage for one round
+// trip.
+func ordinaryLife() []Step {
+	return []Step{
+		{Code: "NO_ORDER", Times: 1},
+		{Status: chinaums.StatusNewOrder, Times: 1},
+		{Status: chinaums.StatusWaitBuyerPay, Times: 1},
+		{Status: chinaums.StatusTradeSuccess, Times: 1},
+		{Status: chinaums.StatusTradeRefund, Times: 1},
+		{Status: chinaums.StatusTradeClosed},
+	}
+}
+
+// expiringLife is the life of a payment that nobody makes: closed after half an hour. The Order
+// needs FromCreation.
+func expiringLife() []Step {
+	return []Step{
+		{Status: chinaums.StatusWaitBuyerPay, For: expiry},
+		{Status: chinaums.StatusTradeClosed},
+	}
+}

@@ -218,25 +218,3 @@ func (s Step) findProblems() problems {
 func (s Step) answersAlone() bool {
 	return s.Code != "" || s.Raw != "" || s.Fault.replacesBody()
 }
-
-// OrdinaryLife is the life of a payment from registration to full refund, each stage for one round
-// trip.
-func OrdinaryLife() []Step {
-	return []Step{
-		{Code: "NO_ORDER", Times: 1},
-		{Status: chinaums.StatusNewOrder, Times: 1},
-		{Status: chinaums.StatusWaitBuyerPay, Times: 1},
-		{Status: chinaums.StatusTradeSuccess, Times: 1},
-		{Status: chinaums.StatusTradeRefund, Times: 1},
-		{Status: chinaums.StatusTradeClosed},
-	}
-}
-
-// ExpiringLife is the life of a payment that nobody makes: closed after half an hour. The Order
-// needs FromCreation.
-func ExpiringLife() []Step {
-	return []Step{
-		{Status: chinaums.StatusWaitBuyerPay, For: expiry},
-		{Status: chinaums.StatusTradeClosed},
-	}
-}

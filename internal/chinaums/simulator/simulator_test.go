@@ -249,7 +249,7 @@ func TestConcurrentUse(t *testing.T) {
 	for i := range 8 {
 		number := fmt.Sprintf("3194%06d", i)
 		wg.Go(func() {
-			err := g.AddOrder(Order{MID: testMID, MerOrderID: number, Amount: 1, Timeline: OrdinaryLife()})
+			err := g.AddOrder(Order{MID: testMID, MerOrderID: number, Amount: 1, Timeline: ordinaryLife()})
 			if err != nil {
 				t.Error(err)
 			}

@@ -78,7 +78,7 @@ func TestLastStepLastsForEver(t *testing.T) {
 
 func TestLives(t *testing.T) {
 	t.Parallel()
-	ordinary := serve(t, Options{}, order(OrdinaryLife()...))
+	ordinary := serve(t, Options{}, order(ordinaryLife()...))
 	var got []string
 	for range 7 {
 		members := ordinary.ask(question{}).members(t)
@@ -95,7 +95,7 @@ func TestLives(t *testing.T) {
 
 func TestExpiringLife(t *testing.T) {
 	t.Parallel()
-	o := order(ExpiringLife()...)
+	o := order(expiringLife()...)
 	o.Age, o.FromCreation = 20*time.Minute, true
 	g := serve(t, Options{}, o)
 	if got, want := g.told(question{}), "200 SUCCESS WAIT_BUYER_PAY"; got != want {
