@@ -73,10 +73,10 @@ type OrderPage struct {
 
 const listedColumns = `o.id, o.mid, coalesce(o.mer_order_id, '') AS mer_order_id, coalesce(o.target_order_id, '') AS target_order_id,
 	o.order_amount, o.total_amount, o.status, coalesce(o.review_reason, '') AS review_reason,
-	CASE WHEN isfinite(o.created_at) THEN o.created_at ELSE '0001-01-01Z' END AS created_at,
-	CASE WHEN isfinite(o.next_query_at) THEN o.next_query_at END AS next_query_at,
-	CASE WHEN isfinite(o.last_queried_at) THEN o.last_queried_at END AS last_queried_at,
-	CASE WHEN isfinite(o.settled_at) THEN o.settled_at END AS settled_at, coalesce(o.settled_by, '') AS settled_by,
+	CASE WHEN o.created_at` + inRange + ` THEN o.created_at ELSE '0001-01-01Z' END AS created_at,
+	CASE WHEN o.next_query_at` + inRange + ` THEN o.next_query_at END AS next_query_at,
+	CASE WHEN o.last_queried_at` + inRange + ` THEN o.last_queried_at END AS last_queried_at,
+	CASE WHEN o.settled_at` + inRange + ` THEN o.settled_at END AS settled_at, coalesce(o.settled_by, '') AS settled_by,
 	coalesce(o.last_error, '') AS last_error, ` + isInFlight + ` AS in_flight`
 
 const isListed = `o.id < @below
@@ -168,7 +168,7 @@ func (f OrderFilter) walk(ctx context.Context, tx pgx.Tx) (OrderPage, error) {
 		return p, err
 	}
 	p.Below = lowest
-	err = tx.QueryRow(ctx, `SELECT CASE WHEN isfinite(o.created_at) THEN o.created_at ELSE now() END FROM orders AS o WHERE o.id = $1`, lowest).Scan(&p.WalkedTo)
+	err = tx.QueryRow(ctx, `SELECT CASE WHEN o.created_at`+inRange+` THEN o.created_at ELSE now() END FROM orders AS o WHERE o.id = $1`, lowest).Scan(&p.WalkedTo)
 	return p, err
 }
 

@@ -47,7 +47,7 @@ type ReviewFilter struct {
 func (s *Store) Reviews(ctx context.Context, f ReviewFilter) ([]Review, error) {
 	return lookRows[Review](ctx, s, "list the reviews", `
 		SELECT `+detailColumns+`, answer.trade_status AS gateway_status, answer.amount AS gateway_amount,
-		       coalesce(told.at, o.last_queried_at, o.updated_at) AS since
+		       coalesce(told.at, CASE WHEN o.last_queried_at`+inRange+` THEN o.last_queried_at END, `+updatedAt+`) AS since
 		FROM orders AS o
 		LEFT JOIN LATERAL (
 		    SELECT q.trade_status, CASE WHEN q.response->>'totalAmount' ~ '^[0-9]{1,18}$' THEN (q.response->>'totalAmount')::bigint END AS amount

@@ -39,7 +39,7 @@ func (s *Store) OpenMerchants(ctx context.Context) ([]OpenMerchant, error) {
 		       least(amount_under10m, 9007199254740992)::bigint AS amount_under10m, least(amount_under1h, 9007199254740992)::bigint AS amount_under1h,
 		       least(amount_under24h, 9007199254740992)::bigint AS amount_under24h, least(amount_older, 9007199254740992)::bigint AS amount_older,
 		       waiting, least(waiting_amount, 9007199254740992)::bigint AS waiting_amount, overdue,
-		       CASE WHEN isfinite(due_since) THEN due_since END AS due_since
+		       CASE WHEN due_since`+inRange+` THEN due_since END AS due_since
 		FROM (
 		    SELECT o.mid, count(*) FILTER (WHERE o.open) AS orders,
 		           coalesce(sum(o.order_amount) FILTER (WHERE o.open), 0) AS amount,

@@ -111,7 +111,7 @@ func readCurrent(ctx context.Context, tx pgx.Tx, stale []*Recorded) (map[claimKe
 	arrays.Add(&p, columns, outcomesOf(stale))
 	list, err := arrays.QueryOnce[current](ctx, tx.Conn(), &p, `
 		SELECT o.id, r.claim_no, o.status, coalesce(o.review_reason, ''),
-		       CASE WHEN isfinite(o.next_query_at) THEN o.next_query_at END,
+		       CASE WHEN o.next_query_at`+inRange+` THEN o.next_query_at END,
 		       EXISTS (SELECT 1 FROM order_queries q
 		               WHERE q.order_id = o.id AND q.claim_no = r.claim_no AND r.claim_no > 0 AND q.queried_at = r.asked_at),
 		       `+guardHolds+`
@@ -186,7 +186,7 @@ func updateSuperseded(ctx context.Context, tx pgx.Tx, o order.Outcome) error {
 		    lease_until = CASE WHEN o.claim_no = $2 THEN NULL ELSE o.lease_until END,
 		    claimed_by = CASE WHEN o.claim_no = $2 THEN NULL ELSE o.claimed_by END,
 		    last_queried_at = greatest(o.last_queried_at, $5),
-		    unrecorded_claims = least(o.unrecorded_claims, o.claim_no - $2),
+		    unrecorded_claims = CASE WHEN o.claim_no > $2 THEN least(o.unrecorded_claims, o.claim_no - $2) ELSE 0 END,
 		    updated_at = CASE WHEN $3 = '' THEN o.updated_at ELSE now() END
 		WHERE o.id = $1`,
 		o.Order.ID, o.Order.ClaimNo, o.ReviewReason, o.ReviewNote, o.Question.At)

@@ -33,9 +33,9 @@ type Detail struct {
 
 const detailColumns = orderColumns + `,
 	to_jsonb(o) AS columns, coalesce(o.review_note, '') AS review_note, coalesce(o.last_error, '') AS last_error,
-	coalesce(o.claimed_by, '') AS claimed_by, o.updated_at, CASE WHEN isfinite(o.settled_at) THEN o.settled_at END AS settled_at,
+	coalesce(o.claimed_by, '') AS claimed_by, ` + updatedAt + ` AS updated_at, CASE WHEN o.settled_at` + inRange + ` THEN o.settled_at END AS settled_at,
 	coalesce(o.settled_by, '') AS settled_by, o.total_amount, o.refund_amount,
-	CASE WHEN isfinite(o.pay_time) THEN o.pay_time END AS pay_time, CASE WHEN isfinite(o.settle_date) THEN o.settle_date END AS settle_date`
+	CASE WHEN o.pay_time` + inRange + ` THEN o.pay_time END AS pay_time, CASE WHEN isfinite(o.settle_date) THEN o.settle_date END AS settle_date`
 
 // OrderName is how a person names an order.
 type OrderName struct {

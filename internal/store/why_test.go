@@ -21,8 +21,8 @@ func detailIDs(list []store.Detail) []int64 {
 	return ids
 }
 
-// A name is an id, or a number: the merchant's or the channel's. Among the orders of one merchant the
-// merchant's number comes first.
+// A name is an id, or a number: the merchant's or the channel's. Among the orders of one merchant
+// the merchant's number comes first.
 func TestFindOrders(t *testing.T) {
 	t.Parallel()
 	d := open(t)
@@ -88,6 +88,13 @@ func TestFindOrdersReadsTheWholeRow(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" || got.OrderAmount != 100 || got.Status != order.StatusUnknown {
 		t.Errorf("order %+v (-want +got):\n%s", got.Order, diff)
+	}
+	d.exec(t, `UPDATE orders SET created_at = 'infinity', expires_at = '294276-12-31', updated_at = 'infinity', last_queried_at = '-infinity', review_reason = 'poison' WHERE id = 2`)
+	if reviews, err := d.Reviews(t.Context(), store.ReviewFilter{Limit: 9}); err != nil || len(reviews) != 1 {
+		t.Errorf("reviews of infinite times: %v, %v", reviews, err)
+	}
+	if _, err := json.Marshal(d.detail(t, 2)); err != nil {
+		t.Errorf("of infinite times: %v", err)
 	}
 	if o := d.detail(t, 2); o.SettledAt != nil || o.PayTime != nil || o.NextQueryAt != nil || o.LeaseUntil != nil || o.SettledBy != "" || o.TotalAmount != nil {
 		t.Errorf("of infinite times: %+v", o)
