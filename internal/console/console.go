@@ -96,6 +96,7 @@ func (c *Console) Handler() http.Handler {
 	}
 	acts := func(pattern string, page func(*visit) error) {
 		mux.Handle("POST "+pattern, c.handleVisit(page, c.mayAct))
+		reads(pattern, showObject) // a preview's address, opened again or passed on
 	}
 	open := func(pattern string, page func(*visit) error) { mux.Handle(pattern, c.handleVisit(page, nil)) }
 

@@ -132,6 +132,12 @@ func (c *Console) mayAct(v *visit) bool {
 // objectOf is the page of what an action is about.
 func objectOf(path string) string { return path[:strings.LastIndex(path, "/")] }
 
+// showObject leads from the address of an action to the page of what it is about.
+func showObject(v *visit) error {
+	http.Redirect(v.w, v.r, objectOf(v.r.URL.Path), http.StatusSeeOther)
+	return nil
+}
+
 // isOperator reports whether the person is offered actions.
 func (v *visit) isOperator() bool { return v.c.Actions && v.user != nil && v.user.role == RoleOperator }
 

@@ -35,6 +35,13 @@ func TestEveryPageInBothLanguages(t *testing.T) {
 	p.get(t, "/orders/999999").want(t, http.StatusNotFound, "No order")
 	p.get(t, "/orders/x").want(t, http.StatusNotFound)
 	p.get(t, "/login").want(t, http.StatusNotFound)
+	for action, object := range map[string]string{"/orders/7/resolve": "/orders/7", "/orders/7/retry": "/orders/7", "/gateway/pause": "/gateway", "/gateway/resume": "/gateway"} {
+		a := p.get(t, action) // a preview that is opened again
+		a.want(t, http.StatusSeeOther)
+		if to := a.Header.Get("Location"); to != object {
+			t.Errorf("GET %s leads to %q, want %q", action, to, object)
+		}
+	}
 	for _, name := range []string{"console.css", "console.js", "icon.svg"} {
 		p.get(t, "/assets/"+name).want(t, http.StatusOK)
 	}
