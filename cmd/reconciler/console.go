@@ -113,10 +113,7 @@ func (c *consoleServe) checkDatabase(ctx context.Context, orders *store.Store, l
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	err := orders.CheckRights(ctx, audience)
-	if err == nil {
-		err = orders.CheckSchema(ctx)
-	}
+	err := checkDatabase(ctx, orders, audience)
 	switch {
 	case err == nil:
 		return nil

@@ -111,7 +111,7 @@ func (c *runCommand) openStore(ctx context.Context, logger *slog.Logger) (*store
 func checkSchema(ctx context.Context, orders *store.Store) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	err := checkDatabase(ctx, orders)
+	err := checkDatabase(ctx, orders, store.ForDaemon)
 	if err != nil && !store.IsTransient(err) {
 		return backoff.Permanent(usageError{err})
 	}

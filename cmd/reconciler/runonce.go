@@ -76,7 +76,7 @@ func (c *runOnceCommand) Run(p *process) error {
 }
 
 func (c *runOnceCommand) catchUp(p *process, r resolved, orders *store.Store, list []store.NamedOrder) error {
-	if err := checkDatabase(p.ctx, orders); err != nil {
+	if err := checkDatabase(p.ctx, orders, store.ForDaemon); err != nil {
 		if store.IsTransient(err) {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"reconciler/internal/operator"
+	"reconciler/internal/order"
 )
 
 // preview is the second page of an action: before, after, and the form that confirms.
@@ -122,7 +123,7 @@ func (c *Console) resolveOrder(v *visit) error {
 
 // formResolution reads the form.
 func (v *visit) formResolution() (operator.Resolution, error) {
-	r := operator.Resolution{As: orderStatus(v.formField("as")), AcceptAmount: v.formField("accept_amount") == "true", Reason: v.formField("reason"), Evidence: v.formField("evidence")}
+	r := operator.Resolution{As: order.Status(v.formField("as")), AcceptAmount: v.formField("accept_amount") == "true", Reason: v.formField("reason"), Evidence: v.formField("evidence")}
 	var errs []error
 	for key, target := range map[string]**int64{"amount": &r.Amount, "refund_amount": &r.RefundAmount} {
 		if text := v.formField(key); text != "" {

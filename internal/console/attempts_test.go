@@ -136,11 +136,11 @@ func TestPreferredLanguage(t *testing.T) {
 	for accept, want := range map[string]string{
 		"": "en", "zh": "zh", "zh-CN,zh;q=0.9,en;q=0.8": "zh", "en;q=0.5, zh-TW;q=0.7": "zh", "de,fr;q=0.5": "en", "en-US": "en", "zh;q=0, en;q=0.1": "en", "zh;q=x": "en", "*": "en",
 	} {
-		if got := preferred(accept, "en"); got != want {
+		if got := preferredLanguage(accept, "en"); got != want {
 			t.Errorf("%q: %s, want %s", accept, got, want)
 		}
 	}
-	if got := preferred("fr", "zh"); got != "zh" {
+	if got := preferredLanguage("fr", "zh"); got != "zh" {
 		t.Errorf("a browser that wants neither: %s", got)
 	}
 }

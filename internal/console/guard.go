@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"reconciler/internal/operator"
@@ -110,7 +111,7 @@ func (c *Console) maySee(v *visit) bool {
 	if c.Loopback || v.user != nil {
 		return true
 	}
-	http.Redirect(v.w, v.r, "/login?to="+queryEscape(v.r.URL.RequestURI()), http.StatusSeeOther)
+	http.Redirect(v.w, v.r, "/login?to="+url.QueryEscape(v.r.URL.RequestURI()), http.StatusSeeOther)
 	return false
 }
 
@@ -120,7 +121,7 @@ func (c *Console) mayAct(v *visit) bool {
 	case !c.Actions:
 		_ = v.refuseRequest(http.StatusForbidden, v.t("refused_title"), v.t("read_only"), "")
 	case v.user == nil:
-		http.Redirect(v.w, v.r, "/login?to="+queryEscape(objectOf(v.r.URL.Path)), http.StatusSeeOther)
+		http.Redirect(v.w, v.r, "/login?to="+url.QueryEscape(objectOf(v.r.URL.Path)), http.StatusSeeOther)
 	case v.user.role != RoleOperator:
 		_ = v.refuseRequest(http.StatusForbidden, v.t("refused_title"), v.t("forbidden"), "")
 	default:

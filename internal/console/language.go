@@ -9,21 +9,20 @@ import (
 
 const languageCookie = "reconciler_lang"
 
-func queryEscape(text string) string { return url.QueryEscape(text) }
-
 // languageOf is the language that the person has chosen, or that the browser prefers, or that of
 // the settings.
 func (c *Console) languageOf(r *http.Request) string {
 	if cookie, err := r.Cookie(languageCookie); err == nil && isLanguage(cookie.Value) {
 		return cookie.Value
 	}
-	return preferred(r.Header.Get("Accept-Language"), c.Desk.Lang)
+	return preferredLanguage(r.Header.Get("Accept-Language"), c.Desk.Lang)
 }
 
 func isLanguage(text string) bool { return text == "en" || text == "zh" }
 
-// preferred is the first of our languages by weight; other is for a browser that wants neither.
-func preferred(accept, other string) string {
+// preferredLanguage is the first of our languages by weight; other is for a browser that wants
+// neither.
+func preferredLanguage(accept, other string) string {
 	best, weight := other, 0.0
 	for part := range strings.SplitSeq(accept, ",") {
 		tag, parameters, _ := strings.Cut(strings.TrimSpace(part), ";")

@@ -36,21 +36,18 @@ func (c *Console) showReview(v *visit) error {
 	if err != nil {
 		return err
 	}
-	p := reviewPage{MID: f.MID, CSV: localPath("/review.csv", without(query, "after", "done")), Filtered: f.Reason+f.MID != ""}
-	p.Reasons = choices(f.Reason, option{Value: "", Word: v.t("any")})
-	for _, reason := range order.ReviewReasons() {
-		p.Reasons = append(p.Reasons, choices(f.Reason, option{Value: reason, Word: reason})...)
-	}
+	p := reviewPage{MID: f.MID, CSV: localPath("/review.csv", queryWithout(query, "after", "done")), Filtered: f.Reason+f.MID != ""}
+	p.Reasons = v.codeChoices(f.Reason, order.ReviewReasons())
 	rows := list.Reviews
 	if len(rows) > pageSize {
 		rows = rows[:pageSize]
 		last := rows[pageSize-1]
-		next := without(query, "done")
+		next := queryWithout(query, "done")
 		next.Set("after", last.ReviewReason+"."+strconv.FormatInt(last.ID, 10))
 		p.More.Next = localPath("/review", next)
 	}
 	if query.Get("after") != "" {
-		p.More.First = localPath("/review", without(query, "after", "done"))
+		p.More.First = localPath("/review", queryWithout(query, "after", "done"))
 	}
 	for _, r := range rows {
 		p.Rows = append(p.Rows, reviewLine{r, numberOf(deref(r.MerOrderID), "", r.ID), deref(r.GatewayStatus)})
@@ -66,7 +63,7 @@ func reviewFilter(query url.Values) (operator.ReviewFilter, error) {
 	}
 	var err error
 	f.AfterReason = reason
-	f.AfterID, err = cursor(id)
+	f.AfterID, err = parseCursor(id)
 	return f, err
 }
 
@@ -141,7 +138,7 @@ func (c *Console) showEvents(v *visit) error {
 	query := v.queryValues()
 	f := operator.EventFilter{Event: query.Get("event"), Failed: query.Get("failed") != "", Limit: pageSize}
 	var err error
-	if f.Below, err = cursor(query.Get("below")); err != nil {
+	if f.Below, err = parseCursor(query.Get("below")); err != nil {
 		return err
 	}
 	list, err := v.desk().EventPage(v.ctx(), f)
@@ -152,10 +149,7 @@ func (c *Console) showEvents(v *visit) error {
 	if p.C, err = v.desk().Consumers(v.ctx()); err != nil {
 		return err
 	}
-	p.Kinds = choices(f.Event, option{Value: "", Word: v.t("any")})
-	for _, event := range []string{order.EventPaid, order.EventRefunded, order.EventClosed, order.EventNotFound, order.EventReview} {
-		p.Kinds = append(p.Kinds, choices(f.Event, option{Value: event, Word: event})...)
-	}
+	p.Kinds = v.codeChoices(f.Event, []string{order.EventPaid, order.EventRefunded, order.EventClosed, order.EventNotFound, order.EventReview})
 	if list.WalkedTo != nil {
 		p.Walked = v.Stamp(*list.WalkedTo)
 	}
@@ -197,11 +191,8 @@ func (c *Console) showAudit(v *visit) error {
 	if err != nil {
 		return err
 	}
-	p := auditPage{Actor: f.Actor, CSV: localPath("/audit.csv", without(query, "below", "done")), Filtered: f.Actor+f.Action != ""}
-	p.Kinds = choices(f.Action, option{Value: "", Word: v.t("any")})
-	for _, kind := range operator.ActionNames() {
-		p.Kinds = append(p.Kinds, choices(f.Action, option{Value: kind, Word: kind})...)
-	}
+	p := auditPage{Actor: f.Actor, CSV: localPath("/audit.csv", queryWithout(query, "below", "done")), Filtered: f.Actor+f.Action != ""}
+	p.Kinds = v.codeChoices(f.Action, operator.ActionNames())
 	rows, next := list.Actions, int64(0)
 	if len(rows) > pageSize {
 		rows, next = rows[:pageSize], rows[pageSize-1].ID
@@ -216,13 +207,13 @@ func (c *Console) showAudit(v *visit) error {
 func actionFilter(query url.Values) (operator.ActionFilter, error) {
 	f := operator.ActionFilter{Actor: strings.TrimSpace(query.Get("actor")), Action: query.Get("action")}
 	var err error
-	f.Below, err = cursor(query.Get("below"))
+	f.Below, err = parseCursor(query.Get("below"))
 	return f, err
 }
 
 // doneWords tells what the action of that number did, where this person did it.
 func (v *visit) doneWords(text string) string {
-	id, err := cursor(text)
+	id, err := parseCursor(text)
 	if err != nil || v.user == nil {
 		return ""
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"reconciler/internal/operator"
-	"reconciler/internal/order"
 )
 
 // moment is a line of the story.
@@ -136,6 +135,3 @@ func (v *visit) columnText(name string, value any) string {
 func isAmount(name string) bool {
 	return strings.HasSuffix(name, "_amount") || strings.HasSuffix(name, "_amt") || strings.HasPrefix(name, "coupon_")
 }
-
-// orderStatus reads a status that a person can give.
-func orderStatus(text string) order.Status { return order.Status(text) }

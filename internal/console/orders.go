@@ -38,8 +38,8 @@ type ordersPage struct {
 	More                         more
 }
 
-// ages are the filters of the list by age, as [from, to) since created_at.
-func ages() map[string][2]time.Duration {
+// ageFilters are the filters of the list by age, as [from, to) since created_at.
+func ageFilters() map[string][2]time.Duration {
 	return map[string][2]time.Duration{
 		"10m": {0, 10 * time.Minute}, "1h": {10 * time.Minute, time.Hour}, "24h": {time.Hour, 24 * time.Hour}, "older": {24 * time.Hour, 0},
 	}
@@ -68,7 +68,7 @@ func (c *Console) showOrders(v *visit) error {
 	}
 	p.More = moreOf("/orders", query, "below", list.Below)
 	// A search has no file: it would hold all orders, not those found.
-	p.CSV = localPath("/orders.csv", without(query, "below", "done"))
+	p.CSV = localPath("/orders.csv", queryWithout(query, "below", "done"))
 	return v.showPage(http.StatusOK, "orders", v.t("orders_page"), p)
 }
 
@@ -76,10 +76,10 @@ func (c *Console) showOrders(v *visit) error {
 func (v *visit) orderFilter(query url.Values) (operator.OrderFilter, error) {
 	f := operator.OrderFilter{MID: strings.TrimSpace(query.Get("mid")), Status: order.Status(query.Get("status")), Review: query.Get("review"), Limit: pageSize}
 	var err error
-	if f.Below, err = cursor(query.Get("below")); err != nil {
+	if f.Below, err = parseCursor(query.Get("below")); err != nil {
 		return f, err
 	}
-	if age, known := ages()[query.Get("age")]; known {
+	if age, known := ageFilters()[query.Get("age")]; known {
 		now, err := v.c.Desk.Store.Now(v.ctx())
 		if err != nil {
 			return f, err
@@ -94,8 +94,8 @@ func (v *visit) orderFilter(query url.Values) (operator.OrderFilter, error) {
 	return f, nil
 }
 
-// cursor reads the number at which a page begins.
-func cursor(text string) (int64, error) {
+// parseCursor reads the number at which a page begins.
+func parseCursor(text string) (int64, error) {
 	if text == "" {
 		return 0, nil
 	}
@@ -110,18 +110,18 @@ func cursor(text string) (int64, error) {
 func moreOf(path string, query url.Values, key string, next int64) more {
 	var m more
 	if query.Get(key) != "" {
-		m.First = localPath(path, without(query, key, "done"))
+		m.First = localPath(path, queryWithout(query, key, "done"))
 	}
 	if next != 0 {
-		further := without(query, "done")
+		further := queryWithout(query, "done")
 		further.Set(key, strconv.FormatInt(next, 10))
 		m.Next = localPath(path, further)
 	}
 	return m
 }
 
-// without copies a query except for some keys and empty values.
-func without(query url.Values, keys ...string) url.Values {
+// queryWithout copies a query except for some keys and empty values.
+func queryWithout(query url.Values, keys ...string) url.Values {
 	rest := make(url.Values)
 	for key, values := range query {
 		if len(values) > 0 && values[0] != "" {
@@ -135,20 +135,26 @@ func without(query url.Values, keys ...string) url.Values {
 }
 
 func (p *ordersPage) fillChoices(v *visit, query url.Values) {
-	p.Statuses = choices(query.Get("status"), option{Value: "", Word: v.t("any")}, option{Value: string(operator.StatusOpen), Word: v.t("any_open")})
+	p.Statuses = markChosen(query.Get("status"), option{Value: "", Word: v.t("any")}, option{Value: string(operator.StatusOpen), Word: v.t("any_open")})
 	for _, s := range order.Statuses() {
-		p.Statuses = append(p.Statuses, choices(query.Get("status"), option{Value: string(s), Word: v.Outcome(operator.OutcomeOf(s, "")) + " · " + string(s)})...)
+		p.Statuses = append(p.Statuses, markChosen(query.Get("status"), option{Value: string(s), Word: v.Outcome(operator.OutcomeOf(s, "")) + " · " + string(s)})...)
 	}
-	p.Ages = choices(query.Get("age"), option{Value: "", Word: v.t("any")}, option{Value: "10m", Word: v.t("under_10m")},
+	p.Ages = markChosen(query.Get("age"), option{Value: "", Word: v.t("any")}, option{Value: "10m", Word: v.t("under_10m")},
 		option{Value: "1h", Word: v.t("under_1h")}, option{Value: "24h", Word: v.t("under_24h")}, option{Value: "older", Word: v.t("older")})
-	p.Reviews = choices(query.Get("review"), option{Value: "", Word: v.t("any")}, option{Value: operator.AnyReview, Word: v.t("any_review")})
-	for _, reason := range order.ReviewReasons() {
-		p.Reviews = append(p.Reviews, choices(query.Get("review"), option{Value: reason, Word: reason})...)
-	}
+	p.Reviews = v.codeChoices(query.Get("review"), order.ReviewReasons(), option{Value: operator.AnyReview, Word: v.t("any_review")})
 	p.Filtered = query.Get("q")+query.Get("mid")+query.Get("status")+query.Get("age")+query.Get("review") != ""
 }
 
-func choices(chosen string, list ...option) []option {
+// codeChoices offers any, then more, then codes under their own names.
+func (v *visit) codeChoices(chosen string, codes []string, more ...option) []option {
+	list := append([]option{{Value: "", Word: v.t("any")}}, more...)
+	for _, code := range codes {
+		list = append(list, option{Value: code, Word: code})
+	}
+	return markChosen(chosen, list...)
+}
+
+func markChosen(chosen string, list ...option) []option {
 	for i := range list {
 		list[i].Chosen = list[i].Value == chosen
 	}

@@ -8,12 +8,6 @@ import (
 	"reconciler/internal/operator"
 )
 
-// The rows of the plots, as operator hands them out.
-type (
-	minuteCount = operator.MinuteCount
-	dayCount    = operator.DayCount
-)
-
 // tag is a state in word and shape.
 type tag struct{ Name, Word, Tone, Detail string }
 

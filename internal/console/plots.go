@@ -57,8 +57,8 @@ type legend struct {
 	Count                    int
 }
 
-// stack lays columns out. All series have the same length.
-func stack(key string, list []series) (rects []rect, legends []legend, top int) {
+// stackColumns lays columns out. All series have the same length.
+func stackColumns(key string, list []series) (rects []rect, legends []legend, top int) {
 	slots := len(list[0].Counts)
 	for i := range slots {
 		sum := 0
@@ -91,7 +91,7 @@ func stack(key string, list []series) (rects []rect, legends []legend, top int) 
 
 const minuteSlots = 60
 
-func (v *visit) minuteColumns(now time.Time, counts []minuteCount) columns {
+func (v *visit) minuteColumns(now time.Time, counts []operator.MinuteCount) columns {
 	first := now.Truncate(time.Minute).Add(-(minuteSlots - 1) * time.Minute)
 	list := []series{
 		{Class: "answered", Word: v.t("answered"), Counts: make([]int, minuteSlots)},
@@ -114,7 +114,7 @@ func (v *visit) minuteColumns(now time.Time, counts []minuteCount) columns {
 		return p
 	}
 	var top int
-	p.Rects, p.Legend, top = stack(p.Key, list)
+	p.Rects, p.Legend, top = stackColumns(p.Key, list)
 	p.Top = v.Number(top)
 	for _, ago := range []int{59, 40, 20, 0} {
 		p.Ticks = append(p.Ticks, v.Stamp(now.Add(-time.Duration(ago) * time.Minute))[11:16])
@@ -124,7 +124,7 @@ func (v *visit) minuteColumns(now time.Time, counts []minuteCount) columns {
 
 const daySlots = 7
 
-func (v *visit) dayColumns(now time.Time, counts []dayCount) columns {
+func (v *visit) dayColumns(now time.Time, counts []operator.DayCount) columns {
 	list := []series{
 		{Class: "paid", Word: v.t("paid"), Counts: make([]int, daySlots)},
 		{Class: "refunded", Word: v.t("refunded"), Counts: make([]int, daySlots)},
@@ -151,7 +151,7 @@ func (v *visit) dayColumns(now time.Time, counts []dayCount) columns {
 		return p
 	}
 	var top int
-	p.Rects, p.Legend, top = stack(p.Key, list)
+	p.Rects, p.Legend, top = stackColumns(p.Key, list)
 	p.Top = v.Number(top)
 	return p
 }
