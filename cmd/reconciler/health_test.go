@@ -190,6 +190,7 @@ func TestListenSetting(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { taken.Close() })
+	w := newWorld(t) // where the environment has it off
 	for _, test := range []struct {
 		name, address string
 		code          int
@@ -201,20 +202,17 @@ func TestListenSetting(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
 			w.invoke(t, "run", "--listen="+test.address).want(t, test.code, "listen")
 		})
 	}
 	for _, how := range []string{"flag", "environment"} {
 		t.Run("off by "+how, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t) // where the environment has it off
-			var args []string
+			env, args := w.env, []string{"run"}
 			if how == "flag" {
-				w.set("RECONCILER_LISTEN=nowhere")
-				args = []string{"--listen=off"}
+				env, args = append(slices.Clone(env), "RECONCILER_LISTEN=nowhere"), []string{"run", "--listen=off"}
 			}
-			p := w.start(t, append([]string{"run"}, args...)...)
+			p := start(t, env, args...)
 			p.awaitLog(t, `"msg":"started"`)
 			p.stop(t)
 			result{stderr: p.stderr.String()}.lacks(t, "health server")

@@ -84,9 +84,9 @@ func TestQueryByTheChannelsNumber(t *testing.T) {
 
 func TestQueryMasks(t *testing.T) {
 	t.Parallel()
-	for _, form := range []string{"text", "json"} {
-		for _, life := range personalLives() {
-			w, number := newQuery(t, life...)
+	for _, life := range personalLives() {
+		w, number := newQuery(t, life...)
+		for _, form := range []string{"text", "json"} {
 			r := w.invoke(t, "query", "--mid="+mid, "--tid="+tid, "--mer-order-id="+number, "--output="+form)
 			r.lacks(t, cardNumber, buyerName)
 			if r.stdout == "" {

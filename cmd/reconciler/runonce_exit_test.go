@@ -27,9 +27,9 @@ func TestRunOnceExitCode(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			for _, args := range [][]string{{"--dry-run"}, {"--all"}} {
-				w := newWorld(t)
-				w.orders(t, 1, test.life)
+			w := newWorld(t)
+			w.orders(t, 1, test.life)
+			for _, args := range [][]string{{"--dry-run"}, {"--all"}} { // in this order: a dry run changes nothing for the next
 				if _, s := w.summary(t, test.code, append([]string{"run-once"}, args...)...); s.Asked != 1 {
 					t.Errorf("%v: asked %d", args, s.Asked)
 				}

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -76,6 +77,12 @@ func TestEveryProblemIsNamedAtOnce(t *testing.T) {
 // The problem of a single setting is named by the setting, not by a word of the code.
 func TestSettingIsRefused(t *testing.T) {
 	t.Parallel()
+	w := newWorld(t)
+	t.Cleanup(func() {
+		if w.Total() != 0 {
+			t.Error("the gateway was asked")
+		}
+	})
 	for _, test := range []struct {
 		setting string
 		want    []string
@@ -96,18 +103,14 @@ func TestSettingIsRefused(t *testing.T) {
 	} {
 		t.Run(test.setting, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.set(test.setting)
+			env := append(slices.Clone(w.env), test.setting)
 			for _, command := range []string{"run", "run-once"} {
 				if command == "run-once" && strings.HasPrefix(test.setting, "RECONCILER_SCHEDULE") {
 					continue
 				}
-				r := w.invoke(t, command)
+				r := invoke(t, env, command)
 				r.want(t, 2, test.want...)
 				r.lacks(t, "pass-that-nobody-may-see")
-			}
-			if w.Total() != 0 {
-				t.Error("the gateway was asked")
 			}
 		})
 	}

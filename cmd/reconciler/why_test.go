@@ -54,9 +54,10 @@ func TestWhyNoSuchOrder(t *testing.T) {
 	w.invoke(t, "why", "2").want(t, 0, "¥2.00")
 }
 
-// states of the next question, from an order's row.
+// The state of the next question, from an order's row.
 func TestWhyNot(t *testing.T) {
 	t.Parallel()
+	w := newWorld(t)
 	for _, tt := range []struct{ name, change, state, because string }{
 		{"due", `UPDATE orders SET next_query_at = now() - interval '5 minutes'`, "due", "no daemon was seen"},
 		{"due and alive", `UPDATE orders SET next_query_at = now() - interval '5 minutes'; INSERT INTO instances (worker, version) VALUES ('w', 'v')`, "due", "0 orders due before it"},
@@ -68,8 +69,7 @@ func TestWhyNot(t *testing.T) {
 		{"breaker", `INSERT INTO gateway_controls (scope, key, paused_until, reason, set_by) VALUES ('app', 'x', now() + interval '1 minute', 'timeout', 'breaker')`, "paused", "circuit breaker"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t)
+			w.exec(t, `TRUNCATE orders, order_queries, order_events, instances, gateway_controls`)
 			w.insert(t, mid, "319400000001")
 			w.exec(t, tt.change)
 			next := document[map[string]any](t, w, 0, "why", "319400000001")["next"].(map[string]any)
