@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"text/tabwriter"
 	"time"
 
@@ -250,9 +251,13 @@ func (d *demo) printHints(w io.Writer, keep bool) {
 		"  SELECT status, review_reason, count(*) FROM orders GROUP BY 1, 2 ORDER BY 1, 2;\n"+
 		"  SELECT * FROM order_queries WHERE order_id = 61 ORDER BY id;\n"+
 		"  SELECT event, count(*) FROM order_events GROUP BY 1;\n\n"+
+		"or with the commands for people\n\n"+
+		"  export DATABASE_URL='postgres://postgres@/postgres?host=%s'\n"+
+		"  %s status\n"+
+		"  %[3]s why '#61'\n\n"+
 		"The webhook's deliveries, as the application gets them: http://%s/\n"+
 		"The console, with everything in pages: http://%s/\n"+
-		"The daemon's metrics: http://%s/metrics\n", d.server.Dir(), d.receiver.address, d.console.address, d.health.Address)
+		"The daemon's metrics: http://%s/metrics\n", d.server.Dir(), d.server.Dir(), os.Args[0], d.receiver.address, d.console.address, d.health.Address)
 }
 
 // closeAll ends everything that was started, in reverse order.

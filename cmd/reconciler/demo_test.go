@@ -27,6 +27,11 @@ func TestDemo(t *testing.T) {
 	} else {
 		lookAround(t, folder[1])
 	}
+	if url := regexp.MustCompile(`export (DATABASE_URL)='(\S+)'`).FindStringSubmatch(p.stdout.String()); url == nil {
+		t.Error("the demo does not say how to use the commands")
+	} else {
+		invoke(t, []string{url[1] + "=" + url[2]}, "why", "#61").want(t, 0, "order 61", "asked")
+	}
 	if page := regexp.MustCompile(`http://127\.0\.0\.1:\d+/\n`).FindString(p.stdout.String()); page == "" {
 		t.Error("the demo does not say where the webhook's deliveries are")
 	} else {
