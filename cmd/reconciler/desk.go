@@ -22,7 +22,7 @@ type deskSettings struct {
 // none. The schema has to be as new as the program, except for those that judge it themselves.
 func (s deskSettings) with(p *process, poll *pollSettings, do func(context.Context, *operator.Desk) error, problems ...error) error {
 	return s.withAnySchema(p, poll, func(ctx context.Context, d *operator.Desk) error {
-		if err := d.Store.CheckSchema(ctx); errors.Is(err, store.ErrOldSchema) {
+		if err := d.Store.CheckSchema(ctx); errors.Is(err, store.ErrOldSchema) || errors.Is(err, store.ErrNoSchema) {
 			return usageError{err}
 		} else if err != nil {
 			return err

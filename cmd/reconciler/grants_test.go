@@ -69,6 +69,10 @@ func TestMissingRightsAreListed(t *testing.T) {
 	for _, command := range []string{"why 3194000001", "plan", "review list", "audit", "pauses", "events list", "prune --older-than 90d", "migrate status", "migrate up"} {
 		w.invoke(t, strings.Fields(command)...).want(t, 2, "permission denied")
 	}
+	w.exec(t, `REVOKE ALL ON SCHEMA public FROM PUBLIC`)
+	for _, command := range []string{"why 3194000001", "migrate up"} {
+		w.invoke(t, strings.Fields(command)...).want(t, 2, "GRANT USAGE ON SCHEMA", role)
+	}
 	statements := strings.Split(w.invoke(t, "run-once").stderr, "\n  ")[1:]
 	w.exec(t, strings.Join(statements, "\n"))
 	w.exec(t, `REVOKE INSERT ON order_events FROM `+role) // the likeliest mistake

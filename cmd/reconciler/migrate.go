@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -128,7 +129,7 @@ func (s databaseSettings) with(p *process, do func(context.Context, *store.Store
 	}
 	defer orders.Close()
 	err = do(p.ctx, orders)
-	if store.LacksRight(err) {
+	if store.LacksRight(err) || errors.Is(err, store.ErrNoSchema) {
 		return usageError{err}
 	}
 	return err
