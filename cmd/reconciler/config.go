@@ -65,8 +65,8 @@ func secretBeside(file string) string {
 	return ""
 }
 
-// shownValue leaves out what may hold a password: the database's URL has it in several forms. Of the
-// settings of people it is what stands in for an empty one.
+// shownValue leaves out what may hold a password: the database's URL has it in several forms. Of
+// the settings of people it is what stands in for an empty one.
 func shownValue(flag *kong.Flag, getenv func(string) string) string {
 	value := fmt.Sprint(flag.Target.Interface())
 	switch flag.Name {

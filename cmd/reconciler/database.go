@@ -8,7 +8,8 @@ import (
 	"reconciler/internal/store"
 )
 
-// checkDatabase refuses a database whose schema is old, and a role that lacks the audience's rights.
+// checkDatabase refuses a database whose schema is old, and a role that lacks the audience's
+// rights.
 func checkDatabase(ctx context.Context, orders *store.Store, audience store.Audience) error {
 	if err := orders.CheckRights(ctx, audience); err != nil {
 		return err

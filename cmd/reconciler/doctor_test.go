@@ -22,7 +22,7 @@ func findings(t *testing.T, w *world, code int, args ...string) map[string]opera
 	return found
 }
 
-// want checks one finding.
+// wantFinding checks one finding.
 func wantFinding(t *testing.T, found map[string]operator.Finding, name string, state operator.State, texts ...string) {
 	t.Helper()
 	f := found[name]

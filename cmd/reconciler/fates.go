@@ -15,8 +15,7 @@ const (
 	demoTID = "88880001"
 )
 
-// fate is what the demo's script has in store for some orders, and what must
-// become of them.
+// fate is the script of some orders of the demo, and the end that they must have.
 type fate struct {
 	name     string
 	orders   int

@@ -58,8 +58,9 @@ func (w *world) claims(t *testing.T) map[string][]claim {
 }
 
 // wantUnderLease checks that no claim began while another one was alive, and that every round trip
-// fell into a claim of its own. Two kinds may arrive late. The stopped worker looks at the lease, is
-// stopped, and sends when it goes on. A slow gateway reads a request that the worker has given up.
+// fell into a claim of its own. Two kinds may arrive late. The stopped worker looks at the lease,
+// is stopped, and sends when it goes on. A slow gateway reads a request that the worker has given
+// up.
 func (w *world) wantUnderLease(t *testing.T, stopped string) {
 	t.Helper()
 	history := w.claims(t)

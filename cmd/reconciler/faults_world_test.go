@@ -25,13 +25,13 @@ const (
 	shortLease   = "RECONCILER_LEASE=9200ms"
 )
 
-// backlog is what a fault is made to happen to: orders of many fates, and how each has to end.
+// backlog holds orders of many fates, and how each has to end. Faults happen while it is asked.
 type backlog struct {
 	numbers []string          // as they were inserted
 	truth   map[string]string // by number: the status, and the review's reason after a slash
 }
 
-// fate is what becomes of a payment.
+// fate is the life of some payments at the gateway, and the end that their orders must have.
 type fate struct {
 	share int // of ten
 	truth string
@@ -192,8 +192,9 @@ func busiest(requests []simulator.Request, window time.Duration) (most int) {
 	return most
 }
 
-// wantRate checks that no five seconds saw more than the budget gave: the rate, a burst of a fifth of
-// a second, and the orders that all processes could have in hand before, claimed and not yet asked.
+// wantRate checks that no five seconds saw more than the budget gave: the rate, a burst of a fifth
+// of a second, and the orders that all processes could have in hand before, claimed and not yet
+// asked.
 func wantRate(t *testing.T, requests []simulator.Request, rate, maxInHand int) {
 	t.Helper()
 	const window = 5 * time.Second

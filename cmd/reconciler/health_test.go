@@ -16,7 +16,7 @@ import (
 	"reconciler/internal/chinaums"
 )
 
-// page is what the health server answered.
+// page is an answer of the health server.
 type page struct {
 	code int
 	kind string

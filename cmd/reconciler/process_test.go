@@ -146,7 +146,7 @@ func (r result) lacks(t *testing.T, texts ...string) {
 	}
 }
 
-// output is what a process wrote so far.
+// output holds the text that a process has written so far.
 type output struct {
 	mu     sync.Mutex
 	buffer bytes.Buffer

@@ -170,7 +170,7 @@ func (s pollSettings) validatePlan() error {
 	return errors.Join(s.plan().Validate(), poller.CheckRate(s.Rate.T))
 }
 
-// service is what run and run-once have in common.
+// service holds the settings that run and run-once share.
 type service struct {
 	Database databaseSettings `embed:"" group:"Database:"`
 	Gateway  gatewaySettings  `embed:"" group:"Gateway:"`
@@ -235,7 +235,7 @@ func (s daemonSettings) resolveDaemon(p *process, others ...error) (daemon, erro
 	return d, err
 }
 
-// daemon is what the daemon's settings say.
+// daemon holds the daemon's settings, checked and read.
 type daemon struct {
 	resolved
 

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// summary is what run-once prints with --output json.
+// summary is the report of run-once with --output json.
 type summary struct {
 	Selected   int            `json:"selected"`
 	Asked      int            `json:"asked"`
@@ -24,7 +24,7 @@ type summary struct {
 	Orders     []named        `json:"orders"`
 }
 
-// named is what became of a named order.
+// named is the end of a named order.
 type named struct {
 	MID        *string `json:"mid"`
 	MerOrderID string  `json:"mer_order_id"`

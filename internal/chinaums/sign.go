@@ -63,8 +63,8 @@ func signWith(mac hash.Hash, appID, timestamp, nonce string, body []byte) string
 	return base64.StdEncoding.EncodeToString(mac.Sum(sum[:0]))
 }
 
-// newAuthorizer makes values of the Authorization header, in the documented form, which has no space
-// after its commas. The key is set up once for each question in flight.
+// newAuthorizer makes values of the Authorization header, in the documented form, which has no
+// space after its commas. The key is set up once for each question in flight.
 func newAuthorizer(c Credentials) authorizer {
 	macs := sync.Pool{New: func() any { return hmac.New(sha256.New, []byte(c.AppKey)) }}
 	return func(timestamp, nonce string, body []byte) string {

@@ -90,7 +90,7 @@ func stamp(l operator.Locale, t any) string {
 	return "–"
 }
 
-// tones are the classes of the style sheet.
+// toneClass is the class of a tone in the style sheet.
 func toneClass(t operator.Tone) string {
 	switch t {
 	case operator.Good:

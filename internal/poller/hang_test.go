@@ -83,7 +83,7 @@ func (s *endlessStore) Release(context.Context, []order.Order) error { return ni
 
 func (s *endlessStore) PauseByBreaker(context.Context, store.BreakerPause) error { return nil }
 
-// answered counts the questions that got an answer.
+// answeredCounter counts the questions that got an answer.
 type answeredCounter struct {
 	Unobserved
 

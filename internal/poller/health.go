@@ -9,7 +9,7 @@ import (
 	"reconciler/internal/store"
 )
 
-// health is what the passes say about themselves.
+// health holds what /readyz and the metrics tell about the passes.
 type health struct {
 	mu         sync.Mutex
 	isRunning  bool

@@ -37,7 +37,8 @@ func testPlan() policy.Plan {
 	}
 }
 
-// refusedNumber is the answer about paid order i whose channel number is too short for a constraint.
+// refusedNumber is the answer about paid order i whose channel number is too short for a
+// constraint.
 func refusedNumber(i int) simulator.Step {
 	return simulator.Step{Raw: fmt.Sprintf(`{"errCode":"SUCCESS","mid":%q,"tid":%q,"merOrderId":%q,"targetOrderId":"short",
 		"status":"TRADE_SUCCESS","totalAmount":%d,"payTime":"2026-06-01 19:55:30","settleDate":"2026-06-02"}`, testMID, testTID, mer(i), testAmount)}
