@@ -84,12 +84,11 @@ func TestRunOnceSelection(t *testing.T) {
 	t.Parallel()
 	const created = "2026-01-31T12:00:00+08:00" // of the old order
 	everything := slices.Concat(selectable, underReview)
-	w := newSelection(t)
-	w.exec(t, `CREATE TABLE kept AS TABLE orders`)
-	for _, test := range []struct {
+	type selectionCase struct {
 		args string
 		want []string
-	}{
+	}
+	cases := []selectionCase{
 		{"", []string{due, dueToo}},
 		{"--mer-order-id " + due + " --mer-order-id " + later, []string{due, later}},
 		{"--mer-order-id " + ended, []string{ended}},
@@ -122,11 +121,19 @@ func TestRunOnceSelection(t *testing.T) {
 		{"--review --mer-order-id " + reviewBusy, nil},
 		{"--review --mer-order-id " + conflict, nil},
 		{"--review --created-since 36h", without(everything, old)},
-	} {
-		for _, dry := range []bool{true, false} { // in this order: a dry run changes nothing for the next
-			t.Run(fmt.Sprintf("%s dry %v", test.args, dry), func(t *testing.T) { w.wantSelected(t, test.args, test.want, dry) })
-		}
-		w.exec(t, `TRUNCATE orders, order_queries, order_events; INSERT INTO orders OVERRIDING SYSTEM VALUE TABLE kept`)
+	}
+	for list := range slices.Chunk(cases, 8) { // those of a list share a database
+		t.Run("from "+list[0].args, func(t *testing.T) {
+			t.Parallel()
+			w := newSelection(t)
+			w.exec(t, `CREATE TABLE kept AS TABLE orders`)
+			for _, test := range list {
+				for _, dry := range []bool{true, false} { // in this order: a dry run changes nothing for the next
+					t.Run(fmt.Sprintf("%s dry %v", test.args, dry), func(t *testing.T) { w.wantSelected(t, test.args, test.want, dry) })
+				}
+				w.exec(t, `TRUNCATE orders, order_queries, order_events; INSERT INTO orders OVERRIDING SYSTEM VALUE TABLE kept`)
+			}
+		})
 	}
 }
 
