@@ -25,7 +25,8 @@ const (
 // is over and whose probe is allowed or under way, closed is no row. The claim's SQL obeys it.
 //
 // In memory are the failures in a row, and the time of the last opening: orders that were claimed
-// before it are given back. Where a pause could not be shared, it holds in this process alone.
+// before it are given back. While a pause is being shared, and where it could not be, it holds in
+// this process alone.
 //
 // reportQuestion is the only place that opens and closes. allowsOrder is the only place that
 // refuses.
@@ -44,7 +45,14 @@ type breaker struct {
 type track struct {
 	failures int       // questions in a row
 	openedAt time.Time // claims that were sent before are not asked
+	opening  bool      // its pause is being shared: claims do not see it yet
 	until    time.Time // nothing is asked before; only of a pause that could not be shared
+}
+
+// isHeld reports whether this process keeps its orders back, whatever the claims see. A run despite
+// the pause waits for no sharing: it claims one probe after the other.
+func (t *track) isHeld(despitePause bool) bool {
+	return t.opening && !despitePause || time.Now().Before(t.until)
 }
 
 // appTrack also remembers the app's last usable answers, newest first: two about different orders,
@@ -73,21 +81,20 @@ func (b *breaker) withoutSharing() *breaker {
 	return newBreaker(nil, b.logger, Unobserved{}, b.aliveFor-stillAliveMargin)
 }
 
-// isPaused reports whether the app is paused in this process alone.
-func (b *breaker) isPaused(appID string) bool {
+// isPaused reports whether this process alone keeps the app's orders back.
+func (b *breaker) isPaused(appID string, despitePause bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return time.Now().Before(b.appTrack(appID).until)
+	return b.appTrack(appID).isHeld(despitePause)
 }
 
-// pausedMerchants lists the merchants that are paused in this process alone.
-func (b *breaker) pausedMerchants() []string {
+// pausedMerchants lists the merchants whose orders this process alone keeps back.
+func (b *breaker) pausedMerchants(despitePause bool) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := time.Now()
 	var mids []string
 	for mid, t := range b.merchants {
-		if now.Before(t.until) {
+		if t.isHeld(despitePause) {
 			mids = append(mids, mid)
 		}
 	}
@@ -109,7 +116,7 @@ func (b *breaker) allowsOrder(c claimed) bool {
 }
 
 func (t *track) allowsOrder(c claimed) bool {
-	return !c.sentAt.Before(t.openedAt) && !time.Now().Before(t.until)
+	return !c.sentAt.Before(t.openedAt) && !t.isHeld(false)
 }
 
 func (b *breaker) appTrack(appID string) *appTrack {
@@ -242,7 +249,7 @@ func (b *breaker) onlyOwn(c claimed, m moves) moves {
 
 // trip opens, and returns the failures until now.
 func (t *track) trip() (lost int) {
-	lost, t.failures, t.openedAt = t.failures, 0, time.Now()
+	lost, t.failures, t.openedAt, t.opening = t.failures, 0, time.Now(), true
 	return lost
 }
 
@@ -310,7 +317,7 @@ func (b *breaker) noteOpened(scope store.Scope, key string, shared bool, pause t
 	if t == nil {
 		return // answered well meanwhile
 	}
-	if t.openedAt = time.Now(); !shared {
+	if t.openedAt, t.opening = time.Now(), false; !shared {
 		t.until = t.openedAt.Add(pause)
 	}
 }

@@ -42,6 +42,14 @@ func through(t *testing.T, b *breaker, mid string, troubles ...policy.Trouble) {
 	}
 }
 
+// movesOf reports a question as reportQuestion does, and returns the moves.
+func movesOf(t *testing.T, b *breaker, c claimed, trouble policy.Trouble) moves {
+	t.Helper()
+	m := b.judgeQuestion(c, trouble, finalReply{})
+	b.applyMoves(t.Context(), c, m, "x")
+	return m
+}
+
 func wantAllowed(t *testing.T, b *breaker, mid string, want bool) {
 	t.Helper()
 	time.Sleep(time.Nanosecond)
@@ -68,7 +76,7 @@ func TestFiveFailuresInARowOpenTheBreaker(t *testing.T) {
 		through(t, b, otherMID, fails) // about whichever merchant
 		wantAllowed(t, b, testMID, false)
 		wantAllowed(t, b, otherMID, false)
-		if !b.isPaused("test-app") || b.isPaused("another-app") {
+		if !b.isPaused("test-app", false) || b.isPaused("another-app", false) {
 			t.Error("not that app alone is paused")
 		}
 		time.Sleep(breakerPause)
@@ -85,18 +93,18 @@ func TestOpeningCountsLostQuestions(t *testing.T) {
 		late := questionAbout(9, testMID)
 		time.Sleep(time.Millisecond)
 		through(t, b, testMID, fails, fails, fails, fails)
-		if m := b.judgeQuestion(questionAbout(5, testMID), fails, finalReply{}); m.app != open || m.appLost != 5 {
+		if m := movesOf(t, b, questionAbout(5, testMID), fails); m.app != open || m.appLost != 5 {
 			t.Errorf("the fifth failure: %+v", m)
 		}
 		b.reportQuestion(t.Context(), late, fails, finalReply{})
 		time.Sleep(breakerPause)
-		if m := b.judgeQuestion(asProbe(questionAbout(6, otherMID)), fails, finalReply{}); m.app != open || m.appLost != 2 {
+		if m := movesOf(t, b, asProbe(questionAbout(6, otherMID)), fails); m.app != open || m.appLost != 2 {
 			t.Errorf("the failing probe: %+v", m)
 		}
 		time.Sleep(breakerPause)
 		through(t, b, otherMID, ok)
 		through(t, b, testMID, mFails, mFails, mFails, mFails)
-		if m := b.judgeQuestion(questionAbout(5, testMID), mFails, finalReply{}); m.merchant != open || m.merchantLost != 5 {
+		if m := movesOf(t, b, questionAbout(5, testMID), mFails); m.merchant != open || m.merchantLost != 5 {
 			t.Errorf("a merchant's fifth failure: %+v", m)
 		}
 	})
@@ -283,7 +291,7 @@ func TestBreakerAtOnce(t *testing.T) {
 				if c := questionAbout(int64(i), fmt.Sprint(worker%4, i%50)); b.allowsOrder(c) {
 					b.reportQuestion(t.Context(), c, all[(i+worker)%len(all)], finalReply{})
 				}
-				b.isPaused("test-app")
+				b.isPaused("test-app", false)
 			}
 		})
 	}

@@ -53,7 +53,7 @@ func (c *claimer) claimUntilDone(ctx context.Context) (end claimsEnd) {
 		return claimsEnd{err: err}
 	}
 	for ctx.Err() == nil {
-		if c.breaker.isPaused(c.app.AppID) {
+		if c.breaker.isPaused(c.app.AppID, c.run.DespitePause) {
 			return claimsEnd{paused: true}
 		}
 		idle := c.queue.unfinishedOf(c.app) == 0 // before the claim: what ends meanwhile is seen next time
@@ -166,7 +166,7 @@ func (c *claimer) newClaim(free int) (claim store.Claim, limited bool) {
 	if p.writing.isFailing() {
 		claim.Limit, claim.Uncounted = 1, true // a probe
 	}
-	claim.PausedMIDs = c.breaker.pausedMerchants()
+	claim.PausedMIDs = c.breaker.pausedMerchants(c.run.DespitePause)
 	limited = asksSuspect
 	if c.run.Selection != nil || c.run.DryRun {
 		return claim, limited // paged through as it comes: only the workers are kept free

@@ -1,6 +1,7 @@
 package poller
 
 import (
+	"context"
 	"net/http"
 	"testing"
 
@@ -99,6 +100,30 @@ func TestBreakerOpensDuringABacklog(t *testing.T) {
 				t.Errorf("%d pauses left", n)
 			}
 		})
+	}
+}
+
+// Nothing is asked while the pause is being written, however long that takes.
+func TestBreakerOpensBehindALock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 100 {
+		w.add(t, i, isPaidStep)
+	}
+	if err := w.sim.SetOutage(simulator.Step{Code: "1000"}); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := w.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE gateway_incidents IN SHARE MODE`); err != nil { // a pause writes there, a claim does not
+		t.Fatal(err)
+	}
+	summary := sweep(t, w.poller(t), Run{})
+	if summary.Asked > 1+3 || !summary.BreakerOpen() {
+		t.Errorf("%d questions, breaker open %t; want the first and those beside it in flight", summary.Asked, summary.BreakerOpen())
 	}
 }
 
