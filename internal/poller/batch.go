@@ -51,19 +51,17 @@ func (b *batch) isFull() bool { return b.len() >= maxBatch || b.bytes >= maxBatc
 func isLarge(o order.Outcome) bool { return len(o.Question.Response) > minLarge }
 
 // nextBatch waits for a result and takes what else is there, or comes within [gatherFor] while it
-// is little. While answers are pending it waits only until they are tried again, and while too many
-// are, it takes no results.
+// is little. While answers are pending it waits only until they are tried again: soon where there
+// are no results to hold up. While too many are pending, it takes no results.
 func (r *recorder) nextBatch(results <-chan result, isOpen bool, b batch) (filled batch, stillOpen bool) {
-	retry := (<-chan time.Time)(nil)
-	if len(r.pending) > 0 {
-		wait := retryPending
-		if r.writing.isFailing() {
-			wait = retryUnreachable
-		}
-		retry = time.After(wait)
-	}
+	wait := time.Until(r.retryAt)
 	if !isOpen || len(r.pending) >= maxPending*r.Concurrency {
 		results = nil
+		wait = min(wait, r.retryWait(0))
+	}
+	retry := (<-chan time.Time)(nil)
+	if len(r.pending) > 0 {
+		retry = time.After(wait)
 	}
 	var next result
 	select {

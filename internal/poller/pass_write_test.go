@@ -337,6 +337,25 @@ func TestClaimRefused(t *testing.T) {
 	}
 }
 
+// lockBehindATrigger makes the writes of the first order that meet a condition wait for a row of
+// the shop's. That row is locked until the returned function is called.
+func (w *world) lockBehindATrigger(t *testing.T, condition string) (unlock func()) {
+	t.Helper()
+	w.exec(t, `CREATE TABLE stock (id bigint PRIMARY KEY); INSERT INTO stock VALUES (1)`)
+	w.exec(t, `CREATE FUNCTION take() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM FROM stock FOR UPDATE; RETURN NEW; END $$`)
+	w.exec(t, `CREATE TRIGGER take BEFORE UPDATE ON orders FOR EACH ROW WHEN (old.id = 1 AND `+condition+`) EXECUTE FUNCTION take()`)
+	tx, err := w.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock = func() { _ = tx.Rollback(context.Background()) }
+	t.Cleanup(unlock)
+	if _, err := tx.Exec(t.Context(), `SELECT FROM stock FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	return unlock
+}
+
 // A row whose trigger waits for a lock at its claim waits aside as well, for one lease and not as a
 // refusal.
 func TestClaimBehindALock(t *testing.T) {
@@ -345,17 +364,7 @@ func TestClaimBehindALock(t *testing.T) {
 	for i := range 3 {
 		w.add(t, i, isPaidStep)
 	}
-	w.exec(t, `CREATE TABLE stock (id bigint PRIMARY KEY); INSERT INTO stock VALUES (1)`)
-	w.exec(t, `CREATE FUNCTION take() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM FROM stock FOR UPDATE; RETURN NEW; END $$`)
-	w.exec(t, `CREATE TRIGGER take BEFORE UPDATE ON orders FOR EACH ROW WHEN (old.id = 1) EXECUTE FUNCTION take()`)
-	tx, err := w.pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = tx.Rollback(context.Background()) }()
-	if _, err := tx.Exec(t.Context(), `SELECT FROM stock FOR UPDATE`); err != nil {
-		t.Fatal(err)
-	}
+	w.lockBehindATrigger(t, `true`)
 	logged := newRecords()
 	p := w.poller(t, logging(logged))
 	summary := sweep(t, p, Run{Once: true})
@@ -366,6 +375,35 @@ func TestClaimBehindALock(t *testing.T) {
 	if !logged.find("WARN", "an order waits aside for a lock") {
 		t.Error("no word of it in the log")
 	}
+}
+
+// An answer that waits for a lock behind a trigger is tried apart from the others: they go on
+// sharing their commits.
+func TestWriteBehindALock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const orders = 200
+	for i := range orders {
+		w.add(t, i, isPaidStep)
+	}
+	unlock := w.lockBehindATrigger(t, `new.status <> old.status`)
+	p := w.poller(t, workers(32))
+	swept := make(chan Summary, 1)
+	go func() {
+		summary, err := p.RunOnce(t.Context(), Run{})
+		if err != nil {
+			t.Error(err)
+		}
+		swept <- summary
+	}()
+	eventually(t, "the others are settled", func() bool {
+		return one[int](t, w, `SELECT count(*)::int FROM orders WHERE status = 'TRADE_SUCCESS'`) == orders-1
+	})
+	if n := one[int](t, w, `SELECT count(DISTINCT xmin::text)::int FROM order_queries`); n > orders*3/4 {
+		t.Errorf("%d commits for %d answers", n, orders-1)
+	}
+	unlock()
+	wantDecisions(t, <-swept, map[order.Decision]int{order.Settled: orders})
 }
 
 // A write that panics is tried again like one that was lost.

@@ -16,9 +16,12 @@ const (
 	writeTimeout = 10 * time.Second
 	// maxPending bounds the answers that wait aside, as a multiple of the workers.
 	maxPending = 8
-	// retryPending is how soon the answers that wait aside are tried again.
-	retryPending = 200 * time.Millisecond
-	// retryUnreachable is the same while answers cannot be written at all.
+	// minRetryWait is how soon the answers that wait aside are tried again. A try that takes long,
+	// behind locks, is followed by a longer wait: retryWaitShare times as long, up to maxRetryWait.
+	minRetryWait   = 200 * time.Millisecond
+	maxRetryWait   = 10 * time.Second
+	retryWaitShare = 4
+	// retryUnreachable is the wait while answers cannot be written at all.
 	retryUnreachable = time.Second
 	// maxRefusedLeases is how many leases in a row a row may refuse its own writes.
 	maxRefusedLeases = 3
@@ -27,8 +30,8 @@ const (
 )
 
 // recorder writes whatever has arrived while its last group was written. It alone writes the
-// summary. An answer that cannot be written yet is pending until its lease ends, and holds up
-// nobody.
+// summary. An answer that cannot be written yet is pending until its lease ends. It is tried again
+// apart from the others, and seldom where that takes long, so that it holds up nobody.
 type recorder struct {
 	*Options
 
@@ -41,6 +44,7 @@ type recorder struct {
 	started  time.Time
 
 	pending []pendingAnswer
+	retryAt time.Time       // when they are tried again
 	blocked []chan struct{} // of workers with large answers
 	saidAt  time.Time       // progress
 	summary Summary
@@ -61,7 +65,10 @@ func (r *recorder) run(ctx context.Context, results <-chan result) {
 	for isOpen := true; isOpen || len(r.pending) > 0; {
 		b, isOpen = r.nextBatch(results, isOpen, b.reset())
 		r.giveOrdersBack(ctx, b.returned)
-		r.recordAnswers(ctx, append(b.answers, r.takePending(ctx)...))
+		r.recordAnswers(ctx, b.answers)
+		if b.len() == 0 || !time.Now().Before(r.retryAt) {
+			r.recordPending(ctx)
+		}
 		r.releaseWorkers(b.blocked)
 		r.logProgress()
 	}
@@ -153,8 +160,26 @@ func (r *recorder) leaveAside(ctx context.Context, a result, cause error) {
 	r.loseAnswer(ctx, a, cause)
 }
 
+// recordPending tries the answers again that wait aside.
+func (r *recorder) recordPending(ctx context.Context) {
+	began := time.Now()
+	r.recordAnswers(ctx, r.takePending(ctx))
+	r.retryAt = time.Now().Add(r.retryWait(time.Since(began)))
+}
+
+// retryWait is the wait after a try that took so long.
+func (r *recorder) retryWait(took time.Duration) time.Duration {
+	if r.writing.isFailing() {
+		return retryUnreachable
+	}
+	return min(max(minRetryWait, retryWaitShare*took), maxRetryWait)
+}
+
 // keepPending lets answers wait aside until their leases end.
 func (r *recorder) keepPending(answers []result) {
+	if len(r.pending) == 0 || r.writing.isFailing() {
+		r.retryAt = time.Now().Add(r.retryWait(0))
+	}
 	for _, a := range answers {
 		r.pending = append(r.pending, pendingAnswer{a, a.sentAt.Add(r.Lease)})
 	}

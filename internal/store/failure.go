@@ -72,10 +72,24 @@ func isOfOneRow(err error) bool {
 	return !slices.Contains(about, class(state))
 }
 
-// boundLockWait is a condition that holds. With it a statement waits for a lock for 200 ms at most.
-// Locked orders are skipped; this is for the locks that a trigger of the shop's takes, and for a
-// number that a transaction under way has taken. One such row must not stop the others.
-const boundLockWait = `(SELECT set_config('lock_timeout', '200ms', true)) IS NOT NULL`
+// lockWait is the longest wait of a statement for a lock. Locked orders are skipped; this is for
+// the locks that a trigger of the shop's takes, and for a number that a transaction under way has
+// taken. One such row must not stop the others.
+type lockWait string
+
+const (
+	usualWait   lockWait = "200ms"
+	hastyWait   lockWait = "20ms" // beside many rows that wait
+	patientWait lockWait = "0"    // for a commit; as long as the caller waits
+)
+
+// condition holds always, and sets the wait of its statement.
+func (w lockWait) condition() string {
+	return `(SELECT set_config('lock_timeout', '` + string(w) + `', true)) IS NOT NULL`
+}
+
+// boundLockWait is the condition of all other statements that lock orders.
+const boundLockWait = `(SELECT set_config('lock_timeout', '` + string(usualWait) + `', true)) IS NOT NULL`
 
 // isCommitWait reports that a statement waited too long for a lock that no row is about. The
 // listeners' queue has one: a commit with a NOTIFY waits for all others of the server, which can

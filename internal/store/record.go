@@ -51,7 +51,11 @@ var errDropped = errors.New("a trigger of the database dropped the write")
 // ([FailureReason]). Then parts of the group may be written. Writing a group again is safe: an
 // outcome whose row is in the ledger already is left out.
 func (s *Store) Record(ctx context.Context, group []order.Outcome) ([]Recorded, error) {
-	written, err := s.recordTogether(ctx, group)
+	return s.record(ctx, group, usualWait)
+}
+
+func (s *Store) record(ctx context.Context, group []order.Outcome, wait lockWait) ([]Recorded, error) {
+	written, err := s.recordTogether(ctx, group, wait)
 	switch {
 	case err == nil:
 		return written, nil
@@ -66,10 +70,13 @@ func (s *Store) Record(ctx context.Context, group []order.Outcome) ([]Recorded, 
 	}
 	written = make([]Recorded, 0, len(group))
 	for i := range group {
-		alone, err := s.Record(ctx, group[i:i+1])
+		alone, err := s.record(ctx, group[i:i+1], wait)
 		switch {
 		case err == nil:
 			written = append(written, alone...)
+			if isLockTimeout(alone[0].Err) {
+				wait = hastyWait // many rows may be behind that lock
+			}
 		case ctx.Err() != nil && slices.ContainsFunc(written, isLocked):
 			// The time went by behind locks: the rest is for the next try.
 			written = append(written, Recorded{Outcome: group[i], State: Locked, Err: err})
@@ -94,8 +101,8 @@ func (s *Store) recordRefused(ctx context.Context, o order.Outcome, cause error)
 }
 
 // recordTogether writes a group, all or nothing of what matches, and all or nothing of the rest.
-func (s *Store) recordTogether(ctx context.Context, group []order.Outcome) ([]Recorded, error) {
-	matching, err := s.recordMatching(ctx, group, group)
+func (s *Store) recordTogether(ctx context.Context, group []order.Outcome, wait lockWait) ([]Recorded, error) {
+	matching, err := s.recordMatching(ctx, group, group, wait)
 	if err != nil {
 		return nil, err
 	}
@@ -131,11 +138,11 @@ func claimOf(o *order.Outcome) claimKey { return claimKey{o.Order.ID, o.Order.Cl
 
 // recordMatching writes the outcomes whose guard holds, with the ledger rows of questions, and
 // returns their claims.
-func (s *Store) recordMatching(ctx context.Context, group, questions []order.Outcome) (matching map[claimKey]bool, err error) {
+func (s *Store) recordMatching(ctx context.Context, group, questions []order.Outcome, wait lockWait) (matching map[claimKey]bool, err error) {
 	err = s.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) (err error) {
-		matching, err = s.runRecord(ctx, c.Conn(), s.recordSQL, group, questions)
+		matching, err = s.runRecord(ctx, c.Conn(), s.recordSQL[wait], group, questions)
 		if isCommitWait(err) {
-			matching, err = s.runRecord(ctx, c.Conn(), s.patientRecordSQL, group, questions)
+			matching, err = s.runRecord(ctx, c.Conn(), s.recordSQL[patientWait], group, questions)
 		}
 		return err
 	})

@@ -27,16 +27,16 @@ func insertQuestions() string {
 
 // recordSQL writes the orders whose guard holds, with their ledger rows and events, and notifies
 // the listeners. Each CASE hides a condition from the planner. It would expect the condition to
-// leave a single row, and then compare each row of a group with each other. The condition lockWait
-// says how long it waits for locks; see [boundLockWait].
-func recordSQL(lockWait string) string {
+// leave a single row, and then compare each row of a group with each other. It waits for
+// locks as long as lockWait says.
+func recordSQL(wait lockWait) string {
 	outcomes, questions := len(outcomeColumns()), len(questionColumns())
 	return `WITH r AS (
     SELECT * FROM ` + arrays.Unnest("r", outcomeColumns(), 0) + `
 ),
 free AS (
     SELECT o.id, o.settled_at IS NOT NULL AS settled_before
-    FROM orders AS o WHERE o.id = ANY ($1::bigint[]) AND ` + lockWait + ` FOR UPDATE SKIP LOCKED
+    FROM orders AS o WHERE o.id = ANY ($1::bigint[]) AND ` + wait.condition() + ` FOR UPDATE SKIP LOCKED
 ),
 matching AS (` + updateOrdersSQL() + `),
 ledger AS (

@@ -46,8 +46,7 @@ type Store struct {
 	notes  notes
 	params chan *arrays.Params // one, for the next write
 
-	recordSQL        string
-	patientRecordSQL string // the same for a commit that has to wait
+	recordSQL map[lockWait]string
 }
 
 // Open prepares a pool for url (any pgx URL or keyword string; the standard PG* variables fill in
@@ -77,7 +76,9 @@ func openPool(ctx context.Context, url string, prepare func(context.Context, *pg
 	}
 	return &Store{
 		pool: &connPool{Pool: pool, target: target}, params: make(chan *arrays.Params, 1),
-		recordSQL: recordSQL(boundLockWait), patientRecordSQL: recordSQL("true"),
+		recordSQL: map[lockWait]string{
+			usualWait: recordSQL(usualWait), hastyWait: recordSQL(hastyWait), patientWait: recordSQL(patientWait),
+		},
 	}, nil
 }
 
