@@ -169,9 +169,7 @@ func (d *Desk) readFigures(ctx context.Context, now time.Time) figures {
 	f.openErr = read(func() (err error) { f.open, err = d.Store.OpenMerchants(ctx); return err })
 	f.reviewErr = read(func() (err error) { f.review, err = d.Store.ReviewPile(ctx); return err })
 	learnedErr := read(func() (err error) { f.learned, err = d.Store.LearnedSince(ctx, now.Add(-lately), d.Zone); return err })
-	if f.tooSlow == nil || f.tooSlow == learnedErr { //nolint:errorlint // otherwise the check of that statement tells
-		f.unreadErr = errors.Join(f.unreadErr, learnedErr)
-	}
+	f.unreadErr = errors.Join(f.unreadErr, learnedErr)
 	return f
 }
 

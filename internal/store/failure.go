@@ -84,12 +84,15 @@ const (
 )
 
 // condition holds always, and sets the wait of its statement.
-func (w lockWait) condition() string {
-	return `(SELECT set_config('lock_timeout', '` + string(w) + `', true)) IS NOT NULL`
-}
+func (w lockWait) condition() string { return beginLockWait + string(w) + endLockWait }
 
-// boundLockWait is the condition of all other statements that lock orders.
-const boundLockWait = `(SELECT set_config('lock_timeout', '` + string(usualWait) + `', true)) IS NOT NULL`
+const (
+	// boundLockWait is the condition of the usual wait.
+	boundLockWait = beginLockWait + string(usualWait) + endLockWait
+
+	beginLockWait = `(SELECT set_config('lock_timeout', '`
+	endLockWait   = `', true)) IS NOT NULL`
+)
 
 // isCommitWait reports that a statement waited too long for a lock that no row is about. The
 // listeners' queue has one: a commit with a NOTIFY waits for all others of the server, which can

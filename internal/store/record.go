@@ -119,7 +119,7 @@ func (s *Store) recordTogether(ctx context.Context, group []order.Outcome, wait 
 		return written, nil
 	}
 	// A process that is stopped in the middle must not keep the rows to itself.
-	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL lock_timeout = '200ms'"}
+	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL lock_timeout = '" + string(usualWait) + "'"}
 	err = s.pool.inTx(ctx, begin, func(tx pgx.Tx) error {
 		if err := s.supersede(ctx, tx, stale); err != nil {
 			return err

@@ -27,8 +27,8 @@ func insertQuestions() string {
 
 // recordSQL writes the orders whose guard holds, with their ledger rows and events, and notifies
 // the listeners. Each CASE hides a condition from the planner. It would expect the condition to
-// leave a single row, and then compare each row of a group with each other. It waits for
-// locks as long as lockWait says.
+// leave a single row, and then compare each row of a group with each other. It waits for locks as
+// long as wait says.
 func recordSQL(wait lockWait) string {
 	outcomes, questions := len(outcomeColumns()), len(questionColumns())
 	return `WITH r AS (

@@ -80,13 +80,22 @@ func (s *Store) ReleaseStray(ctx context.Context, worker string, inHand []int64)
 
 func (s *Store) releaseStrayOneByOne(ctx context.Context, worker string, inHand []int64) (n int, err error) {
 	ids, err := collectRows[int64](ctx, s.pool, strays, worker, nonNil(inHand), nil)
+	if err != nil {
+		return 0, err
+	}
+	return changeOneByOne(ids, func(one []int64) (int, error) { return s.releaseStray(ctx, worker, inHand, one) })
+}
+
+// changeOneByOne changes each order by a statement of its own, and returns how many it changed. It
+// passes over those whose rows refuse.
+func changeOneByOne(ids []int64, change func(one []int64) (int, error)) (changed int, err error) {
 	for i := range ids {
-		one, err := s.releaseStray(ctx, worker, inHand, ids[i:i+1])
-		if n += one; err != nil && !isOfOneRow(err) {
-			return n, err
+		n, err := change(ids[i : i+1])
+		if changed += n; err != nil && !isOfOneRow(err) {
+			return changed, err
 		}
 	}
-	return n, err
+	return changed, nil
 }
 
 // releaseStray gives back all stray claims, or those of some orders.

@@ -20,23 +20,12 @@ func (s *Store) ReviveNoCredentials(ctx context.Context, mids []string) (left in
 		revived, err = s.revive(ctx, ids)
 	}
 	if isOfOneRow(err) {
-		revived, err = s.reviveOneByOne(ctx, ids)
+		revived, err = changeOneByOne(ids, func(one []int64) (int, error) { return s.revive(ctx, one) })
 	}
 	if err != nil {
 		return 0, fmt.Errorf("make orders due whose merchants have credentials again: %w", err)
 	}
 	return len(ids) - revived, nil
-}
-
-func (s *Store) reviveOneByOne(ctx context.Context, ids []int64) (revived int, err error) {
-	for i := range ids {
-		n, err := s.revive(ctx, ids[i:i+1])
-		if err != nil && !isOfOneRow(err) {
-			return revived, err
-		}
-		revived += n
-	}
-	return revived, nil
 }
 
 func (s *Store) revive(ctx context.Context, ids []int64) (int, error) {
