@@ -1,7 +1,6 @@
 package poller
 
 import (
-	"context"
 	"net/http"
 	"testing"
 
@@ -113,11 +112,7 @@ func TestBreakerOpensBehindALock(t *testing.T) {
 	if err := w.sim.SetOutage(simulator.Step{Code: "1000"}); err != nil {
 		t.Fatal(err)
 	}
-	tx, err := w.pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = tx.Rollback(context.Background()) }()
+	tx := w.beginTx(t)
 	if _, err := tx.Exec(t.Context(), `LOCK TABLE gateway_incidents IN SHARE MODE`); err != nil { // a pause writes there, a claim does not
 		t.Fatal(err)
 	}

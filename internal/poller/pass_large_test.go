@@ -56,11 +56,7 @@ func TestLargeAnswersAreBounded(t *testing.T) {
 		for n := range orders {
 			w.add(t, n, isPaidStep)
 		}
-		other, err := w.pool.Begin(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = other.Rollback(context.Background()) }()
+		other := w.beginTx(t)
 		s := &countingStore{Store: w.Store}
 		g := gatewayFunc(func(ctx context.Context, r chinaums.Request) (chinaums.Answer, error) {
 			a, err := w.client.Query(ctx, r)

@@ -138,11 +138,7 @@ func TestLockedRowsDelayNobody(t *testing.T) {
 	for i := range locked + others {
 		w.add(t, i, isPaidStep)
 	}
-	tx, err := w.pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = tx.Rollback(context.Background()) }()
+	tx := w.beginTx(t)
 	first := make(chan struct{})
 	g := w.meanwhile(func(r chinaums.Request) {
 		if r.MerOrderID == mer(0) {

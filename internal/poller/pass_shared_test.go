@@ -138,10 +138,7 @@ func TestOneProbeOfAllInstances(t *testing.T) {
 			key := map[store.Scope]string{store.ScopeApp: credentials().AppID, store.ScopeMerchant: testMID}[scope]
 			w.halfOpen(t, scope, key)
 			// What the first instance's claim does, held before its commit.
-			tx, err := w.pool.Begin(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
+			tx := w.beginTx(t)
 			if _, err := tx.Exec(t.Context(), `UPDATE gateway_controls SET probe_until = now() + interval '1 min'`); err != nil {
 				t.Fatal(err)
 			}

@@ -344,16 +344,11 @@ func (w *world) lockBehindATrigger(t *testing.T, condition string) (unlock func(
 	w.exec(t, `CREATE TABLE stock (id bigint PRIMARY KEY); INSERT INTO stock VALUES (1)`)
 	w.exec(t, `CREATE FUNCTION take() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM FROM stock FOR UPDATE; RETURN NEW; END $$`)
 	w.exec(t, `CREATE TRIGGER take BEFORE UPDATE ON orders FOR EACH ROW WHEN (old.id = 1 AND `+condition+`) EXECUTE FUNCTION take()`)
-	tx, err := w.pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	unlock = func() { _ = tx.Rollback(context.Background()) }
-	t.Cleanup(unlock)
+	tx := w.beginTx(t)
 	if _, err := tx.Exec(t.Context(), `SELECT FROM stock FOR UPDATE`); err != nil {
 		t.Fatal(err)
 	}
-	return unlock
+	return func() { _ = tx.Rollback(context.Background()) }
 }
 
 // A row whose trigger waits for a lock at its claim waits aside as well, for one lease and not as a

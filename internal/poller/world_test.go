@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"reconciler/internal/chinaums"
@@ -96,6 +97,17 @@ func (f recordedFunc) Recorded(out order.Outcome) { f.recorded(out) }
 
 func observing(recorded func(order.Outcome)) func(*Options) {
 	return func(o *Options) { o.Observer = recordedFunc{recorded: recorded} }
+}
+
+// beginTx begins a transaction of another session. It is rolled back at the test's end, if need be.
+func (w *world) beginTx(t *testing.T) pgx.Tx {
+	t.Helper()
+	tx, err := w.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
+	return tx
 }
 
 func (w *world) exec(t *testing.T, sql string, args ...any) {
