@@ -10,7 +10,6 @@ import (
 	"net/http/httptrace"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -20,6 +19,12 @@ const (
 	maxBody   = 1 << 20
 	usualBody = 2 << 10
 )
+
+// closedBefore is what net/http says of a kept connection on which nothing was sent, because the
+// gateway closed it first. It repeats such a request by itself only if any repetition were allowed;
+// the error has no name that could be compared. A trace does not tell: it says that a request is
+// written while it still is in a buffer.
+const closedBefore = "http: server closed idle connection"
 
 // maxRetryAfter is the longest time for which a gateway is left alone because it says so.
 const maxRetryAfter = time.Hour
@@ -76,31 +81,24 @@ func (c *Client) roundTrip(request *http.Request, newConnection bool) (reply, er
 	return r, nil
 }
 
-// progress is how far a request got.
+// progress is where a request went.
 type progress struct {
 	connection *connection
 	use        int // of the connection
-	reused     bool
-	written    atomic.Bool // the whole request; set by a goroutine of the transport
 }
 
 func (p *progress) withTrace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(got httptrace.GotConnInfo) {
-			p.connection, p.reused = connectionOf(got.Conn), got.Reused
+			p.connection = connectionOf(got.Conn)
 			p.use = p.connection.beginUse()
-		},
-		WroteRequest: func(wrote httptrace.WroteRequestInfo) {
-			if wrote.Err == nil {
-				p.written.Store(true)
-			}
 		},
 	})
 }
 
 // sendRequest returns the beginning of an answer, and the connection that it came on. A kept
-// connection may turn out to be closed before the request is written; only then is it sent once
-// more, on a new one. The gateway has not seen it, so it counts as one.
+// connection may turn out to be closed before the request begins; only then is it sent once more,
+// on a new one. The gateway has not seen it, so it counts as one.
 func (c *Client) sendRequest(request *http.Request, newConnection bool) (*http.Response, *progress, error) {
 	p := new(progress)
 	ctx := p.withTrace(request.Context())
@@ -109,7 +107,7 @@ func (c *Client) sendRequest(request *http.Request, newConnection bool) (*http.R
 		transport = c.fresh
 	}
 	response, err := transport.RoundTrip(request.WithContext(ctx))
-	if err != nil && p.reused && !p.written.Load() && ctx.Err() == nil {
+	if err != nil && err.Error() == closedBefore && ctx.Err() == nil {
 		again := request.WithContext(ctx)
 		if again.Body, err = request.GetBody(); err == nil {
 			response, err = c.fresh.RoundTrip(again)
