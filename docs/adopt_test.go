@@ -280,7 +280,7 @@ func TestConsumersInOtherLanguages(t *testing.T) {
 		a.exec(t, `INSERT INTO reconciler.order_events (order_id, mid, mer_order_id, event, payload) VALUES (1, 'any', 'SN000000000001', 'order.paid', '{}')`)
 		config := a.conn.Config()
 		output := ""
-		for deadline := time.Now().Add(20 * time.Second); output == "" && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(3 * time.Minute); output == "" && time.Now().Before(deadline); {
 			command := exec.Command(php, filepath.Join(root, "examples/adopt/consumer.php"), "--once")
 			command.Env = append(os.Environ(), "PGHOST="+config.Host, fmt.Sprintf("PGPORT=%d", config.Port), "PGDATABASE="+config.Database, "PGUSER="+config.User)
 			out, err := command.CombinedOutput()

@@ -89,7 +89,7 @@ func (w *world) add(t *testing.T, number string, amount int64, step simulator.St
 func (w *world) runUntil(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	schedule := cron.Every(time.Second)
-	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), 3*time.Minute)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -80,7 +80,7 @@ func TestClaimAfterTheClockWasSetBack(t *testing.T) {
 	must(t, d.OpenBudget(t.Context(), app, 50))
 	for _, refilled := range []string{`now() + interval '5 hours'`, `'infinity'`, `'-infinity'`, `now() - interval '5 hours'`} {
 		d.exec(t, `UPDATE gateway_budgets SET tokens = 0, refilled_at = `+refilled)
-		deadline := time.Now().Add(10 * time.Second)
+		deadline := time.Now().Add(3 * time.Minute)
 		for len(d.claimAs(t, 1, 50)) == 0 { // the first claim may only set the time right
 			if time.Now().After(deadline) {
 				t.Fatalf("no token after a refill at %s", refilled)

@@ -48,7 +48,7 @@ func orderIDs(events []event) []int64 {
 func (d database) wantNext(t *testing.T, consumer string, want ...int64) []event {
 	t.Helper()
 	var got []event
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); {
 		if got = d.next(t, consumer, 100); slices.Equal(orderIDs(got), want) {
 			return got
 		}
@@ -62,7 +62,7 @@ func (d database) wantNext(t *testing.T, consumer string, want ...int64) []event
 func (d database) wantAll(t *testing.T, consumer string, want ...int64) []event {
 	t.Helper()
 	var got []event
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); {
 		got = d.next(t, consumer, 100)
 		missing := slices.DeleteFunc(slices.Clone(want), func(o int64) bool { return slices.Contains(orderIDs(got), o) })
 		if len(missing) == 0 {

@@ -45,7 +45,7 @@ func TestRecordWritesTheLedgerAndOneEvent(t *testing.T) {
 	if want := "UNKNOWN TRADE_SUCCESS 100 1"; payload != want {
 		t.Errorf("payload %q, want %q", payload, want)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	if n, err := listener.WaitForNotification(ctx); err != nil || n.Channel != "order_events" {
 		t.Errorf("notification %v, %v", n, err)
