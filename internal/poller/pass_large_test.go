@@ -76,7 +76,8 @@ func TestLargeAnswersAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantDecisions(t, p.wait(t), map[order.Decision]int{order.Settled: orders})
-		if s.most > concurrency+1 { // the one that is parked
+		// A machine may be so slow that a group is not written in time. Then as many wait aside.
+		if s.most > 2*concurrency+1 {
 			t.Errorf("%d answers were in memory at once, with %d workers", s.most, concurrency)
 		}
 		if s.largest >= maxBatchBytes+2*answer {

@@ -136,13 +136,15 @@ func (s *Store) claimOneByOne(ctx context.Context, c Claim) (Page, error) {
 				continue
 			}
 			seen[o.ID] = true
-			why, claimed, err := s.runClaim(ctx, c.onePlan(o.ID))
+			plan := c.onePlan(o.ID)
+			plan.limit = s.maxAlone
+			why, claimed, err := s.runClaim(ctx, plan)
 			switch {
 			case isOfOneRow(err):
-				page.Refused = append(page.Refused, Refusal{Order: o, Err: err})
+				page.Refused = append(page.Refused, Refusal{Order: o, Err: nameFunction(err)})
 				continue
-			case err != nil && ctx.Err() != nil && len(page.Refused) > 0:
-				return page, nil // the time went by behind locks: the next claim leaves these rows out
+			case err != nil && ctx.Err() != nil && len(page.Refused)+len(page.Orders) > 0:
+				return page, nil // the time went by behind locks or triggers: the next claim goes on
 			case err != nil:
 				return Page{}, err
 			case len(claimed) == 0 && (why.AppInForce || why.AppHalfOpen || why.Tokens != nil && *why.Tokens < 1):

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"time"
 
 	"reconciler/internal/order"
 
@@ -9,11 +11,7 @@ import (
 )
 
 func (s *Store) runClaim(ctx context.Context, plan claimPlan) (why claimedRow, orders []order.Order, err error) {
-	query := s.queryClaim
-	if plan.guided {
-		query = s.queryGuided
-	}
-	list, err := query(ctx, plan)
+	list, err := s.queryClaim(ctx, plan)
 	if err != nil || len(list) == 0 {
 		return claimedRow{}, nil, err
 	}
@@ -27,15 +25,16 @@ func (s *Store) runClaim(ctx context.Context, plan claimPlan) (why claimedRow, o
 	return list[0], orders, nil
 }
 
-func (s *Store) queryClaim(ctx context.Context, plan claimPlan) ([]claimedRow, error) {
-	return collectRows[claimedRow](ctx, s.pool, plan.text, plan.args)
-}
-
-// queryGuided sends the guidance and the claim together: both are one transaction.
-func (s *Store) queryGuided(ctx context.Context, plan claimPlan) (list []claimedRow, err error) {
+// queryClaim sends the limit of its time, the guidance and the claim together: they are one
+// transaction.
+func (s *Store) queryClaim(ctx context.Context, plan claimPlan) (list []claimedRow, err error) {
+	settings := "SELECT " + timeLimit(cmp.Or(plan.limit, s.maxTogether))
+	if plan.guided {
+		settings += ", " + guidance
+	}
 	err = s.pool.retryStale(func() error {
 		batch := new(pgx.Batch)
-		batch.Queue(guidance)
+		batch.Queue(settings)
 		batch.Queue(plan.text, plan.args).Query(func(rows pgx.Rows) (err error) {
 			list, err = pgx.CollectRows(rows, pgx.RowToStructByName[claimedRow])
 			return err
@@ -49,7 +48,8 @@ func (s *Store) queryGuided(ctx context.Context, plan claimPlan) (list []claimed
 type claimPlan struct {
 	text   string
 	args   pgx.NamedArgs
-	guided bool // to be planned by [guidance]
+	guided bool          // to be planned by [guidance]
+	limit  time.Duration // of the statement; 0: as of one about many orders
 }
 
 // guidance lets the planner follow the due times, and plan once for each connection.
@@ -60,5 +60,5 @@ type claimPlan struct {
 // backlog that comes later. Nor do the statistics tell how many orders are queued: where settled
 // orders cannot be vacuumed, the planner would rather read all the entries that they left. The
 // higher costs of what is off must not compile the statement either.
-const guidance = `SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_sort', 'off', true),
+const guidance = `set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_sort', 'off', true),
        set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`

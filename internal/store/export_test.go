@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"regexp"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -17,7 +18,12 @@ func ClaimSQL(c Claim) (string, pgx.NamedArgs) {
 }
 
 // Guidance is for a claim of due orders.
-const Guidance = guidance
+const Guidance = "SELECT " + guidance
+
+// LimitTimes makes slow triggers known as such sooner.
+func (s *Store) LimitTimes(together, alone time.Duration) {
+	s.maxTogether, s.maxAlone = together, alone
+}
 
 // Exec lets the tests do something to a connection of the store's own.
 func (s *Store) Exec(ctx context.Context, sql string) error {

@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -60,10 +63,10 @@ func class(code string) string { return code[:min(2, len(code))] }
 // isOfOneRow reports whether a row of the statement caused the error, by its values, by a trigger,
 // by a constraint or by a policy. Triggers may raise any code, so every class counts that is not
 // about the session, the server or the schema; a code of rights does where the row brought it
-// about.
+// about, and so does a statement that took too long.
 func isOfOneRow(err error) bool {
 	state := sqlState(err)
-	if pgErr, found := errors.AsType[*pgconn.PgError](err); found && class(state) == "42" {
+	if pgErr, found := errors.AsType[*pgconn.PgError](err); found && (class(state) == "42" || state == isCanceled) {
 		// The context of an error names the functions that were running: a trigger's, as a rule. No
 		// function runs where a policy's WITH CHECK refuses a row; the place in the server tells.
 		return pgErr.Where != "" || pgErr.Routine == "ExecWithCheckOptions"
@@ -103,6 +106,22 @@ func isCommitWait(err error) bool {
 	return found && isLockTimeout(err) && pgErr.Where == ""
 }
 
+// isCanceled is the code of a statement that took too long, or that a person ended.
+const isCanceled = "57014"
+
+// timeLimit bounds the next statement of a transaction, its commit excepted.
+func timeLimit(limit time.Duration) string {
+	return fmt.Sprintf(`set_config('statement_timeout', '%dms', true)`, limit.Milliseconds())
+}
+
+// nameFunction adds the function that was running when a statement took too long.
+func nameFunction(err error) error {
+	if pgErr, found := errors.AsType[*pgconn.PgError](err); found && pgErr.Code == isCanceled && pgErr.Where != "" {
+		return fmt.Errorf("%w, in %s", err, strings.ReplaceAll(pgErr.Where, "\n", ", in "))
+	}
+	return err
+}
+
 // isLockTimeout reports whether the statement gave up waiting for a lock.
 func isLockTimeout(err error) bool { return sqlState(err) == "55P03" }
 
@@ -123,7 +142,7 @@ func LacksRight(err error) bool {
 }
 
 // IsTimeout reports whether a statement was ended because it took too long.
-func IsTimeout(err error) bool { return sqlState(err) == "57014" || isLockTimeout(err) }
+func IsTimeout(err error) bool { return sqlState(err) == isCanceled || isLockTimeout(err) }
 
 // IsUnavailable reports whether the server could not be asked, or gave up: it cannot be reached,
 // has gone, or ended the statement. What a row's own values caused is not that, and neither is a

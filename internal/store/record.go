@@ -1,10 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"time"
 
 	"reconciler/internal/order"
 	"reconciler/internal/store/arrays"
@@ -51,35 +52,48 @@ var errDropped = errors.New("a trigger of the database dropped the write")
 // ([FailureReason]). Then parts of the group may be written. Writing a group again is safe: an
 // outcome whose row is in the ledger already is left out.
 func (s *Store) Record(ctx context.Context, group []order.Outcome) ([]Recorded, error) {
-	return s.record(ctx, group, usualWait)
+	written, err := s.recordGroup(ctx, group)
+	if err != nil {
+		return nil, fmt.Errorf("record answers: %w", err)
+	}
+	return written, nil
 }
 
-func (s *Store) record(ctx context.Context, group []order.Outcome, wait lockWait) ([]Recorded, error) {
-	written, err := s.recordTogether(ctx, group, wait)
-	switch {
-	case err == nil:
-		return written, nil
-	case !isOfOneRow(err):
-		return nil, fmt.Errorf("record answers: %w", err)
-	case len(group) == 1:
-		alone, err := s.recordRefused(ctx, group[0], err)
-		if err != nil {
-			return nil, fmt.Errorf("record answers: %w", err)
-		}
-		return []Recorded{alone}, nil
+// recordGroup writes a group together, if it can, and else one by one. For a while after a slow
+// trigger it does not try the first: that would take long again.
+func (s *Store) recordGroup(ctx context.Context, group []order.Outcome) ([]Recorded, error) {
+	if time.Now().UnixNano() < s.apartUntil.Load() {
+		return s.recordOneByOne(ctx, group)
 	}
-	written = make([]Recorded, 0, len(group))
-	for i := range group {
-		alone, err := s.record(ctx, group[i:i+1], wait)
+	together, cancel := context.WithTimeout(ctx, s.maxTogether)
+	defer cancel()
+	written, err := s.recordTogether(together, group, usualWait, 0)
+	if isOfOneRow(err) || together.Err() != nil && ctx.Err() == nil {
+		return s.recordOneByOne(ctx, group)
+	}
+	return written, err
+}
+
+// recordOneByOne writes each outcome alone. It tells a trigger that hangs from a database that is
+// slow: the server ends the statement while a function runs, and says so.
+func (s *Store) recordOneByOne(ctx context.Context, group []order.Outcome) ([]Recorded, error) {
+	written := make([]Recorded, 0, len(group))
+	wait := usualWait
+	for _, o := range group {
+		alone, err := s.recordAlone(ctx, o, wait)
 		switch {
 		case err == nil:
-			written = append(written, alone...)
-			if isLockTimeout(alone[0].Err) {
+			written = append(written, alone)
+			if isLockTimeout(alone.Err) {
 				wait = hastyWait // many rows may be behind that lock
 			}
-		case ctx.Err() != nil && slices.ContainsFunc(written, isLocked):
-			// The time went by behind locks: the rest is for the next try.
-			written = append(written, Recorded{Outcome: group[i], State: Locked, Err: err})
+			if sqlState(alone.Err) == isCanceled {
+				s.writeApart()
+			}
+		case ctx.Err() != nil && len(written) > 0:
+			// The time went by: the rest is for the next try.
+			written = append(written, Recorded{Outcome: o, State: Locked, Err: err})
+			s.writeApart()
 		default:
 			return nil, err
 		}
@@ -87,7 +101,19 @@ func (s *Store) record(ctx context.Context, group []order.Outcome, wait lockWait
 	return written, nil
 }
 
-func isLocked(r Recorded) bool { return r.State == Locked }
+// writeApart lets outcomes be written one by one for a minute.
+func (s *Store) writeApart() { s.apartUntil.Store(time.Now().Add(time.Minute).UnixNano()) }
+
+func (s *Store) recordAlone(ctx context.Context, o order.Outcome, wait lockWait) (Recorded, error) {
+	written, err := s.recordTogether(ctx, []order.Outcome{o}, wait, s.maxAlone)
+	switch {
+	case err == nil:
+		return written[0], nil
+	case isOfOneRow(err):
+		return s.recordRefused(ctx, o, nameFunction(err))
+	}
+	return Recorded{}, err
+}
 
 // recordRefused handles an outcome whose own write was refused.
 func (s *Store) recordRefused(ctx context.Context, o order.Outcome, cause error) (Recorded, error) {
@@ -100,9 +126,10 @@ func (s *Store) recordRefused(ctx context.Context, o order.Outcome, cause error)
 	return Recorded{Outcome: o, State: Refused, Err: cause}, nil
 }
 
-// recordTogether writes a group, all or nothing of what matches, and all or nothing of the rest.
-func (s *Store) recordTogether(ctx context.Context, group []order.Outcome, wait lockWait) ([]Recorded, error) {
-	matching, err := s.recordMatching(ctx, group, group, wait)
+// recordTogether writes a group, all or nothing of what matches, and all or nothing of the rest. No
+// statement may take longer than limit; 0: it ends with the context.
+func (s *Store) recordTogether(ctx context.Context, group []order.Outcome, wait lockWait, limit time.Duration) ([]Recorded, error) {
+	matching, err := s.recordMatching(ctx, group, group, wait, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -119,8 +146,8 @@ func (s *Store) recordTogether(ctx context.Context, group []order.Outcome, wait 
 		return written, nil
 	}
 	// A process that is stopped in the middle must not keep the rows to itself.
-	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL lock_timeout = '" + string(usualWait) + "'"}
-	err = s.pool.inTx(ctx, begin, func(tx pgx.Tx) error {
+	begin := "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL lock_timeout = '" + string(usualWait) + "'"
+	err = s.pool.inTx(ctx, pgx.TxOptions{BeginQuery: begin + "; SELECT " + timeLimit(cmp.Or(limit, s.maxTogether))}, func(tx pgx.Tx) error {
 		if err := s.supersede(ctx, tx, stale); err != nil {
 			return err
 		}
@@ -138,15 +165,46 @@ func claimOf(o *order.Outcome) claimKey { return claimKey{o.Order.ID, o.Order.Cl
 
 // recordMatching writes the outcomes whose guard holds, with the ledger rows of questions, and
 // returns their claims.
-func (s *Store) recordMatching(ctx context.Context, group, questions []order.Outcome, wait lockWait) (matching map[claimKey]bool, err error) {
-	err = s.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) (err error) {
-		matching, err = s.runRecord(ctx, c.Conn(), s.recordSQL[wait], group, questions)
-		if isCommitWait(err) {
-			matching, err = s.runRecord(ctx, c.Conn(), s.recordSQL[patientWait], group, questions)
+func (s *Store) recordMatching(ctx context.Context, group, questions []order.Outcome, wait lockWait, limit time.Duration) (matching map[claimKey]bool, err error) {
+	record := func(conn *pgx.Conn) (err error) {
+		matching, err = s.runRecord(ctx, conn, s.recordSQL[wait], group, questions)
+		return err
+	}
+	try := func() error {
+		return s.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error { return s.awaitCancel(c, record(c.Conn())) })
+	}
+	if limit > 0 {
+		try = func() error { return s.inLimitedTx(ctx, limit, func(tx pgx.Tx) error { return record(tx.Conn()) }) }
+	}
+	if err = try(); isCommitWait(err) {
+		wait = patientWait
+		err = try()
+	}
+	return matching, err
+}
+
+// inLimitedTx runs a transaction. None of its statements may take longer than limit; its commit may.
+func (s *Store) inLimitedTx(ctx context.Context, limit time.Duration, do func(pgx.Tx) error) error {
+	begin := pgx.TxOptions{BeginQuery: "BEGIN; SELECT " + timeLimit(limit)}
+	return s.pool.inTx(ctx, begin, func(tx pgx.Tx) error {
+		if err := do(tx); err != nil {
+			return err
 		}
+		_, err := tx.Exec(ctx, "SET LOCAL lock_timeout = 0") // see isCommitWait
 		return err
 	})
-	return matching, err
+}
+
+// awaitCancel returns the error of a statement once the server has ended it. Until then it holds the
+// rows locked.
+func (s *Store) awaitCancel(c *pgxpool.Conn, err error) error {
+	if err != nil && c.Conn().IsClosed() {
+		select {
+		case <-c.Conn().PgConn().CleanupDone():
+		case <-time.After(s.maxAlone):
+		}
+	}
+	return err
 }
 
 // runRecord runs the statement of a write.

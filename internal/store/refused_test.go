@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -218,6 +219,34 @@ func TestLockBehindATrigger(t *testing.T) {
 	d.record(t, group[1])
 	if got := scan[int](t, d, `SELECT count(*) FROM orders WHERE status = 'TRADE_SUCCESS'`); got != 3 {
 		t.Errorf("%d orders are settled, want 3", got)
+	}
+}
+
+// A trigger of the shop's hangs, in an HTTP request for example: only its row waits.
+func TestSlowTrigger(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 5)
+	d.LimitTimes(time.Second, time.Second)
+	orders := d.claim(t, 5)
+	d.trigger(t, "NEW.id = 4 OR NEW.id = 2 AND NEW.status <> OLD.status", `PERFORM pg_sleep(600); RETURN NEW;`)
+	group := []order.Outcome{settled(orders[0]), settled(orders[1]), settled(orders[2])}
+	recorded := d.recordAll(t, group...)
+	for i, want := range []store.RecordState{store.Written, store.Refused, store.Written} {
+		if recorded[i].State != want {
+			t.Errorf("order %d: state %d (%v), want %d", i+1, recorded[i].State, recorded[i].Err, want)
+		}
+	}
+	if cause := recorded[1].Err; cause == nil || !strings.Contains(cause.Error(), "function shop()") {
+		t.Errorf("the cause %v does not name the trigger", cause)
+	}
+	if n, err := d.ReleaseStray(t.Context(), "test", []int64{2}); err != nil || n != 1 {
+		t.Errorf("released %d beside a trigger that hangs, %v; want 1", n, err)
+	}
+	d.exec(t, `SET session_replication_role = replica; UPDATE orders SET lease_until = NULL; RESET session_replication_role`)
+	page := d.page(t, store.Claim{Limit: 5})
+	if got := ids(page.Orders); !slices.Equal(got, []int64{2, 5}) || len(page.Refused) != 1 || page.Refused[0].Order.ID != 4 {
+		t.Errorf("claimed %v, refused %v; want 2 and 5, 4", got, page.Refused)
 	}
 }
 

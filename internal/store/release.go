@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"reconciler/internal/order"
 )
@@ -29,13 +30,13 @@ func (s *Store) UncountClaims(ctx context.Context, orders []order.Order) error {
 // unclaim takes the claims that are still ours off their orders' counts, and sets
 // what else is given.
 func (s *Store) unclaim(ctx context.Context, orders []order.Order, set string) error {
-	err := s.unclaimTogether(ctx, orders, set)
+	err := s.unclaimTogether(ctx, s.maxTogether, orders, set)
 	if len(orders) < 2 || !isOfOneRow(err) {
 		return err
 	}
 	var refused error
 	for i := range orders { // one of the rows refuses it, for example by a trigger
-		switch err := s.unclaimTogether(ctx, orders[i:i+1], set); {
+		switch err := s.unclaimTogether(ctx, s.maxAlone, orders[i:i+1], set); {
 		case isOfOneRow(err):
 			refused = err
 		case err != nil:
@@ -45,12 +46,12 @@ func (s *Store) unclaim(ctx context.Context, orders []order.Order, set string) e
 	return refused
 }
 
-func (s *Store) unclaimTogether(ctx context.Context, orders []order.Order, set string) error {
+func (s *Store) unclaimTogether(ctx context.Context, limit time.Duration, orders []order.Order, set string) error {
 	ids, claims := make([]int64, len(orders)), make([]int64, len(orders))
 	for i, o := range orders {
 		ids[i], claims[i] = o.ID, o.ClaimNo
 	}
-	_, err := s.pool.Exec(ctx, `
+	_, err := s.pool.execWithin(ctx, limit, `
 		WITH free AS MATERIALIZED (
 		    SELECT o.id FROM orders AS o WHERE o.id = ANY ($1::bigint[]) AND `+boundLockWait+` FOR UPDATE SKIP LOCKED
 		)
@@ -68,7 +69,7 @@ func (s *Store) unclaimTogether(ctx context.Context, orders []order.Order, set s
 // It reads all queued orders and all reviews by their partial indexes, so it is for after a lost
 // reply only. A closed case that was claimed by hand is in neither: its lease ends by itself.
 func (s *Store) ReleaseStray(ctx context.Context, worker string, inHand []int64) (int, error) {
-	n, err := s.releaseStray(ctx, worker, inHand, nil)
+	n, err := s.releaseStray(ctx, s.maxTogether, worker, inHand, nil)
 	if isOfOneRow(err) {
 		n, err = s.releaseStrayOneByOne(ctx, worker, inHand)
 	}
@@ -83,7 +84,7 @@ func (s *Store) releaseStrayOneByOne(ctx context.Context, worker string, inHand 
 	if err != nil {
 		return 0, err
 	}
-	return changeOneByOne(ids, func(one []int64) (int, error) { return s.releaseStray(ctx, worker, inHand, one) })
+	return changeOneByOne(ids, func(one []int64) (int, error) { return s.releaseStray(ctx, s.maxAlone, worker, inHand, one) })
 }
 
 // changeOneByOne changes each order by a statement of its own, and returns how many it changed. It
@@ -99,8 +100,8 @@ func changeOneByOne(ids []int64, change func(one []int64) (int, error)) (changed
 }
 
 // releaseStray gives back all stray claims, or those of some orders.
-func (s *Store) releaseStray(ctx context.Context, worker string, inHand, ids []int64) (int, error) {
-	tag, err := s.pool.Exec(ctx, `
+func (s *Store) releaseStray(ctx context.Context, limit time.Duration, worker string, inHand, ids []int64) (int, error) {
+	tag, err := s.pool.execWithin(ctx, limit, `
 		WITH stray AS MATERIALIZED (
 		    SELECT o.id FROM orders AS o WHERE o.id = ANY (ARRAY(`+strays+`)) AND `+isStray+` AND `+boundLockWait+`
 		    FOR UPDATE SKIP LOCKED

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -75,6 +76,20 @@ func (p *connPool) Exec(ctx context.Context, sql string, args ...any) (tag pgcon
 	err = p.retryStale(func() (err error) {
 		tag, err = p.Pool.Exec(ctx, sql, args...)
 		return err
+	})
+	return tag, p.explain(err)
+}
+
+// execWithin runs a statement that returns no rows and may not take longer than limit.
+func (p *connPool) execWithin(ctx context.Context, limit time.Duration, sql string, args ...any) (tag pgconn.CommandTag, err error) {
+	err = p.retryStale(func() error {
+		batch := new(pgx.Batch)
+		batch.Queue("SELECT " + timeLimit(limit))
+		batch.Queue(sql, args...).Exec(func(t pgconn.CommandTag) error {
+			tag = t
+			return nil
+		})
+		return p.SendBatch(ctx, batch).Close()
 	})
 	return tag, p.explain(err)
 }

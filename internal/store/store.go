@@ -27,6 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"reconciler/internal/store/arrays"
@@ -47,6 +48,11 @@ type Store struct {
 	params chan *arrays.Params // one, for the next write
 
 	recordSQL map[lockWait]string
+
+	// A trigger of the shop's may hang. A statement that changes many orders and takes longer than
+	// maxTogether is followed by one for each order, of which none may take longer than maxAlone.
+	maxTogether, maxAlone time.Duration
+	apartUntil            atomic.Int64 // the end of the time in which each is written alone; Unix nanoseconds
 }
 
 // Open prepares a pool for url (any pgx URL or keyword string; the standard PG* variables fill in
@@ -79,6 +85,7 @@ func openPool(ctx context.Context, url string, prepare func(context.Context, *pg
 		recordSQL: map[lockWait]string{
 			usualWait: recordSQL(usualWait), hastyWait: recordSQL(hastyWait), patientWait: recordSQL(patientWait),
 		},
+		maxTogether: 6 * time.Second, maxAlone: time.Second,
 	}, nil
 }
 

@@ -25,7 +25,7 @@ func (s *Store) recordUnwritable(ctx context.Context, o order.Outcome, cause err
 	silent.Event = ""
 	var refusal error
 	for _, attempt := range []order.Outcome{o, asText(o), silent, asText(silent)} {
-		written, err := s.recordTogether(ctx, []order.Outcome{attempt}, usualWait)
+		written, err := s.recordTogether(ctx, []order.Outcome{attempt}, usualWait, s.maxAlone)
 		switch {
 		case err == nil:
 			return written[0], nil
@@ -41,7 +41,7 @@ func (s *Store) recordUnwritable(ctx context.Context, o order.Outcome, cause err
 
 // recordReviewAlone writes a review without its ledger row, where even that is refused.
 func (s *Store) recordReviewAlone(ctx context.Context, o order.Outcome, refusal error) (Recorded, error) {
-	written, err := s.recordMatching(ctx, []order.Outcome{o}, nil, usualWait)
+	written, err := s.recordMatching(ctx, []order.Outcome{o}, nil, usualWait, s.maxAlone)
 	switch {
 	case err == nil && written[claimOf(&o)]:
 		return Recorded{Outcome: o}, nil
