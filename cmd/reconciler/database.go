@@ -2,11 +2,34 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 
 	"reconciler/internal/store"
 )
+
+// with opens the database for do, once all settings are good. An old schema, and a schema or a right
+// that is missing, end the program with exit code 2.
+func (s databaseSettings) with(p *process, do func(context.Context, *store.Store) error, problems ...error) error {
+	if err := p.check(append([]error{s.validate(p.getenv)}, problems...)...); err != nil {
+		return err
+	}
+	orders, err := store.Open(p.ctx, s.URL)
+	if err != nil {
+		return usageError{err}
+	}
+	defer orders.Close()
+	err = do(p.ctx, orders)
+	if store.LacksRight(err) || errors.Is(err, store.ErrNoSchema) || errors.Is(err, store.ErrOldSchema) || errors.Is(err, store.ErrRights) {
+		return usageError{err}
+	}
+	return err
+}
+
+// tellWait is for a person who waits for a lock without knowing it.
+func (p *process) tellWait(blocker string) { fmt.Fprintln(p.stderr, "reconciler: waiting:", blocker) }
 
 // checkDatabase refuses a database whose schema is old, and a role that lacks the audience's
 // rights.

@@ -22,9 +22,7 @@ type deskSettings struct {
 // none. The schema has to be as new as the program, except for those that judge it themselves.
 func (s deskSettings) with(p *process, poll *pollSettings, do func(context.Context, *operator.Desk) error, problems ...error) error {
 	return s.withAnySchema(p, poll, func(ctx context.Context, d *operator.Desk) error {
-		if err := d.Store.CheckSchema(ctx); errors.Is(err, store.ErrOldSchema) || errors.Is(err, store.ErrNoSchema) {
-			return usageError{err}
-		} else if err != nil {
+		if err := d.Store.CheckSchema(ctx); err != nil {
 			return err
 		}
 		return do(ctx, d)
@@ -39,21 +37,15 @@ func (s deskSettings) withAnySchema(p *process, poll *pollSettings, do func(cont
 		d.Rate, d.Rules = poll.Rate.T, policy.Rules{Plan: poll.plan()}
 		problems = append(problems, poll.validatePlan())
 	}
-	if err := p.check(append([]error{s.Database.validate(p.getenv), zoneErr, langErr}, problems...)...); err != nil {
+	return s.Database.with(p, func(ctx context.Context, orders *store.Store) error {
+		defer orders.WatchLocks(ctx, p.tellWait)()
+		d.Store, d.Locale = orders, operator.Locale{Lang: lang, Zone: zone}
+		err := do(ctx, d)
+		if store.LacksRight(err) {
+			return fmt.Errorf("%w: `reconciler grants` prints what a role needs", err)
+		}
 		return err
-	}
-	d.Locale = operator.Locale{Lang: lang, Zone: zone}
-	orders, err := store.Open(p.ctx, s.Database.URL)
-	if err != nil {
-		return usageError{err}
-	}
-	defer orders.Close()
-	d.Store = orders
-	err = do(p.ctx, d)
-	if store.LacksRight(err) {
-		return usageError{fmt.Errorf("%w: `reconciler grants` prints what a role needs", err)}
-	}
-	return err
+	}, append(problems, zoneErr, langErr)...)
 }
 
 // paged is a result that people can read.

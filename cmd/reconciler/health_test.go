@@ -112,6 +112,7 @@ func TestNotReadyBeforeTheFirstPass(t *testing.T) {
 	if got := get(t, address, "/readyz"); got.code != http.StatusServiceUnavailable {
 		t.Errorf("/readyz = %+v before the first pass", got)
 	}
+	p.awaitLog(t, "holds the lock")
 	w.exec(t, `COMMIT`)
 	awaitReady(t, address, http.StatusOK)
 	p.stop(t)

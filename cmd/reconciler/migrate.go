@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -33,7 +32,7 @@ type (
 
 // migrator tells on stderr who is in the way.
 func (p *process) migrator(s *store.Store) store.Migrator {
-	return store.Migrator{Store: s, Tell: func(line string) { fmt.Fprintln(p.stderr, "reconciler:", line) }}
+	return store.Migrator{Store: s, Tell: p.tellWait}
 }
 
 // Run applies the missing migrations.
@@ -116,21 +115,4 @@ func printMigrationsJSON(w io.Writer, list []store.Migration) error {
 		document.Migrations[i] = migration(m)
 	}
 	return writeJSON(w, document)
-}
-
-// with opens the database for do.
-func (s databaseSettings) with(p *process, do func(context.Context, *store.Store) error) error {
-	if err := p.check(s.validate(p.getenv)); err != nil {
-		return err
-	}
-	orders, err := store.Open(p.ctx, s.URL)
-	if err != nil {
-		return usageError{err}
-	}
-	defer orders.Close()
-	err = do(p.ctx, orders)
-	if store.LacksRight(err) || errors.Is(err, store.ErrNoSchema) {
-		return usageError{err}
-	}
-	return err
 }

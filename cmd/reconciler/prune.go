@@ -55,9 +55,7 @@ func (c *pruneCommand) Run(p *process) error {
 		return usageError{fmt.Errorf("--older-than %v is less than 168h: add --force to delete rows that are so young", age)}
 	}
 	return c.with(p, nil, func(ctx context.Context, d *operator.Desk) error {
-		if err := d.Store.CheckRights(ctx, store.ForPrune); errors.Is(err, store.ErrRights) {
-			return usageError{err}
-		} else if err != nil {
+		if err := d.Store.CheckRights(ctx, store.ForPrune); err != nil {
 			return err
 		}
 		now, err := d.Store.Now(ctx)

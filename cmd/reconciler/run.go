@@ -51,6 +51,9 @@ func (c *runCommand) Run(p *process) error {
 		return err // or stopped while waiting
 	}
 	defer orders.Close()
+	defer orders.WatchLocks(p.ctx, func(blocker string) {
+		logger.LogAttrs(p.ctx, slog.LevelWarn, "waiting for a lock", slog.String("blocker", blocker))
+	})()
 	warnAboutRowSecurity(p.ctx, orders, logger)
 	r.options.Observer = metrics
 	metrics.SetApps(r.options.Rate, r.clients.appIDs(), poller.AnswerClasses())

@@ -214,7 +214,7 @@ func TestRunOnceStoppedWithoutAnswer(t *testing.T) {
 	}
 }
 
-// A stop before the orders are even counted leaves them all.
+// A stop before the orders are even counted leaves them all. What holds them up is said before.
 func TestRunOnceStoppedEarly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -225,6 +225,8 @@ func TestRunOnceStoppedEarly(t *testing.T) {
 		return scan[bool](t, w, `SELECT EXISTS (SELECT 1 FROM pg_locks WHERE relation = 'orders'::regclass AND NOT granted
 			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`)
 	})
+	w.invoke(t, "plan").want(t, 1, "holds the lock", "another session holds a lock, or the server is overloaded")
+	p.awaitLog(t, "holds the lock")
 	p.signal(t, syscall.SIGTERM)
 	if code := p.wait(t); code != 1 {
 		t.Errorf("exit code %d, want 1", code)

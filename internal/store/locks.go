@@ -20,7 +20,21 @@ const (
 	lockPoll = 400 * time.Millisecond
 	// blockerRetold is after how long a blocker that is still there is named again.
 	blockerRetold = 30 * time.Second
+	// longWait is how long another statement waits for a lock before its blocker is named.
+	longWait = 2 * time.Second
 )
+
+// WatchLocks tells who holds the locks that statements of our role and our application name wait
+// for, those of other instances included. It ends when stop is called.
+func (s *Store) WatchLocks(ctx context.Context, tell func(blocker string)) (stop func()) {
+	w := &lockWatch{store: s, tell: tell}
+	return w.start(ctx, longWait, func(ctx context.Context) ([]int32, error) {
+		return collectRows[int32](ctx, s.pool, `
+			SELECT pid FROM pg_stat_activity
+			WHERE datname = current_database() AND usename = session_user AND application_name = current_setting('application_name')
+			  AND wait_event_type = 'Lock' AND query_start < clock_timestamp() - make_interval(secs => $1)`, longWait.Seconds())
+	})
+}
 
 // openMigrationDB has sessions that never wait long for a lock, and whose statements may take long.
 func (s *Store) openMigrationDB(watch *lockWatch, patience time.Duration) *sql.DB {
@@ -36,7 +50,7 @@ func (s *Store) openMigrationDB(watch *lockWatch, patience time.Duration) *sql.D
 	return stdlib.OpenDB(*s.pool.Config().ConnConfig, stdlib.OptionAfterConnect(prepare), stdlib.OptionResetSession(prepare))
 }
 
-// blocker is a session that holds a lock which a migration waits for.
+// blocker is a session that holds a lock which one of ours waits for.
 type blocker struct {
 	PID         int
 	Application string
@@ -57,13 +71,13 @@ func (b blocker) String() string {
 		b.PID, b.Application, b.User, cmp.Or(b.State, "state unknown"), since)
 }
 
-// lockWatch looks from a second connection at who blocks a migration.
+// lockWatch looks from a second connection at who blocks sessions of ours.
 type lockWatch struct {
 	store *Store
 	tell  func(string)
 
 	mu       sync.Mutex
-	sessions []int32 // of the migration
+	sessions []int32 // of a migration
 	told     map[int]time.Time
 	latest   string
 }
@@ -83,30 +97,36 @@ func (w *lockWatch) last() string {
 	return cmp.Or(w.latest, "another session held the lock for a moment")
 }
 
-// start looks until the function that it returns is called.
-func (w *lockWatch) start(ctx context.Context) (stop func()) {
+// added are the sessions of a migration.
+func (w *lockWatch) added(context.Context) ([]int32, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.sessions), nil
+}
+
+// start looks again and again at those who may wait, until the function that it returns is called.
+func (w *lockWatch) start(ctx context.Context, every time.Duration, waiting func(context.Context) ([]int32, error)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var done sync.WaitGroup
 	done.Go(func() {
-		ticks := time.NewTicker(lockPoll)
+		ticks := time.NewTicker(every)
 		defer ticks.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-ticks.C:
-				w.look(ctx)
+				if sessions, err := waiting(ctx); err == nil && len(sessions) > 0 {
+					w.look(ctx, sessions)
+				}
 			}
 		}
 	})
 	return func() { cancel(); done.Wait() }
 }
 
-// look is only for telling: where it fails, the migration says what matters.
-func (w *lockWatch) look(ctx context.Context) {
-	w.mu.Lock()
-	sessions := slices.Clone(w.sessions)
-	w.mu.Unlock()
+// look is only for telling: where it fails, the one who waits says what matters.
+func (w *lockWatch) look(ctx context.Context, sessions []int32) {
 	blockers, err := collectRows[blocker](ctx, w.store.pool, `
 		SELECT DISTINCT b.pid, coalesce(a.application_name, '') AS application, coalesce(a.usename::text, '') AS "user",
 		       coalesce(a.state, '') AS state, a.xact_start AS since
@@ -130,7 +150,7 @@ func (w *lockWatch) report(blockers []blocker, now time.Time) {
 		words[i] = b.String()
 		if last, told := w.told[b.PID]; w.tell != nil && (!told || now.Sub(last) >= blockerRetold) {
 			w.told[b.PID] = now
-			w.tell("waiting: " + words[i])
+			w.tell(words[i])
 		}
 	}
 	w.latest = strings.Join(words, "; ")

@@ -31,8 +31,8 @@ const (
 // within two seconds is undone and tried again, so that nobody queues behind it for longer.
 type Migrator struct {
 	Store *Store
-	// Tell hears who is in the way, one line at a time. Nil is nobody.
-	Tell func(line string)
+	// Tell hears who is in the way, one session at a time. Nil is nobody.
+	Tell func(blocker string)
 	// Patience bounds the tries of one step; 0 is five minutes.
 	Patience time.Duration
 }
@@ -135,7 +135,7 @@ func (m Migrator) withProvider(ctx context.Context, do func(*goose.Provider, *lo
 	if err != nil {
 		return fmt.Errorf("migrate: %w", errors.Join(err, db.Close()))
 	}
-	stop := watch.start(ctx)
+	stop := watch.start(ctx, lockPoll, watch.added)
 	err = do(provider, watch)
 	stop()
 	if err := m.Store.pool.explain(errors.Join(err, provider.Close())); err != nil {

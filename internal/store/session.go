@@ -132,8 +132,11 @@ func (p *connPool) explain(err error) error {
 	if connectErr, found := errors.AsType[*pgconn.ConnectError](err); found {
 		return &connectTrouble{words: p.target.words(connectErr), err: connectErr}
 	}
-	if code := sqlState(err); code == "26000" || code == "42P05" {
+	switch sqlState(err) {
+	case "26000", "42P05":
 		return fmt.Errorf("%w. Behind a pooler in transaction mode, add default_query_exec_mode=exec to the database URL", err)
+	case "57014":
+		return fmt.Errorf("%w. The server ended it before it was done: another session holds a lock, or the server is overloaded", err)
 	}
 	return err
 }
