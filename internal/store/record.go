@@ -167,7 +167,7 @@ func claimOf(o *order.Outcome) claimKey { return claimKey{o.Order.ID, o.Order.Cl
 // returns their claims.
 func (s *Store) recordMatching(ctx context.Context, group, questions []order.Outcome, wait lockWait, limit time.Duration) (matching map[claimKey]bool, err error) {
 	record := func(conn *pgx.Conn) (err error) {
-		matching, err = s.runRecord(ctx, conn, s.recordSQL[wait], group, questions)
+		matching, err = s.runRecord(ctx, conn, s.recordSQL()[wait], group, questions)
 		return err
 	}
 	try := func() error {

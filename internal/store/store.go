@@ -27,6 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,7 +48,7 @@ type Store struct {
 	notes  notes
 	params chan *arrays.Params // one, for the next write
 
-	recordSQL map[lockWait]string
+	recordSQL func() map[lockWait]string // built when it is first used: most programs never write an answer
 
 	// A trigger of the shop's may hang. A statement that changes many orders and takes longer than
 	// maxTogether is followed by one for each order, of which none may take longer than maxAlone.
@@ -82,9 +83,11 @@ func openPool(ctx context.Context, url string, prepare func(context.Context, *pg
 	}
 	return &Store{
 		pool: &connPool{Pool: pool, target: target}, params: make(chan *arrays.Params, 1),
-		recordSQL: map[lockWait]string{
-			usualWait: recordSQL(usualWait), hastyWait: recordSQL(hastyWait), patientWait: recordSQL(patientWait),
-		},
+		recordSQL: sync.OnceValue(func() map[lockWait]string {
+			return map[lockWait]string{
+				usualWait: recordSQL(usualWait), hastyWait: recordSQL(hastyWait), patientWait: recordSQL(patientWait),
+			}
+		}),
 		maxTogether: 6 * time.Second, maxAlone: time.Second,
 	}, nil
 }

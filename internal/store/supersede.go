@@ -70,7 +70,7 @@ func (s *Store) recordLocked(ctx context.Context, tx pgx.Tx, group []*Recorded) 
 		return nil
 	}
 	outcomes := outcomesOf(group)
-	written, err := s.runRecord(ctx, tx.Conn(), s.recordSQL[usualWait], outcomes, outcomes)
+	written, err := s.runRecord(ctx, tx.Conn(), s.recordSQL()[usualWait], outcomes, outcomes)
 	if err != nil {
 		return err
 	}
