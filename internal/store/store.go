@@ -88,7 +88,7 @@ func openPool(ctx context.Context, url string, prepare func(context.Context, *pg
 				usualWait: recordSQL(usualWait), hastyWait: recordSQL(hastyWait), patientWait: recordSQL(patientWait),
 			}
 		}),
-		maxTogether: 6 * time.Second, maxAlone: time.Second,
+		maxTogether: 6 * time.Second, maxAlone: 3 * time.Second,
 	}, nil
 }
 
