@@ -26,7 +26,8 @@ const (
 	// Refused: the database refused the write of this row alone, for example by a trigger that
 	// raises. Recorded.Err says why.
 	Refused
-	// Dropped: a trigger returned NULL. The write vanished although its guard holds.
+	// Dropped: a trigger returned NULL. The write vanished although its guard holds. Or a settled
+	// order could not be given the review of a conflict: then the ledger alone has it.
 	Dropped
 )
 

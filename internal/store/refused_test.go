@@ -71,6 +71,31 @@ func TestRecordBesideATrigger(t *testing.T) {
 	}
 }
 
+// A shop may keep its settled orders as they are. The evidence of a late answer is written all the
+// same. A conflict that the order cannot show is no event, and is reported.
+func TestRecordBesideSettledOrdersThatStay(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{`RETURN NULL;`, `RAISE EXCEPTION 'settled orders stay';`} {
+		d := open(t)
+		d.insert(t, 3)
+		orders := d.claim(t, 3)
+		d.exec(t, `UPDATE orders SET status = CASE id WHEN 1 THEN 'TRADE_SUCCESS' ELSE 'TRADE_CLOSED' END WHERE id < 3`)
+		d.trigger(t, `OLD.status LIKE 'TRADE%'`, body)
+		recorded := d.recordAll(t, settled(orders[0]), settled(orders[1]), settled(orders[2]))
+		for i, want := range []store.RecordState{store.Written, store.Dropped, store.Written} {
+			if recorded[i].State != want {
+				t.Errorf("%s: order %d: state %d (%v), want %d", body, i+1, recorded[i].State, recorded[i].Err, want)
+			}
+		}
+		if got := scan[string](t, d, `SELECT string_agg(order_id || ' ' || decision, ', ' ORDER BY order_id) FROM order_queries`); got != "1 superseded, 2 review, 3 settled" {
+			t.Errorf("%s: ledger %q", body, got)
+		}
+		if got := scan[string](t, d, `SELECT string_agg(order_id || ' ' || event, ', ') FROM order_events`); got != "3 order.paid" {
+			t.Errorf("%s: events %q", body, got)
+		}
+	}
+}
+
 // A review that is refused as well says so.
 func TestRecordUnwritableIsRefused(t *testing.T) {
 	t.Parallel()

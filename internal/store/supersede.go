@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"reconciler/internal/order"
@@ -82,7 +84,9 @@ func (s *Store) recordLocked(ctx context.Context, tx pgx.Tx, group []*Recorded) 
 	return nil
 }
 
-// writeSuperseded writes what is left of late outcomes.
+// writeSuperseded writes what is left of late outcomes. A trigger of the shop's may keep settled
+// orders as they are. The evidence is written all the same; a conflict that the order cannot show is
+// no event.
 func (s *Store) writeSuperseded(ctx context.Context, tx pgx.Tx, late []*Recorded, rows map[claimKey]current) error {
 	reasons := make(map[int64]string) // reviews that this group has set, by order
 	for _, r := range late {
@@ -92,11 +96,18 @@ func (s *Store) writeSuperseded(ctx context.Context, tx pgx.Tx, late []*Recorded
 			row.ReviewReason = reason // two claims of one order are one conflict
 		}
 		s.supersededBy(o, row, found)
-		if o.ReviewReason != "" {
-			reasons[row.ID] = o.ReviewReason
+		if !found {
+			continue
 		}
-		if err := updateSuperseded(ctx, tx, *o); err != nil {
+		err := updateSuperseded(ctx, tx, *o)
+		switch {
+		case isLockTimeout(err) || err != nil && !isOfOneRow(err) && !errors.Is(err, errDropped):
 			return err
+		case o.ReviewReason == "":
+		case err != nil:
+			r.State, r.Err, o.Event = Dropped, fmt.Errorf("the settled order cannot be given the review %s: %w", o.ReviewReason, err), ""
+		default:
+			reasons[row.ID] = o.ReviewReason
 		}
 	}
 	return insertEvidence(ctx, tx, outcomesOf(late))
@@ -176,21 +187,26 @@ func settlementOf(o order.Outcome) order.Status {
 	return ""
 }
 
-// updateSuperseded notes that the order was asked about, sets a conflict's review
-// and frees the row of our lease where it is still ours.
+// updateSuperseded notes that the order was asked about, sets a conflict's review and frees the row
+// of our lease where it is still ours. If the row refuses that, the transaction goes on.
 func updateSuperseded(ctx context.Context, tx pgx.Tx, o order.Outcome) error {
-	_, err := tx.Exec(ctx, `
-		UPDATE orders AS o
-		SET review_reason = coalesce(nullif($3, ''), o.review_reason),
-		    review_note = coalesce(nullif($4, ''), o.review_note),
-		    lease_until = CASE WHEN o.claim_no = $2 THEN NULL ELSE o.lease_until END,
-		    claimed_by = CASE WHEN o.claim_no = $2 THEN NULL ELSE o.claimed_by END,
-		    last_queried_at = greatest(o.last_queried_at, $5),
-		    unrecorded_claims = CASE WHEN o.claim_no > $2 THEN least(o.unrecorded_claims, o.claim_no - $2) ELSE 0 END,
-		    updated_at = CASE WHEN $3 = '' THEN o.updated_at ELSE now() END
-		WHERE o.id = $1`,
-		o.Order.ID, o.Order.ClaimNo, o.ReviewReason, o.ReviewNote, o.Question.At)
-	return err
+	return pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error {
+		tag, err := savepoint.Exec(ctx, `
+			UPDATE orders AS o
+			SET review_reason = coalesce(nullif($3, ''), o.review_reason),
+			    review_note = coalesce(nullif($4, ''), o.review_note),
+			    lease_until = CASE WHEN o.claim_no = $2 THEN NULL ELSE o.lease_until END,
+			    claimed_by = CASE WHEN o.claim_no = $2 THEN NULL ELSE o.claimed_by END,
+			    last_queried_at = greatest(o.last_queried_at, $5),
+			    unrecorded_claims = CASE WHEN o.claim_no > $2 THEN least(o.unrecorded_claims, o.claim_no - $2) ELSE 0 END,
+			    updated_at = CASE WHEN $3 = '' THEN o.updated_at ELSE now() END
+			WHERE o.id = $1`,
+			o.Order.ID, o.Order.ClaimNo, o.ReviewReason, o.ReviewNote, o.Question.At)
+		if err == nil && tag.RowsAffected() == 0 {
+			return errDropped
+		}
+		return err
+	})
 }
 
 // insertEvidence writes the ledger and the events, and tells the listeners.
