@@ -46,6 +46,7 @@ func TestWhyNoSuchOrder(t *testing.T) {
 		('`+mid+`', '`+tid+`', '319400000001', 'WX42000001', 100), ('`+otherMID+`', '`+tid+`', '319400000001', 'WX42000002', 200)`)
 	w.invoke(t, "why", "319499999999").want(t, 1, "no such order")
 	w.invoke(t, "why", "#99").want(t, 1, "no such order")
+	w.invoke(t, "why", "#1", "--mid=898340149000099").want(t, 1, "no such order: #1 of merchant 898340149000099")
 	w.invoke(t, "why", "#x").want(t, 2, "no order")
 	w.invoke(t, "why").want(t, 2)
 	w.invoke(t, "why", "319400000001").want(t, 1, "names 2 orders", mid, otherMID, "¥2.00", "--mid")

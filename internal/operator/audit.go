@@ -97,5 +97,28 @@ func (a Action) What(l Locale) string {
 	case a.Scope != nil:
 		return l.Target(store.Scope(*a.Scope), textOf(a.Key))
 	}
+	var resent struct{ Events []int64 }
+	var fixed struct{ Orders []int64 }
+	var pruned struct{ Questions, Events int }
+	switch {
+	case a.Action == "events resend" && json.Unmarshal(a.After, &resent) == nil:
+		return l.say(msgWhatEvents, numbersText(resent.Events))
+	case a.Action == "doctor --fix" && json.Unmarshal(a.After, &fixed) == nil:
+		return l.say(msgWhatOrders, numbersText(fixed.Orders))
+	case a.Action == "prune" && json.Unmarshal(a.After, &pruned) == nil:
+		return l.say(msgWhatPruned, pruned.Questions, pruned.Events)
+	}
 	return ""
+}
+
+// numbersText lists few numbers. Of many it has the first, and how many there are.
+func numbersText(numbers []int64) string {
+	if len(numbers) > 5 {
+		return fmt.Sprintf("%d… (%d)", numbers[0], len(numbers))
+	}
+	words := make([]string, len(numbers))
+	for i, number := range numbers {
+		words[i] = itoa(number)
+	}
+	return strings.Join(words, ", ")
 }

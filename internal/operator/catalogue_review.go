@@ -22,6 +22,9 @@ const (
 
 // What people did.
 const (
+	msgWhatEvents  message = "events %s" + zh + "事件 %s"
+	msgWhatOrders  message = "orders %s" + zh + "订单 %s"
+	msgWhatPruned  message = "%d questions, %d events" + zh + "查询 %d 次，事件 %d 个"
 	msgNoActions   message = "no action" + zh + "没有记录"
 	msgColAt       message = "AT" + zh + "时间"
 	msgColWho      message = "WHO (DATABASE USER)" + zh + "操作人（数据库用户）"

@@ -42,6 +42,8 @@ func (d *Desk) findOrder(ctx context.Context, name store.OrderName) (store.Detai
 		return store.Detail{}, err
 	case len(list) == 1:
 		return list[0], nil
+	case len(list) == 0 && name.ID != 0 && name.MID != "":
+		return store.Detail{}, fmt.Errorf("%w: #%d of merchant %s; without --mid it would be that of any merchant", ErrNoOrder, name.ID, name.MID)
 	case len(list) == 0 && name.ID != 0:
 		return store.Detail{}, fmt.Errorf("%w: id %d", ErrNoOrder, name.ID)
 	case len(list) == 0 && name.MID != "":
