@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"reconciler/internal/operator"
@@ -32,7 +34,7 @@ type deed struct {
 // previewOrDo shows a deed, or does it where the form repeats the digest of what was shown.
 func (v *visit) previewOrDo(back string, keys []string, prepare func() (deed, error)) error {
 	if v.formField("reason") == "" {
-		return v.refuseRequest(http.StatusBadRequest, v.t("refused_title"), v.t("no_reason"), back)
+		return v.showForm(http.StatusBadRequest, v.t("refused_title"), v.t("no_reason"))
 	}
 	d, err := prepare()
 	if err != nil {
@@ -71,24 +73,54 @@ func (p preview) hides(key string) bool {
 	return false
 }
 
-// refuseDeed tells why nothing was written.
+// refuseDeed tells why nothing was written. What a person can put right is told beside the form.
 func (v *visit) refuseDeed(err error, back string) error {
 	words := v.Refusal(err)
-	m := message{Tone: "bad", Text: words, Back: back}
 	switch {
 	case errors.Is(err, operator.ErrNoOrder):
 		return err
 	case operator.IsStale(err):
-		return v.showPage(http.StatusConflict, "message", v.t("stale_title"), m)
+		return v.showForm(http.StatusConflict, v.t("stale_title"), words)
 	case operator.IsPausedByOther(err):
-		return v.showPage(http.StatusConflict, "message", v.t("refused_title"), m)
-	case words == "" && operator.IsUnavailable(err):
+		return v.showForm(http.StatusConflict, v.t("refused_title"), words)
+	case words != "":
+		return v.showForm(http.StatusUnprocessableEntity, v.t("refused_title"), words)
+	case operator.IsUnavailable(err):
 		return err
-	case words == "":
-		v.c.Logger.LogAttrs(v.ctx(), slog.LevelWarn, "action failed", slog.String("path", v.r.URL.Path), slog.Any("error", err))
-		m.Text, m.Detail = v.t("by_database"), err.Error()
 	}
+	v.c.Logger.LogAttrs(v.ctx(), slog.LevelWarn, "action failed", slog.String("path", v.r.URL.Path), slog.Any("error", err))
+	m := message{Tone: "bad", Text: v.t("by_database"), Detail: err.Error(), Back: back}
 	return v.showPage(http.StatusUnprocessableEntity, "message", v.t("refused_title"), m)
+}
+
+// refusal is why a form was refused, with what a person had typed into it.
+type refusal struct {
+	Title, Text string
+
+	status int
+	form   string // resolve, retry, pause, resume
+	fields url.Values
+}
+
+// Is reports whether that form was refused.
+func (r refusal) Is(form string) bool { return r.form == form }
+
+// Typed is what stood in a field of that form.
+func (r refusal) Typed(form, field string) string {
+	if !r.Is(form) {
+		return ""
+	}
+	return strings.ReplaceAll(cleanText(r.fields.Get(field)), "\r\n", "\n")
+}
+
+// showForm shows the page of the object again, as it is now, with the form filled in as it was.
+func (v *visit) showForm(status int, title, text string) error {
+	object := objectOf(v.r.URL.Path)
+	v.refused = refusal{Title: title, Text: text, status: status, form: v.r.URL.Path[len(object)+1:], fields: v.r.PostForm}
+	if object == "/gateway" {
+		return v.c.showGateway(v)
+	}
+	return v.c.showOrder(v)
 }
 
 func (c *Console) resolveOrder(v *visit) error {

@@ -113,7 +113,7 @@ func TestRetry(t *testing.T) {
 }
 
 // A form that cannot be done is refused in the person's language, by the page's fields: no page
-// names a flag of the command line.
+// names a flag of the command line. What was typed stays in the form.
 func TestRefusedForms(t *testing.T) {
 	t.Parallel()
 	w, p := newActor(t)
@@ -166,7 +166,11 @@ func TestRefusedForms(t *testing.T) {
 			p.get(t, "/?lang="+lang).want(t, http.StatusSeeOther)
 			a := p.do(t, http.MethodPost, tt.path, tt.form)
 			a.want(t, tt.status)
-			text := html.UnescapeString(a.body)
+			offered := strings.Contains(a.body, `action="`+tt.path+`"`) && tt.path != "/gateway/resume"
+			if typed := tt.form["reason"][0]; offered && len(typed) < 1000 && !strings.Contains(a.body, ">"+typed+"</textarea>") {
+				t.Errorf("%s %v forgets what was typed", tt.path, tt.form)
+			}
+			text := html.UnescapeString(regexp.MustCompile(`(?s)role="alert">.*?</p>`).FindString(a.body))
 			if !strings.Contains(text, want) {
 				t.Errorf("%s %v does not say %q:\n%s", tt.path, tt.form, want, text)
 			}

@@ -337,8 +337,11 @@ func browseActions(t *testing.T, b *browser, review int64) {
 	b.allowed = "status of 409" // the browser reports the answer that is wanted
 	b.mu.Unlock()
 	b.run(t, chromedp.Click(chromedp.CSS(".confirm button")), chromedp.WaitVisible(chromedp.CSS(".note.bad")))
-	if got := b.text(t, "h1"); got != "Nothing was written" {
+	if got := b.text(t, ".note.bad"); !strings.Contains(got, "Nothing was written") {
 		t.Errorf("a stale action: %s", got)
+	}
+	if got := eval[string](t, b, `document.querySelector("#reason-resolve").value`); got != "closed on the platform" {
+		t.Errorf("a stale action forgets what was typed: %s", got)
 	}
 	prepare()
 	b.run(t, chromedp.Click(chromedp.CSS(".confirm button")), chromedp.WaitVisible(chromedp.CSS(".note.good")))

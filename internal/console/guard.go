@@ -74,6 +74,8 @@ type visit struct {
 	w    http.ResponseWriter
 	r    *http.Request
 	user *session // nil: nobody has logged in
+
+	refused refusal
 }
 
 func (v *visit) ctx() context.Context { return v.r.Context() }

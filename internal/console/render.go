@@ -120,13 +120,17 @@ type view struct {
 	Reads, LogsIn, Refreshes                bool
 	Nav                                     []link
 	Data                                    any
+	Refused                                 refusal
 }
 
 // showPage renders a page. A page that cannot be rendered is an error before anything is sent.
 func (v *visit) showPage(status int, page, title string, data any) error {
 	now := time.Now()
+	if status == http.StatusOK && v.refused.status != 0 {
+		status = v.refused.status
+	}
 	w := view{
-		Page: page, Title: title, At: v.Stamp(now), Zone: v.ZoneName(now), Version: v.c.Version, Data: data,
+		Page: page, Title: title, At: v.Stamp(now), Zone: v.ZoneName(now), Version: v.c.Version, Data: data, Refused: v.refused,
 		LangTag: "en", OtherTag: "zh-CN", OtherWord: "中文",
 		Reads: v.c.Loopback || v.user != nil, LogsIn: v.c.Users != nil,
 		Refreshes: status == http.StatusOK && (page == "overview" || page == "gateway"),
