@@ -124,8 +124,12 @@ func isStalePlan(err error) bool {
 	return found && pgErr.Code == "0A000" && pgErr.Routine == "RevalidateCachedQuery"
 }
 
-// explain puts what the driver says into words that help, and that hold no part of a password.
+// explain puts what the driver says into words that help, and that hold no part of a password. It
+// closes sessions that may have begun under other settings of their role or database.
 func (p *connPool) explain(err error) error {
+	if isOfSession(err) {
+		p.Reset()
+	}
 	if errors.As(err, new(*connectTrouble)) {
 		return err // it is in our words
 	}
@@ -139,6 +143,13 @@ func (p *connPool) explain(err error) error {
 		return fmt.Errorf("%w. The server ended it before it was done: another session holds a lock, a trigger hangs, or the server is overloaded", err)
 	}
 	return err
+}
+
+// isOfSession reports an error that a new session may not have: a session keeps the
+// default_transaction_read_only and the search_path that were set when it began.
+func isOfSession(err error) bool {
+	pgErr, found := errors.AsType[*pgconn.PgError](err)
+	return found && pgErr.Where == "" && (pgErr.Code == "25006" || pgErr.Code == "42P01" || pgErr.Code == "42883")
 }
 
 // RowSecurity lists our tables whose row-level security applies to our role. Orders that a policy

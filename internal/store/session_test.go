@@ -57,6 +57,30 @@ func TestSessionSettingsAreOurs(t *testing.T) {
 	}
 }
 
+// A setting of the database or the role that is taken back, as after a maintenance, has no effect
+// any more, although the sessions that began under it would keep it.
+func TestSettingsThatAreTakenBack(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 1)
+	name := scan[string](t, d, `SELECT current_database()`)
+	for _, setting := range []string{`default_transaction_read_only = on`, `search_path = pg_catalog`} {
+		d.exec(t, `ALTER DATABASE `+name+` SET `+setting)
+		s, err := store.Open(t.Context(), with(t, d.url, []string{"pool_max_conns", "1"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if _, err := s.Claim(t.Context(), store.Claim{Limit: 1, Lease: time.Minute}); err == nil {
+			t.Errorf("%s: a claim succeeds", setting)
+		}
+		d.exec(t, `SET default_transaction_read_only = off; ALTER DATABASE `+name+` RESET ALL`)
+		if _, err := s.Claim(t.Context(), store.Claim{Limit: 1, Lease: time.Minute}); err != nil {
+			t.Errorf("%s, taken back: %v", setting, err)
+		}
+	}
+}
+
 // An ALTER TABLE of the application's costs no statement.
 func TestStalePlansAreTriedAgain(t *testing.T) {
 	t.Parallel()
