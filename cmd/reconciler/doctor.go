@@ -37,7 +37,7 @@ func (c *doctorCommand) Run(p *process) error {
 	options := operator.DoctorOptions{
 		SettingsErr: settingsErr, SettingsRead: len(p.settings), FileWarnings: resolved.warnings, Audience: store.Audience(c.For), Fix: c.Fix,
 	}
-	for _, unknown := range unknownVariables(os.Environ(), knownVariables()) {
+	for _, unknown := range unknownVariables(os.Environ(), knownVariables(p.model)) {
 		options.Unknown = append(options.Unknown, fmt.Sprintf("%s is no setting; the nearest is %s", unknown.name, unknown.nearest))
 	}
 	if c.AskGateway && settingsErr == nil {

@@ -3,9 +3,10 @@ package main
 import (
 	"log/slog"
 	"os"
-	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/alecthomas/kong"
 )
 
 // appKeyVariable holds the key itself, which has no flag.
@@ -28,23 +29,16 @@ func unsetEmptyVariables(environ []string) {
 
 // knownVariables lists the variables of all settings of all commands, and those of the demo and the
 // tests.
-func knownVariables() []string {
-	known := variablesOf(reflect.TypeFor[commands]())
-	known = append(known, appKeyVariable, webhookSecretVariable, "RECONCILER_PG_BIN", "RECONCILER_TEST_DATABASE_URL")
+func knownVariables(model *kong.Application) []string {
+	known := []string{appKeyVariable, webhookSecretVariable, "RECONCILER_PG_BIN", "RECONCILER_TEST_DATABASE_URL"}
+	_ = kong.Visit(model, func(node kong.Visitable, next kong.Next) error { // no visit fails
+		if flag, ok := node.(*kong.Flag); ok {
+			known = append(known, flag.Envs...)
+		}
+		return next(nil)
+	})
 	slices.Sort(known)
 	return slices.Compact(known)
-}
-
-// variablesOf lists the variables in the tags of a struct and of all structs in it.
-func variablesOf(settings reflect.Type) (names []string) {
-	for field := range settings.Fields() {
-		if name := field.Tag.Get("env"); name != "" {
-			names = append(names, name)
-		} else if field.Type.Kind() == reflect.Struct {
-			names = append(names, variablesOf(field.Type)...)
-		}
-	}
-	return names
 }
 
 // unknownVariable is a variable with our prefix that is no setting.
@@ -64,7 +58,7 @@ func unknownVariables(environ, known []string) []unknownVariable {
 // warnAboutVariables logs the unknown variables: a mistyped name would otherwise set nothing in
 // silence.
 func (p *process) warnAboutVariables(environ []string) {
-	for _, unknown := range unknownVariables(environ, knownVariables()) {
+	for _, unknown := range unknownVariables(environ, knownVariables(p.model)) {
 		p.logger().LogAttrs(p.ctx, slog.LevelWarn, "unknown setting",
 			slog.String("name", unknown.name), slog.String("nearest", unknown.nearest))
 	}

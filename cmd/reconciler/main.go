@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,9 +10,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
-	"reflect"
 	"runtime/debug"
-	"strings"
 	"syscall"
 	"time"
 
@@ -49,7 +46,7 @@ type commands struct {
 	Log logSettings `embed:"" prefix:"log-" group:"Logging:"`
 
 	Run       runCommand       `cmd:"" help:"Run the daemon: ask about orders as they fall due."`
-	RunOnce   runOnceCommand   `cmd:"" name:"run-once" help:"Do one pass and exit, to catch up by hand."`
+	RunOnce   runOnceCommand   `cmd:"" help:"Do one pass and exit, to catch up by hand."`
 	Status    statusCommand    `cmd:"" help:"Tell whether all is well: the verdict, what is open, paused, under review, learned."`
 	Why       whyCommand       `cmd:"" help:"Tell one order's story, when it is asked next, and why not now."`
 	Plan      planCommand      `cmd:"" help:"Tell when an order will be asked, or the curve and what falls due."`
@@ -144,11 +141,8 @@ func run(args []string, stdout io.Writer, stderr *os.File, getenv func(string) s
 }
 
 func runCommandLine(ctx context.Context, args []string, stdout io.Writer, stderr *os.File, getenv func(string) string) error {
-	if len(args) == 0 {
-		args = []string{"--help"}
-	}
-	cli := commandsFor(args[0], getenv)
-	parser, err := kong.New(cli,
+	var cli commands
+	parser, err := kong.New(&cli,
 		kong.Name("reconciler"),
 		kong.Description("Finds the outcome of ChinaUMS payments whose notification was lost, and writes it into the orders table.\n\n"+
 			"Every setting is a flag and an environment variable, shown behind its description. A flag beats the environment; the environment beats the default. "+
@@ -162,29 +156,17 @@ func runCommandLine(ctx context.Context, args []string, stdout io.Writer, stderr
 		return err
 	}
 	kongcompletion.Register(parser) // answers the shell and ends here where the shell asks for completions
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
 	selected, err := parser.Parse(args)
 	if err != nil {
 		return usageError{fmt.Errorf("%w (see reconciler --help)", err)}
 	}
-	logging, _ := reflect.TypeAssert[logSettings](reflect.ValueOf(cli).Elem().FieldByName("Log"))
 	p := &process{
-		ctx: ctx, stdout: stdout, stderr: stderr, getenv: getenv, log: logging,
+		ctx: ctx, stdout: stdout, stderr: stderr, getenv: getenv, log: cli.Log,
 		model: parser.Model, flags: selected.Flags(), settings: settingsInForce(selected, getenv),
 	}
 	p.warnAboutVariables(os.Environ())
 	return selected.Run(p)
-}
-
-// commandsFor is a pointer to [commands], or to a part of it that has only the named command. The
-// flag library takes longer to read the tags of all than most commands take.
-func commandsFor(name string, getenv func(string) string) any {
-	all := reflect.TypeFor[commands]()
-	logging, _ := all.FieldByName("Log")
-	for command := range all.Fields() {
-		_, isCommand := command.Tag.Lookup("cmd")
-		if isCommand && name == cmp.Or(command.Tag.Get("name"), strings.ToLower(command.Name)) && name != "man" && getenv("COMP_LINE") == "" {
-			return reflect.New(reflect.StructOf([]reflect.StructField{logging, command})).Interface()
-		}
-	}
-	return new(commands)
 }
