@@ -13,7 +13,7 @@ import (
 type pauseTarget struct {
 	deskSettings
 
-	MID   givenText `name:"mid" placeholder:"MID" xor:"target" required:"" help:"Merchant number."`
+	MID   givenText `name:"mid" placeholder:"MID" xor:"target" required:"" help:"Merchant number. Give either this or --app-id."`
 	AppID givenText `name:"app-id" placeholder:"ID" xor:"target" required:"" help:"App id: everything that is asked with its credentials."`
 	By    string    `name:"by" hidden:"" help:"The same as --actor, as in former versions."`
 }

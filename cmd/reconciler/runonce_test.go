@@ -225,8 +225,10 @@ func TestRunOnceStoppedEarly(t *testing.T) {
 		return scan[bool](t, w, `SELECT EXISTS (SELECT 1 FROM pg_locks WHERE relation = 'orders'::regclass AND NOT granted
 			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`)
 	})
+	doctor := w.start(t, "doctor")
 	w.invoke(t, "plan").want(t, 1, "holds the lock", "another session holds a lock, a trigger hangs, or the server is overloaded")
 	p.awaitLog(t, "holds the lock")
+	doctor.awaitLog(t, "holds the lock")
 	p.signal(t, syscall.SIGTERM)
 	if code := p.wait(t); code != 1 {
 		t.Errorf("exit code %d, want 1", code)
