@@ -161,7 +161,7 @@ func runCommandLine(ctx context.Context, args []string, stdout io.Writer, stderr
 	}
 	selected, err := parser.Parse(args)
 	if err != nil {
-		return usageError{fmt.Errorf("%w (see reconciler --help)", err)}
+		return usageError{fmt.Errorf("%w (see %s --help)", err, commandOf(err))}
 	}
 	p := &process{
 		ctx: ctx, stdout: stdout, stderr: stderr, getenv: getenv, log: cli.Log,
@@ -169,4 +169,12 @@ func runCommandLine(ctx context.Context, args []string, stdout io.Writer, stderr
 	}
 	p.warnAboutVariables(os.Environ())
 	return selected.Run(p)
+}
+
+// commandOf names the command whose line could not be read.
+func commandOf(err error) string {
+	if parse, found := errors.AsType[*kong.ParseError](err); found && parse.Context.Selected() != nil {
+		return parse.Context.Selected().FullPath()
+	}
+	return "reconciler"
 }

@@ -268,7 +268,7 @@ func TestNoFlagTakesTheKey(t *testing.T) {
 	for _, args := range [][]string{
 		{"--app-key=" + appKey}, {"--app-key", appKey}, {"--key=" + appKey}, {"--chinaums-app-key=" + appKey}, {"--CHINAUMS_APP_KEY=" + appKey},
 	} {
-		w.invoke(t, append([]string{"run"}, args...)...).want(t, 2, "unknown flag", "--help")
+		w.invoke(t, append([]string{"run"}, args...)...).want(t, 2, "unknown flag", "reconciler run --help")
 	}
 }
 
