@@ -46,6 +46,9 @@ func (s *script) truth() act { return s.steps[len(s.steps)-1] }
 // endless reports whether only age ends the order.
 func (s *script) endless() bool { return s.truth().word != silent }
 
+// isProcessing reports whether the gateway says ORDER_PROCESSING for ever.
+func (s *script) isProcessing() bool { return s.truth().Code == "ORDER_PROCESSING" }
+
 // numberOf is the order's number in one of the merchant's or the channel's, right
 // or corrected wrongly.
 func numberOf(key string) string { return key[4:12] }

@@ -95,7 +95,7 @@ func deserved(s *script, e end) string {
 	ok := false
 	switch e.Review {
 	case "":
-		ok = e.Status == order.StatusNotFound && !e.Coming && (e.Corrected || says(func(a act) bool { return a.word == noOrder }))
+		ok = e.Status == order.StatusNotFound && (!e.Coming || s.isProcessing()) && (e.Corrected || says(func(a act) bool { return a.word == noOrder }))
 	case "poison":
 		ok = true // see checkPoison
 	case "conflict":
