@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"reconciler/internal/store"
 )
 
-// with opens the database for do, once all settings are good. An old schema, and a schema or a right
-// that is missing, end the program with exit code 2.
+// with opens the database for do, once all settings are good. An old schema, and a schema or a
+// right that is missing, end the program with exit code 2.
 func (s databaseSettings) with(p *process, do func(context.Context, *store.Store) error, problems ...error) error {
 	if err := p.check(append([]error{s.validate(p.getenv)}, problems...)...); err != nil {
 		return err
@@ -27,6 +28,10 @@ func (s databaseSettings) with(p *process, do func(context.Context, *store.Store
 	}
 	return err
 }
+
+// lookForLocks is how often a command looks for a lock that it waits for. The daemon, which should
+// cost nothing at rest, looks more seldom.
+const lookForLocks = 2 * time.Second
 
 // tellWait is for a person who waits for a lock without knowing it.
 func (p *process) tellWait(blocker string) { fmt.Fprintln(p.stderr, "reconciler: waiting:", blocker) }

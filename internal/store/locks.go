@@ -24,11 +24,12 @@ const (
 	longWait = 2 * time.Second
 )
 
-// WatchLocks tells who holds the locks that statements of our role and our application name wait
-// for, those of other instances included. It ends when stop is called.
-func (s *Store) WatchLocks(ctx context.Context, tell func(blocker string)) (stop func()) {
+// WatchLocks looks every so often who holds the locks that statements of our role and our
+// application name wait for, those of other instances included, and tells it. It ends when stop is
+// called.
+func (s *Store) WatchLocks(ctx context.Context, every time.Duration, tell func(blocker string)) (stop func()) {
 	w := &lockWatch{store: s, tell: tell}
-	return w.start(ctx, longWait, func(ctx context.Context) ([]int32, error) {
+	return w.start(ctx, every, func(ctx context.Context) ([]int32, error) {
 		return collectRows[int32](ctx, s.pool, `
 			SELECT pid FROM pg_stat_activity
 			WHERE datname = current_database() AND usename = session_user AND application_name = current_setting('application_name')
