@@ -134,6 +134,9 @@ func (c *claimer) claimPage(ctx context.Context, free int) (taking, error) {
 		c.cursor.passOver(page)
 	}
 	p.health.noteProgress()
+	if page.Unsure {
+		p.writing.leaveStray()
+	}
 	for _, refusal := range page.Refused {
 		if store.FailureReason(refusal.Err) == "locked" {
 			p.aside.awaitLock(ctx, refusal.Order.ID, refusal.Err)
@@ -195,7 +198,8 @@ func (c *claimer) releaseStray(ctx context.Context) error {
 	if c.run.DryRun || !c.poller.writing.takeStray() {
 		return nil
 	}
-	_, err := c.poller.Store.ReleaseStray(ctx, c.poller.Worker, c.queue.unfinishedIDs())
+	inHand := append(c.queue.unfinishedIDs(), c.poller.aside.currentIDs()...) // to give those back would be refused
+	_, err := c.poller.Store.ReleaseStray(ctx, c.poller.Worker, inHand)
 	if err != nil {
 		c.poller.writing.leaveStray()
 	}

@@ -95,6 +95,8 @@ type Selection struct {
 type Page struct {
 	Orders  []order.Order
 	Refused []Refusal // rows whose own claim was refused or dropped: leave them aside
+	// Unsure reports that one more order may have been claimed: the time ended meanwhile.
+	Unsure bool
 	// Paused reports that the app is paused, or that its probe is in flight.
 	Paused        bool
 	ProbeInFlight bool // Paused because of a probe, of this instance or another
@@ -126,7 +128,11 @@ type Refusal struct {
 func (s *Store) Claim(ctx context.Context, c Claim) (Page, error) {
 	page, err := s.claimPage(ctx, c)
 	if isOfOneRow(err) {
-		page, err = s.claimOneByOne(ctx, c)
+		rest := c
+		rest.Limit -= len(page.Orders)
+		claimed := page.Orders // before a probe was refused
+		page, err = s.claimOneByOne(ctx, rest)
+		page.Orders = append(claimed, page.Orders...)
 	}
 	if err != nil {
 		return Page{}, fmt.Errorf("claim orders: %w", err)

@@ -33,7 +33,8 @@ type claimedRow struct {
 }
 
 // claimPage claims a page: due or selected orders, and the probes of merchants that are half-open.
-// If the app itself is half-open, it is one probe.
+// If the app itself is half-open, it is one probe. With an error, the page has the orders that were
+// claimed before it.
 func (s *Store) claimPage(ctx context.Context, c Claim) (Page, error) {
 	why, orders, err := s.runClaim(ctx, c.plan())
 	if err == nil && c.Rate > 0 && why.Tokens == nil {
@@ -47,7 +48,7 @@ func (s *Store) claimPage(ctx context.Context, c Claim) (Page, error) {
 		orders, err = s.claimMerchantProbes(ctx, c, orders)
 	}
 	if err != nil {
-		return Page{}, err
+		return Page{Orders: orders}, err
 	}
 	return why.page(c, orders), nil
 }
@@ -144,6 +145,7 @@ func (s *Store) claimOneByOne(ctx context.Context, c Claim) (Page, error) {
 				page.Refused = append(page.Refused, Refusal{Order: o, Err: nameFunction(err)})
 				continue
 			case err != nil && ctx.Err() != nil && len(page.Refused)+len(page.Orders) > 0:
+				page.Unsure = true
 				return page, nil // the time went by behind locks or triggers: the next claim goes on
 			case err != nil:
 				return Page{}, err
@@ -189,7 +191,7 @@ func (c Claim) probesPlan() claimPlan {
 	return claimPlan{text: c.narrow(claimPermit + page + noWindow + claimTake), args: args}
 }
 
-// onePlan is the claim of one order.
+// onePlan is the claim of one order, which is a probe where its app or merchant is half-open.
 func (c Claim) onePlan(id int64) claimPlan {
 	condition := isDue
 	if c.Selection != nil {
@@ -197,7 +199,8 @@ func (c Claim) onePlan(id int64) claimPlan {
 	}
 	args := c.claimArgs()
 	args["only_id"], args["limit"], args["keep_room"] = id, 1, false
-	return claimPlan{text: claimPermit + pageOfOne(condition) + noWindow + noMerchantLock + claimTake, args: args}
+	args["app_probe"], args["merchant_probes"] = true, true
+	return claimPlan{text: claimPermit + pageOfOne(condition) + noWindow + claimTake, args: args}
 }
 
 // maxRecent is the share of the lane of recent orders. A claim of a few orders has none.

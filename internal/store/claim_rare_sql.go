@@ -66,9 +66,15 @@ const (
 // pageOfOne is a single order, to find out which one of a page cannot be claimed.
 func pageOfOne(condition string) string {
 	return `
+merchant_lock AS MATERIALIZED (
+    SELECT c.key FROM gateway_controls AS c
+    WHERE c.scope = 'mid' AND c.key = (SELECT o.mid FROM orders AS o WHERE o.id = @only_id) AND ` + isHalfOpen + `
+    FOR UPDATE SKIP LOCKED
+),
 page AS MATERIALIZED (
     SELECT o.id, o.mid, o.id AS rank FROM orders AS o
     WHERE o.id = @only_id AND ` + condition + ` AND (SELECT n FROM allowed) > 0
+      AND (o.mid NOT IN (SELECT key FROM half_open) OR o.mid IN (SELECT key FROM merchant_lock))
     FOR UPDATE OF o SKIP LOCKED
 )`
 }

@@ -133,3 +133,38 @@ func TestClaimBesideALockedPause(t *testing.T) {
 	}
 	d.exec(t, `ROLLBACK`)
 }
+
+// A row that refuses to be claimed stops neither the probe that it would be nor the orders that are
+// claimed with it, and is named.
+func TestProbeBesideARowThatRefuses(t *testing.T) {
+	t.Parallel()
+	for _, scope := range []store.Scope{store.ScopeApp, store.ScopeMerchant} {
+		d := open(t)
+		d.insert(t, 3)
+		orders := d.claim(t, 3)
+		d.exec(t, `UPDATE orders SET lease_until = NULL, claimed_by = NULL, unrecorded_claims = 0`)
+		d.exec(t, `INSERT INTO orders (mid, tid, mer_order_id, order_amount) SELECT '898340149000099', tid, '31940000999' || id, 100 FROM orders ORDER BY id`)
+		key, refuses, claims := app, `1, 4`, 1
+		if scope == store.ScopeMerchant {
+			key, refuses, claims = "898340149000099", `4`, 4 // the other merchant's three, and a probe
+		}
+		d.pausedHalfOpen(t, scope, key, orders[2])
+		d.trigger(t, `NEW.id IN (`+refuses+`) AND NEW.claim_no > OLD.claim_no`, `RAISE EXCEPTION 'not this one';`)
+		page := d.page(t, store.Claim{App: app, Limit: 10})
+		if len(page.Orders) != claims || len(page.Refused) == 0 {
+			t.Errorf("%s: claimed %v, refused %v; want %d orders", scope, ids(page.Orders), page.Refused, claims)
+		}
+		if leased := scan[int](t, d, `SELECT count(*) FROM orders WHERE lease_until IS NOT NULL`); leased != len(page.Orders) {
+			t.Errorf("%s: %d orders are leased, and %d claimed", scope, leased, len(page.Orders))
+		}
+		probes := 0
+		for _, o := range page.Orders {
+			if o.AppProbe || o.MerchantProbe {
+				probes++
+			}
+		}
+		if probes != 1 {
+			t.Errorf("%s: %d probes among %v", scope, probes, ids(page.Orders))
+		}
+	}
+}
