@@ -101,6 +101,10 @@ func (r *recorder) recordAnswers(ctx context.Context, answers []result) {
 		case store.Dropped:
 			r.leaveAside(ctx, answers[i], rec.Err)
 		default:
+			if rec.State == store.Unshown {
+				r.Logger.LogAttrs(ctx, slog.LevelError, "an order could not be given the review of its conflict",
+					slog.Int64("order_id", answers[i].ID), slog.Any("error", rec.Err))
+			}
 			r.aside.forgetOrder(answers[i].ID)
 			r.writing.noteSuccess(ctx)
 			written = append(written, answers[i])

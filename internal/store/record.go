@@ -26,9 +26,10 @@ const (
 	// Refused: the database refused the write of this row alone, for example by a trigger that
 	// raises. Recorded.Err says why.
 	Refused
-	// Dropped: a trigger returned NULL. The write vanished although its guard holds. Or a settled
-	// order could not be given the review of a conflict: then the ledger alone has it.
+	// Dropped: a trigger returned NULL. The write vanished although its guard holds.
 	Dropped
+	// Unshown: the ledger has a conflict, but the settled order could not be given its review.
+	Unshown
 )
 
 // Recorded is an outcome and what became of it.
@@ -69,8 +70,11 @@ func (s *Store) recordGroup(ctx context.Context, group []order.Outcome) ([]Recor
 	together, cancel := context.WithTimeout(ctx, s.maxTogether)
 	defer cancel()
 	written, err := s.recordTogether(together, group, usualWait, 0)
-	if isOfOneRow(err) || together.Err() != nil && ctx.Err() == nil {
-		return s.recordOneByOne(ctx, group)
+	if err == nil || !isOfOneRow(err) && (together.Err() == nil || ctx.Err() != nil) {
+		return written, err
+	}
+	if written, err = s.recordOneByOne(ctx, group); ctx.Err() != nil {
+		s.writeApart()
 	}
 	return written, err
 }
@@ -94,7 +98,6 @@ func (s *Store) recordOneByOne(ctx context.Context, group []order.Outcome) ([]Re
 		case ctx.Err() != nil && len(written) > 0:
 			// The time went by: the rest is for the next try.
 			written = append(written, Recorded{Outcome: o, State: Locked, Err: err})
-			s.writeApart()
 		default:
 			return nil, err
 		}
@@ -146,14 +149,12 @@ func (s *Store) recordTogether(ctx context.Context, group []order.Outcome, wait 
 	if len(stale) == 0 {
 		return written, nil
 	}
-	// A process that is stopped in the middle must not keep the rows to itself.
-	begin := "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL lock_timeout = '" + string(usualWait) + "'"
-	err = s.pool.inTx(ctx, pgx.TxOptions{BeginQuery: begin + "; SELECT " + timeLimit(cmp.Or(limit, s.maxTogether))}, func(tx pgx.Tx) error {
+	begin := beginLimited(cmp.Or(limit, s.maxTogether)) + "; SET LOCAL lock_timeout = '" + string(usualWait) + "'"
+	err = s.pool.inTx(ctx, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
 		if err := s.supersede(ctx, tx, stale); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, "SET LOCAL lock_timeout = 0") // see isCommitWait
-		return err
+		return endLimits(ctx, tx)
 	})
 	return written, err
 }
@@ -186,14 +187,25 @@ func (s *Store) recordMatching(ctx context.Context, group, questions []order.Out
 
 // inLimitedTx runs a transaction. None of its statements may take longer than limit; its commit may.
 func (s *Store) inLimitedTx(ctx context.Context, limit time.Duration, do func(pgx.Tx) error) error {
-	begin := pgx.TxOptions{BeginQuery: "BEGIN; SELECT " + timeLimit(limit)}
-	return s.pool.inTx(ctx, begin, func(tx pgx.Tx) error {
+	return s.pool.inTx(ctx, pgx.TxOptions{BeginQuery: beginLimited(limit)}, func(tx pgx.Tx) error {
 		if err := do(tx); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, "SET LOCAL lock_timeout = 0") // see isCommitWait
-		return err
+		return endLimits(ctx, tx)
 	})
+}
+
+// beginLimited begins a transaction whose statements may not take longer than limit. A process that
+// is stopped in the middle must not keep the rows to itself.
+func beginLimited(limit time.Duration) string {
+	return "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'; SELECT " + timeLimit(limit)
+}
+
+// endLimits runs the deferred triggers under the limits of their rows, and lets the commit wait: see
+// isCommitWait.
+func endLimits(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL lock_timeout = 0")
+	return err
 }
 
 // awaitCancel returns the error of a statement once the server has ended it. Until then it holds the

@@ -30,8 +30,11 @@ func (s *Store) UncountClaims(ctx context.Context, orders []order.Order) error {
 // unclaim takes the claims that are still ours off their orders' counts, and sets
 // what else is given.
 func (s *Store) unclaim(ctx context.Context, orders []order.Order, set string) error {
+	if len(orders) == 1 {
+		return s.unclaimTogether(ctx, s.maxAlone, orders, set)
+	}
 	err := s.unclaimTogether(ctx, s.maxTogether, orders, set)
-	if len(orders) < 2 || !isOfOneRow(err) {
+	if !isOfOneRow(err) {
 		return err
 	}
 	var refused error

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"reconciler/internal/order"
@@ -105,7 +104,7 @@ func (s *Store) writeSuperseded(ctx context.Context, tx pgx.Tx, late []*Recorded
 			return err
 		case o.ReviewReason == "":
 		case err != nil:
-			r.State, r.Err, o.Event = Dropped, fmt.Errorf("the settled order cannot be given the review %s: %w", o.ReviewReason, err), ""
+			r.State, r.Err, o.Event = Unshown, err, ""
 		default:
 			reasons[row.ID] = o.ReviewReason
 		}

@@ -34,7 +34,9 @@ func (s *Store) recordUnwritable(ctx context.Context, o order.Outcome, cause err
 		case !isOfOneRow(err):
 			return Recorded{}, err
 		}
-		refusal = err
+		if refusal = err; sqlState(err) == isCanceled {
+			break // a trigger that hangs does so whatever the values are
+		}
 	}
 	return s.recordReviewAlone(ctx, silent, refusal)
 }
