@@ -24,12 +24,15 @@ const (
 	longWait = 2 * time.Second
 )
 
-// WatchLocks looks every so often who holds the locks that statements of our role and our
-// application name wait for, those of other instances included, and tells it. It ends when stop is
+// WatchLocks looks every so often, while a statement is under way, who holds the locks that
+// statements of our role and our application name wait for, and tells it. It ends when stop is
 // called.
 func (s *Store) WatchLocks(ctx context.Context, every time.Duration, tell func(blocker string)) (stop func()) {
 	w := &lockWatch{store: s, tell: tell}
 	return w.start(ctx, every, func(ctx context.Context) ([]int32, error) {
+		if s.pool.Stat().AcquiredConns() == 0 {
+			return nil, nil // no statement is under way: a daemon at rest costs nothing
+		}
 		return collectRows[int32](ctx, s.pool, `
 			SELECT pid FROM pg_stat_activity
 			WHERE datname = current_database() AND usename = session_user AND application_name = current_setting('application_name')
