@@ -66,7 +66,7 @@ func class(code string) string { return code[:min(2, len(code))] }
 // about, and so does a statement that took too long.
 func isOfOneRow(err error) bool {
 	state := sqlState(err)
-	if pgErr, found := errors.AsType[*pgconn.PgError](err); found && (class(state) == "42" || state == isCanceled) {
+	if pgErr, found := errors.AsType[*pgconn.PgError](err); found && (class(state) == "42" || state == queryCanceled) {
 		// The context of an error names the functions that were running: a trigger's, as a rule. No
 		// function runs where a policy's WITH CHECK refuses a row; the place in the server tells.
 		return pgErr.Where != "" || pgErr.Routine == "ExecWithCheckOptions"
@@ -106,8 +106,8 @@ func isCommitWait(err error) bool {
 	return found && isLockTimeout(err) && pgErr.Where == ""
 }
 
-// isCanceled is the code of a statement that took too long, or that a person ended.
-const isCanceled = "57014"
+// queryCanceled is the code of a statement that took too long, or that a person ended.
+const queryCanceled = "57014"
 
 // timeLimit bounds the next statement of a transaction, its commit excepted.
 func timeLimit(limit time.Duration) string {
@@ -116,7 +116,7 @@ func timeLimit(limit time.Duration) string {
 
 // nameFunction adds the function that was running when a statement took too long.
 func nameFunction(err error) error {
-	if pgErr, found := errors.AsType[*pgconn.PgError](err); found && pgErr.Code == isCanceled && pgErr.Where != "" {
+	if pgErr, found := errors.AsType[*pgconn.PgError](err); found && pgErr.Code == queryCanceled && pgErr.Where != "" {
 		return fmt.Errorf("%w, in %s", err, strings.ReplaceAll(pgErr.Where, "\n", ", in "))
 	}
 	return err
@@ -142,7 +142,7 @@ func LacksRight(err error) bool {
 }
 
 // IsTimeout reports whether a statement was ended because it took too long.
-func IsTimeout(err error) bool { return sqlState(err) == isCanceled || isLockTimeout(err) }
+func IsTimeout(err error) bool { return sqlState(err) == queryCanceled || isLockTimeout(err) }
 
 // IsUnavailable reports whether the server could not be asked, or gave up: it cannot be reached,
 // has gone, or ended the statement. What a row's own values caused is not that, and neither is a

@@ -92,7 +92,7 @@ func (s *Store) recordOneByOne(ctx context.Context, group []order.Outcome) ([]Re
 			if isLockTimeout(alone.Err) {
 				wait = hastyWait // many rows may be behind that lock
 			}
-			if sqlState(alone.Err) == isCanceled {
+			if sqlState(alone.Err) == queryCanceled {
 				s.writeApart()
 			}
 		case ctx.Err() != nil && len(written) > 0:

@@ -139,7 +139,7 @@ func (p *connPool) explain(err error) error {
 	switch sqlState(err) {
 	case "26000", "42P05":
 		return fmt.Errorf("%w. Behind a pooler in transaction mode, add default_query_exec_mode=exec to the database URL", err)
-	case "57014":
+	case queryCanceled:
 		return fmt.Errorf("%w. The server ended it before it was done: another session holds a lock, a trigger hangs, or the server is overloaded", err)
 	}
 	return err

@@ -34,7 +34,7 @@ func (s *Store) recordUnwritable(ctx context.Context, o order.Outcome, cause err
 		case !isOfOneRow(err):
 			return Recorded{}, err
 		}
-		if refusal = err; sqlState(err) == isCanceled {
+		if refusal = err; sqlState(err) == queryCanceled {
 			break // a trigger that hangs does so whatever the values are
 		}
 	}
