@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"time"
 
 	"reconciler/internal/store"
 )
@@ -28,10 +27,6 @@ func (s databaseSettings) with(p *process, do func(context.Context, *store.Store
 	}
 	return err
 }
-
-// lookForLocks is how often a command looks for a lock that it waits for. The daemon, which should
-// cost nothing at rest, looks more seldom.
-const lookForLocks = 2 * time.Second
 
 // tellWait is for a person who waits for a lock without knowing it.
 func (p *process) tellWait(blocker string) { fmt.Fprintln(p.stderr, "reconciler: waiting:", blocker) }

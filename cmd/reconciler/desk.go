@@ -38,7 +38,7 @@ func (s deskSettings) withAnySchema(p *process, poll *pollSettings, do func(cont
 		problems = append(problems, poll.validatePlan())
 	}
 	return s.Database.with(p, func(ctx context.Context, orders *store.Store) error {
-		defer orders.WatchLocks(ctx, lookForLocks, p.tellWait)()
+		defer orders.WatchLocks(ctx, p.tellWait)()
 		d.Store, d.Locale = orders, operator.Locale{Lang: lang, Zone: zone}
 		err := do(ctx, d)
 		if store.LacksRight(err) {

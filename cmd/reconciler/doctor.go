@@ -31,7 +31,7 @@ func (c *doctorCommand) Run(p *process) error {
 	if c.Database.validate(p.getenv) == nil {
 		if orders, err := store.Open(p.ctx, c.Database.URL); err == nil {
 			defer orders.Close()
-			defer orders.WatchLocks(p.ctx, lookForLocks, p.tellWait)()
+			defer orders.WatchLocks(p.ctx, p.tellWait)()
 			d.Store = orders
 		}
 	}

@@ -51,7 +51,7 @@ func (c *runCommand) Run(p *process) error {
 		return err // or stopped while waiting
 	}
 	defer orders.Close()
-	defer orders.WatchLocks(p.ctx, 5*lookForLocks, func(blocker string) {
+	defer orders.WatchLocks(p.ctx, func(blocker string) {
 		logger.LogAttrs(p.ctx, slog.LevelWarn, "waiting for a lock", slog.String("blocker", blocker))
 	})()
 	warnAboutRowSecurity(p.ctx, orders, logger)

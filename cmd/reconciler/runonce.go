@@ -68,7 +68,7 @@ func (c *runOnceCommand) Run(p *process) error {
 		return usageError{err}
 	}
 	defer orders.Close()
-	defer orders.WatchLocks(p.ctx, lookForLocks, p.tellWait)()
+	defer orders.WatchLocks(p.ctx, p.tellWait)()
 	err = c.catchUp(p, r, orders, named)
 	if p.ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return errStopped

@@ -70,15 +70,15 @@ func TestPoison(t *testing.T) {
 	w := newWorld(t)
 	w.add(t, 0, isPaidStep)
 	w.add(t, 1, isPaidStep)
-	lose := func() { // a claim whose process dies
-		claim := store.Claim{App: credentials().AppID, Worker: "dies", Lease: time.Minute, Limit: 1, Suspects: true, Selection: &store.Selection{MerOrderIDs: []string{mer(0)}}}
+	lose := func(worker string) { // a claim whose process dies
+		claim := store.Claim{App: credentials().AppID, Worker: worker, Lease: time.Minute, Limit: 1, Suspects: true, Selection: &store.Selection{MerOrderIDs: []string{mer(0)}}}
 		if page, err := w.Claim(t.Context(), claim); err != nil || len(page.Orders) != 1 {
 			t.Fatalf("claimed %d, %v", len(page.Orders), err)
 		}
 		w.exec(t, `UPDATE orders SET lease_until = now() - interval '1 s' WHERE lease_until IS NOT NULL`)
 	}
-	for range 3 {
-		lose()
+	for _, worker := range []string{"one", "two", "three"} {
+		lose(worker)
 	}
 	wantDecisions(t, sweep(t, w.poller(t), Run{DryRun: true}), map[order.Decision]int{order.Settled: 1, order.Review: 1})
 	asked := w.sim.Count(mer(0))

@@ -112,7 +112,7 @@ claimed AS (
     SET lease_until = now() + @lease::interval,
         claimed_by = @worker,
         claim_no = o.claim_no + 1,
-        unrecorded_claims = least(o.unrecorded_claims, 2147483646) + @counted
+        unrecorded_claims = greatest(0, least(o.unrecorded_claims, 2147483646) - ` + outlivedClaims + `) + @counted
     WHERE o.id = ANY (ARRAY(SELECT id FROM claimable)) AND ` + isOpen + ` AND ` + boundLockWait + `
     RETURNING ` + returnedColumns + `
 ),
@@ -154,6 +154,11 @@ SELECT why.*, ` + claimedColumns + `,
        coalesce(claimed.mid IN (SELECT key FROM merchant_lock), false) AS merchant_probe,
        clock_timestamp() - statement_timestamp() AS took
 FROM why LEFT JOIN claimed ON true`
+
+// outlivedClaims is 1 where the worker itself made the former claim, whose lease has run out. The
+// worker lives, so that claim does not count toward poison. Its answer could not be written, for
+// example because a row was locked for longer than a lease.
+const outlivedClaims = `CASE WHEN o.claimed_by = @worker THEN 1 ELSE 0 END`
 
 // claimedColumns are those of an [order.Order], of no order if there is none.
 const claimedColumns = `

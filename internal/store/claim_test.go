@@ -311,7 +311,7 @@ func TestClaimCountsWhatWasNotRecorded(t *testing.T) {
 		if o.UnrecordedClaims != want {
 			t.Errorf("claim %d: %d unrecorded", want, o.UnrecordedClaims)
 		}
-		d.exec(t, `UPDATE orders SET lease_until = now() - interval '1 second'`)
+		d.exec(t, `UPDATE orders SET lease_until = now() - interval '1 second', claimed_by = 'a process that died'`)
 	}
 	o := suspect()
 	if err := d.Release(t.Context(), []order.Order{o}); err != nil {

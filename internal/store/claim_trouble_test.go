@@ -280,6 +280,14 @@ func TestReleaseSkipsLockedRows(t *testing.T) {
 	if want := "1:0:t 2:1:f 3:0:t"; got != want {
 		t.Errorf("rows %s, want %s", got, want)
 	}
+
+	// The claim that could not be taken off the count is not counted beside the next of its worker.
+	d.exec(t, `UPDATE orders SET lease_until = now()`)
+	d.claim(t, 3)
+	got = scan[string](t, d, `SELECT string_agg(concat_ws(':', id, unrecorded_claims), ' ' ORDER BY id) FROM orders`)
+	if want := "1:1 2:1 3:1"; got != want {
+		t.Errorf("claimed again: %s, want %s", got, want)
+	}
 }
 
 // Every argument of every statement of a claim is given.

@@ -20,16 +20,17 @@ const (
 	lockPoll = 400 * time.Millisecond
 	// blockerRetold is after how long a blocker that is still there is named again.
 	blockerRetold = 30 * time.Second
-	// longWait is how long another statement waits for a lock before its blocker is named.
+	// longWait is how long another statement waits for a lock before its blocker is named, and how
+	// often that is looked for.
 	longWait = 2 * time.Second
 )
 
-// WatchLocks looks every so often, while a statement is under way, who holds the locks that
+// WatchLocks looks every two seconds, while a statement is under way, who holds the locks that
 // statements of our role and our application name wait for, and tells it. It ends when stop is
 // called.
-func (s *Store) WatchLocks(ctx context.Context, every time.Duration, tell func(blocker string)) (stop func()) {
+func (s *Store) WatchLocks(ctx context.Context, tell func(blocker string)) (stop func()) {
 	w := &lockWatch{store: s, tell: tell}
-	return w.start(ctx, every, func(ctx context.Context) ([]int32, error) {
+	return w.start(ctx, longWait, func(ctx context.Context) ([]int32, error) {
 		if s.pool.Stat().AcquiredConns() == 0 {
 			return nil, nil // no statement is under way: a daemon at rest costs nothing
 		}
