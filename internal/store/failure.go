@@ -126,10 +126,10 @@ func nameFunction(err error) error {
 func isLockTimeout(err error) bool { return sqlState(err) == "55P03" }
 
 // isValueError reports whether the values were refused: data exceptions, such as a NUL character or
-// a number out of range, and constraints.
+// a number out of range, constraints, and texts that are too long for an index.
 func isValueError(err error) bool {
-	refused := class(sqlState(err))
-	return refused == "22" || refused == "23"
+	state := sqlState(err)
+	return class(state) == "22" || class(state) == "23" || state == "54000"
 }
 
 // IsDuplicate reports whether a value stands in another row already, such as an order's number.

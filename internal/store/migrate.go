@@ -181,7 +181,7 @@ func dropInvalidIndex(ctx context.Context, db *sql.DB, name string) error {
 	err := db.QueryRowContext(ctx, `
 		SELECT EXISTS (SELECT FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
 		               WHERE NOT i.indisvalid AND c.relname = $1 AND c.relkind = 'i'
-		                 AND c.relnamespace = current_schema()::regnamespace)`, name).Scan(&invalid)
+		                 AND c.relnamespace = to_regnamespace(quote_ident(current_schema())))`, name).Scan(&invalid)
 	if err != nil || !invalid {
 		return err
 	}

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"crypto/rand"
 	"strings"
 	"sync"
 	"testing"
@@ -232,6 +233,13 @@ func TestRecordReviewsAValueThatCannotBeWritten(t *testing.T) {
 		"a NUL character":  func(o *order.Outcome) { o.Booking.BankInfo = new("a\x00b") },
 		"a short number":   func(o *order.Outcome) { o.Booking.TargetOrderID = new("123") },
 		"a number too big": func(o *order.Outcome) { o.Booking.TotalAmount = new(int64(-1)) },
+		"a text too long for its index": func(o *order.Outcome) {
+			var text strings.Builder // it cannot be compressed
+			for range 400 {
+				text.WriteString(rand.Text())
+			}
+			o.Booking.RefID = new(text.String())
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

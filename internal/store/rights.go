@@ -177,7 +177,10 @@ func (s *Store) Schema(ctx context.Context) (string, error) {
 		SELECT coalesce((
 		    SELECT n.nspname::text
 		    FROM regexp_split_to_table(current_setting('search_path'), '\s*,\s*') WITH ORDINALITY AS p(name, place)
-		    JOIN pg_namespace AS n ON n.nspname = CASE p.name WHEN '"$user"' THEN current_user::text ELSE trim(BOTH '"' FROM p.name) END
+		    JOIN pg_namespace AS n ON n.nspname = CASE
+		        WHEN p.name = '"$user"' THEN current_user::text
+		        WHEN p.name LIKE '"%' THEN replace(trim(BOTH '"' FROM p.name), '""', '"')
+		        ELSE lower(p.name) END
 		    ORDER BY p.place LIMIT 1), '')`).Scan(&schema)
 	if err != nil {
 		return "", fmt.Errorf("find the schema: %w", err)
