@@ -193,7 +193,7 @@ func TestPauseAndResume(t *testing.T) {
 	w, p := newActor(t)
 	w.fill(t)
 	preview := p.post(t, "/gateway/pause", "scope", "mid", "key", mid, "until", "2h", "reason", "works at the bank")
-	preview.want(t, http.StatusOK, "merchant "+mid, "nothing is paused")
+	preview.want(t, http.StatusOK, "merchant "+mid, "nothing is paused", "1 order, ¥129.00")
 	p.confirm(t, preview).want(t, http.StatusSeeOther)
 	if got := scan[string](t, w, `SELECT concat_ws('|', set_by, reason, paused_until > now() + interval '1 hour') FROM gateway_controls WHERE key = $1`, mid); got != "wang.li|works at the bank|t" {
 		t.Errorf("pause: %s", got)

@@ -47,19 +47,33 @@ func appOf(apps []InstanceApp, mid string) string {
 	return ""
 }
 
-// pauseOf is the pause that keeps a merchant's orders from being asked. A pause of an app counts
-// for every merchant where no daemon tells which merchants the app has.
+// pauseOf is the pause that keeps a merchant's orders from being asked.
 func pauseOf(pauses []store.Control, apps []InstanceApp, mid string) *store.Control {
 	for _, scope := range []store.Scope{store.ScopeMerchant, store.ScopeApp} {
 		for i, c := range pauses {
-			holds := c.Scope == store.ScopeMerchant && c.Key == mid ||
-				c.Scope == store.ScopeApp && (len(apps) == 0 || appOf(apps, mid) == c.Key)
-			if c.Scope == scope && holds {
+			if c.Scope == scope && holdsMerchant(c, apps, mid) {
 				return &pauses[i]
 			}
 		}
 	}
 	return nil
+}
+
+// holdsMerchant reports whether a pause is about a merchant. A pause of an app counts for every
+// merchant where no daemon tells which merchants the app has.
+func holdsMerchant(c store.Control, apps []InstanceApp, mid string) bool {
+	return c.Scope == store.ScopeMerchant && c.Key == mid ||
+		c.Scope == store.ScopeApp && (len(apps) == 0 || appOf(apps, mid) == c.Key)
+}
+
+// heldUntil is the end of the last pause that held a merchant's orders; zero: there was none.
+func heldUntil(ended []store.Control, apps []InstanceApp, mid string) (end time.Time) {
+	for _, c := range ended {
+		if holdsMerchant(c, apps, mid) && c.PausedUntil != nil && c.PausedUntil.After(end) {
+			end = *c.PausedUntil
+		}
+	}
+	return end
 }
 
 // Pause is a pause in force.
@@ -134,12 +148,17 @@ func (d *Desk) Pauses(ctx context.Context) (Pauses, error) {
 	if err != nil {
 		return Pauses{}, err
 	}
+	list, err := d.countHeld(ctx, controls)
+	return Pauses{list}, err
+}
+
+func (d *Desk) countHeld(ctx context.Context, controls []store.Control) ([]Pause, error) {
 	instances, err := d.Store.Instances(ctx)
 	if err != nil {
-		return Pauses{}, err
+		return nil, err
 	}
 	open, err := d.Store.OpenMerchants(ctx)
-	return Pauses{d.pausesOf(controls, appsOf(instances), open)}, err
+	return d.pausesOf(controls, appsOf(instances), open), err
 }
 
 // Page is the list as a table.

@@ -57,7 +57,7 @@ func (d *Desk) Pause(ctx context.Context, r PauseRequest) (PauseChange, error) {
 		return PauseChange{}, err
 	}
 	change := PauseChange{Scope: r.Scope, Key: r.Key, PausedUntil: d.localOf(c.PausedUntil), Before: trace.Before, After: trace.After, ActionID: trace.ActionID}
-	held, err := d.pauseNow(ctx, r.Scope, r.Key)
+	held, err := d.holdOf(ctx, r.Scope, r.Key)
 	change.Orders, change.AmountFen = held.Orders, held.AmountFen
 	return change, err
 }
@@ -107,15 +107,22 @@ func (d *Desk) checkPauseKey(ctx context.Context, r PauseRequest) error {
 	return refuse(fmt.Errorf("app id %s is neither in the settings nor used by an instance; --unknown pauses it all the same", r.Key), msgRefusedNoApp, r.Key)
 }
 
-// pauseNow is the pause in force, with the orders that it holds; zero: there is none.
-func (d *Desk) pauseNow(ctx context.Context, scope store.Scope, key string) (Pause, error) {
-	list, err := d.Pauses(ctx)
-	for _, p := range list.Pauses {
-		if p.Scope == scope && p.Key == key {
-			return p, err
-		}
+// holdOf is a pause with the orders that it holds, or would hold if it were in force.
+func (d *Desk) holdOf(ctx context.Context, scope store.Scope, key string) (Pause, error) {
+	controls, err := d.Store.Controls(ctx)
+	if err != nil {
+		return Pause{}, err
 	}
-	return Pause{}, err
+	at := slices.IndexFunc(controls, func(c store.Control) bool { return c.Scope == scope && c.Key == key })
+	if at < 0 {
+		at = len(controls)
+		controls = append(controls, store.Control{Scope: scope, Key: key})
+	}
+	list, err := d.countHeld(ctx, controls)
+	if err != nil {
+		return Pause{}, err
+	}
+	return list[at], nil
 }
 
 // Resume ends anybody's pause.
@@ -127,7 +134,7 @@ func (d *Desk) resumeShown(ctx context.Context, scope store.Scope, key, reason s
 	if err := d.checkActor(); err != nil {
 		return PauseChange{}, err
 	}
-	held, err := d.pauseNow(ctx, scope, key)
+	held, err := d.holdOf(ctx, scope, key)
 	if err != nil {
 		return PauseChange{}, err
 	}

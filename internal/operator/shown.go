@@ -156,7 +156,7 @@ type PausePlan struct {
 	Scope store.Scope
 	Key   string
 	Until *time.Time // of the new pause; nil: until somebody resumes
-	Held  Pause      // the orders that wait for it at present
+	Held  Pause      // the orders that wait for it, or will
 
 	reason  string
 	replace bool
@@ -215,7 +215,7 @@ func (d *Desk) lookAtPause(ctx context.Context, p *PausePlan) error {
 			p.before.PausedUntil = new(p.before.PausedUntil.UTC())
 		}
 	}
-	p.Held, err = d.pauseNow(ctx, p.Scope, p.Key)
+	p.Held, err = d.holdOf(ctx, p.Scope, p.Key)
 	return err
 }
 

@@ -151,6 +151,12 @@ func TestStatusOfTheBacklog(t *testing.T) {
 	}
 	w.exec(t, `UPDATE gateway_controls SET scope = 'app', key = $1`, appID)
 	wantState(t, w.Status(t.Context()), "paused", operator.StateNote, operator.StateAttention, "4 orders, ¥39.00")
+
+	// After a pause of the breaker they wait for its probe. They are overdue where none comes.
+	w.exec(t, `UPDATE gateway_controls SET set_by = 'breaker', paused_until = now() - interval '4 seconds'`)
+	wantState(t, w.Status(t.Context()), "overdue", operator.StateOK, operator.StateAttention, "1 order, the longest for")
+	w.exec(t, `UPDATE gateway_controls SET paused_until = now() - interval '16 minutes'`)
+	wantState(t, w.Status(t.Context()), "overdue", operator.StateCritical, operator.StateCritical, "16 min")
 }
 
 func TestStatusOfWhatWasLearned(t *testing.T) {

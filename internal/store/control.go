@@ -53,6 +53,12 @@ func (s *Store) Controls(ctx context.Context) ([]Control, error) {
 	return s.controls(ctx, inForce)
 }
 
+// EndedControls lists the pauses that have ended and were not resumed. Those of the breaker wait
+// for their probe.
+func (s *Store) EndedControls(ctx context.Context) ([]Control, error) {
+	return s.controls(ctx, `c.paused_until <= now() AND NOT `+inForce)
+}
+
 func (s *Store) controls(ctx context.Context, where string, args ...any) ([]Control, error) {
 	list, err := collectRows[Control](ctx, s.pool, `
 		SELECT c.scope, c.key,
