@@ -188,14 +188,16 @@ type finalReply struct {
 	overloaded bool          // HTTP 429
 }
 
+// asksForPause reports whether the gateway itself wants to be left alone, and says for how long.
+func (f finalReply) asksForPause() bool { return f.overloaded && f.retryAfter > 0 }
+
 func (b *breaker) judgeQuestion(c claimed, trouble policy.Trouble, last finalReply) moves {
 	app := b.appTrack(c.app.AppID)
 	m := moves{pause: breakerPause}
 	if last.retryAfter > 0 {
 		m.pause = last.retryAfter
 	}
-	asksForPause := last.overloaded && last.retryAfter > 0
-	if trouble == policy.GatewayFails && !asksForPause && time.Since(lastAboutAnother(app.merchants, c.MID)) <= b.aliveFor {
+	if trouble == policy.GatewayFails && !last.asksForPause() && time.Since(lastAboutAnother(app.merchants, c.MID)) <= b.aliveFor {
 		trouble = policy.MerchantFails // others are answered: it is this merchant's trouble
 	}
 	switch trouble {
@@ -211,7 +213,7 @@ func (b *breaker) judgeQuestion(c claimed, trouble policy.Trouble, last finalRep
 		m.app, m.merchant = open, releaseProbe
 	case policy.GatewayFails:
 		m.merchant = releaseProbe
-		if app.failures++; app.failures >= maxFailures || c.AppProbe || asksForPause {
+		if app.failures++; app.failures >= maxFailures || c.AppProbe || last.asksForPause() {
 			m.app = open
 		}
 	case policy.MerchantFails:

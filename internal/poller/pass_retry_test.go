@@ -95,6 +95,24 @@ func TestEveryFault(t *testing.T) {
 	}
 }
 
+// A gateway that asks to be left alone gets no further round trip: not of the question that it
+// said so to, and not of another order's.
+func TestNoRetryDespiteRetryAfter(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.add(t, 0, simulator.Step{Times: 1, Fault: simulator.FaultRateLimit, RetryAfter: "600"}, isPaidStep)
+	w.add(t, 1, isPaidStep)
+	sweep(t, w.poller(t, workers(1)), Run{Once: true})
+	w.wantLedger(t, 0, "no_answer transient 1")
+	w.wantLedger(t, 1)
+	if n := len(w.sim.Requests()); n != 1 {
+		t.Errorf("%d round trips, want 1", n)
+	}
+	if s := one[int](t, w, `SELECT extract(epoch FROM paused_until - set_at)::int FROM gateway_controls WHERE scope = 'app'`); s != 600 {
+		t.Errorf("a pause of %d s, want 600", s)
+	}
+}
+
 // A question whose first answers were no use and whose last one refuses us, or is
 // about another order, ends with that.
 func TestLastReplyDecides(t *testing.T) {

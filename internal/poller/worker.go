@@ -126,7 +126,8 @@ type question struct {
 }
 
 // askGateway takes up to [maxRoundTrips] round trips while the gateway gives no usable answer. A
-// panic becomes an outcome like any other: the order keeps its place.
+// gateway that asks to be left alone gets no further one. A panic becomes an outcome like any
+// other: the order keeps its place.
 func (q *question) askGateway(ctx context.Context) (out order.Outcome) {
 	q.record = order.Question{At: q.databaseNow(), Worker: q.Worker}
 	started := time.Now()
@@ -154,6 +155,9 @@ func (q *question) askGateway(ctx context.Context) (out order.Outcome) {
 			}
 		}
 		if out.Decision == order.NoAnswer || out.Reason == order.ReasonUnusableAnswer {
+			if q.finalReply(out).asksForPause() {
+				return backoff.Permanent(errAskAgain) // the breaker opens at once
+			}
 			return errAskAgain
 		}
 		return nil
