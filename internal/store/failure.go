@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -69,7 +70,7 @@ func isOfOneRow(err error) bool {
 	if pgErr, found := errors.AsType[*pgconn.PgError](err); found && (class(state) == "42" || state == queryCanceled) {
 		// The context of an error names the functions that were running: a trigger's, as a rule. No
 		// function runs where a policy's WITH CHECK refuses a row; the place in the server tells.
-		return pgErr.Where != "" || pgErr.Routine == "ExecWithCheckOptions"
+		return functionContext(pgErr) != "" || pgErr.Routine == "ExecWithCheckOptions"
 	}
 	about := []string{"", "00", "08", "0A", "25", "26", "28", "3D", "3F", "40", "42", "53", "57", "58", "F0"}
 	return !slices.Contains(about, class(state))
@@ -103,7 +104,7 @@ const (
 // another lock is about.
 func isCommitWait(err error) bool {
 	pgErr, found := errors.AsType[*pgconn.PgError](err)
-	return found && isLockTimeout(err) && pgErr.Where == ""
+	return found && isLockTimeout(err) && functionContext(pgErr) == ""
 }
 
 // queryCanceled is the code of a statement that took too long, or that a person ended.
@@ -116,10 +117,18 @@ func timeLimit(limit time.Duration) string {
 
 // nameFunction adds the function that was running when a statement took too long.
 func nameFunction(err error) error {
-	if pgErr, found := errors.AsType[*pgconn.PgError](err); found && pgErr.Code == queryCanceled && pgErr.Where != "" {
-		return fmt.Errorf("%w, in %s", err, strings.ReplaceAll(pgErr.Where, "\n", ", in "))
+	pgErr, found := errors.AsType[*pgconn.PgError](err)
+	if !found || pgErr.Code != queryCanceled || functionContext(pgErr) == "" {
+		return err
 	}
-	return err
+	return fmt.Errorf("%w, in %s", err, strings.ReplaceAll(functionContext(pgErr), "\n", ", in "))
+}
+
+// functionContext is the context of an error without the statement's parameters, which the server
+// adds at the end where log_parameter_max_length_on_error is set. They say nothing of functions, and
+// hold whole answers. Their text is in the server's language; no other begins with a first value.
+func functionContext(pgErr *pgconn.PgError) string {
+	return regexp.MustCompile(`(?s)(^|\n)[^\n"]*: \$1 = .*`).ReplaceAllString(pgErr.Where, "")
 }
 
 // isLockTimeout reports whether the statement gave up waiting for a lock.

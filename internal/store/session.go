@@ -149,7 +149,7 @@ func (p *connPool) explain(err error) error {
 // default_transaction_read_only and the search_path that were set when it began.
 func isOfSession(err error) bool {
 	pgErr, found := errors.AsType[*pgconn.PgError](err)
-	return found && pgErr.Where == "" && (pgErr.Code == "25006" || pgErr.Code == "42P01" || pgErr.Code == "42883")
+	return found && functionContext(pgErr) == "" && (pgErr.Code == "25006" || pgErr.Code == "42P01" || pgErr.Code == "42883")
 }
 
 // RowSecurity lists our tables whose row-level security applies to our role. Orders that a policy
