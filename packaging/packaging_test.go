@@ -69,6 +69,20 @@ func TestUnitsAreHardened(t *testing.T) {
 	}
 }
 
+// Whoever looks into a package finds the settings in it, and an upgrade keeps theirs.
+func TestSettingsAreAConfigFile(t *testing.T) {
+	t.Parallel()
+	config, err := os.ReadFile("nfpm.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, entry, found := strings.Cut(string(config), "dst: /etc/reconciler/reconciler.env\n")
+	entry, _, _ = strings.Cut(entry, "\n  - ")
+	if !found || !strings.Contains(entry, "type: config|noreplace") || strings.Contains(entry, "packager:") {
+		t.Errorf("deb and rpm both want it as a config file, not:\n%s", entry)
+	}
+}
+
 // Each file that a package takes is there, or is made by scripts/packages.
 func TestPackageContentsExist(t *testing.T) {
 	t.Parallel()
