@@ -137,8 +137,12 @@ func isLockTimeout(err error) bool { return sqlState(err) == "55P03" }
 // isValueError reports whether the values were refused: data exceptions, such as a NUL character or
 // a number out of range, constraints, and texts that are too long for an index.
 func isValueError(err error) bool {
-	state := sqlState(err)
-	return class(state) == "22" || class(state) == "23" || state == "54000"
+	if pgErr, found := errors.AsType[*pgconn.PgError](err); found && pgErr.Code == "54000" {
+		// The code alone would not do: a commit has it too where the listeners' queue is full.
+		return strings.HasPrefix(pgErr.Routine, "index_form_tuple") || pgErr.Routine == "_bt_check_third_page"
+	}
+	refused := class(sqlState(err))
+	return refused == "22" || refused == "23"
 }
 
 // IsDuplicate reports whether a value stands in another row already, such as an order's number.

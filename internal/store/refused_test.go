@@ -30,6 +30,7 @@ func TestRecordBesideATrigger(t *testing.T) {
 		"raises":                           {`RAISE EXCEPTION 'not today';`, store.Refused},
 		"raises a code of its own":         {`RAISE EXCEPTION 'not today' USING ERRCODE = 'SHOP1';`, store.Refused},
 		"raises an object's state":         {`RAISE EXCEPTION 'not today' USING ERRCODE = '55000';`, store.Refused},
+		"raises a limit of the server's":   {`RAISE program_limit_exceeded USING MESSAGE = 'the queue is full';`, store.Refused},
 		"raises a code of rights":          {`RAISE insufficient_privilege USING MESSAGE = 'not today';`, store.Refused},
 		"has a mistake":                    {`PERFORM no_such_function(); RETURN NEW;`, store.Refused},
 		"asserts":                          {`ASSERT false;`, store.Refused},
