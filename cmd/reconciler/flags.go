@@ -129,7 +129,7 @@ func (b badSetting) Setting() (field, text string) { return b.flag, b.text }
 // flagOfField names the flag that sets a field of another package's options.
 func flagOfField(field string) string {
 	return cmp.Or(map[string]string{
-		"BaseURL": "gateway-url", "Path": "query-path", "AppID": "app-id", "AppKey": "app-key-file", "Auth": "auth", "Timeout": "request-timeout",
+		"BaseURL": "gateway-url", "Path": "query-path", "AppID": "app-id", "Auth": "auth", "Timeout": "request-timeout",
 		"Concurrency": "concurrency", "Rate": "rate", "RequestTimeout": "request-timeout", "Lease": "lease",
 		"Initial": "plan-initial", "Multiplier": "plan-multiplier", "Max": "plan-max", "Jitter": "plan-jitter",
 		"SlowAfter": "slow-after", "GiveUpAfter": "give-up-after", "NotFoundAfter": "not-found-after",
@@ -155,6 +155,10 @@ func (p *process) check(problems ...error) error {
 			continue
 		}
 		field, text := problem.Setting()
+		if field == "AppKey" { // it is in a variable or in a file
+			lines = append(lines, "the app key (CHINAUMS_APP_KEY, or in the file) "+text)
+			continue
+		}
 		if name := flagOfField(field); !unreadable[name] {
 			lines = append(lines, p.flagName(name)+" "+text)
 		}

@@ -93,7 +93,7 @@ func TestSettingIsRefused(t *testing.T) {
 		{"CHINAUMS_BASE_URL=http://127.0.0.1.example.com", []string{"gateway-url", "--insecure-http"}},
 		{"CHINAUMS_QUERY_PATH=v1/query", []string{"query-path"}},
 		{"CHINAUMS_APP_ID=two words", []string{"app-id"}},
-		{"CHINAUMS_APP_KEY=two words", []string{"CHINAUMS_APP_KEY"}},
+		{"CHINAUMS_APP_KEY=two words", []string{"the app key (CHINAUMS_APP_KEY, "}},
 		{"RECONCILER_SCHEDULE=@every 100ms", []string{"schedule"}},
 		{"RECONCILER_SCHEDULE=0 0 30 2 *", []string{"schedule"}}, // never comes
 		{"RECONCILER_SCHEDULE=CRON_TZ= 0 9 * * *", []string{"--schedule (RECONCILER_SCHEDULE)", "zone"}},

@@ -81,7 +81,7 @@ const (
 	msgEventsNobody  message = "no consumer is registered" + zh + "没有登记的消费者"
 	msgEventsRead    message = "consumers: %d, nothing unread for longer than 15 min" + zh + "%d 个消费者，没有超过 15 分钟未读的事件"
 	msgEventsUnread  message = "%s has not acknowledged an event of %s ago" + zh + "%s 尚未确认 %s前的事件"
-	msgEventsAside   message = "%s deliveries were set aside: reconciler events resend --failed" + zh + "%s 次投递被搁置：reconciler events resend --failed"
+	msgEventsAside   message = "deliveries set aside: %s: reconciler events resend --failed" + zh + "%s 次投递被搁置：reconciler events resend --failed"
 )
 
 // The names of the checks, and the rest of the page of status.

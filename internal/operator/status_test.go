@@ -83,7 +83,7 @@ func TestStatusOfDaemons(t *testing.T) {
 		{"incident that is over", `INSERT INTO gateway_incidents (scope, key, cause, opened_by, closed_at) VALUES ('app', 'a', 'refused', 'breaker', now())`, "gateway", "ok", "ok", ""},
 		{"unread", `SELECT register_order_events('shop', true);
 			INSERT INTO order_events (order_id, mid, event, payload, created_at) VALUES (1, 'm', 'order.paid', '{}', now() - interval '16 minutes')`, "events", "attention", "attention", "shop"},
-		{"set aside", `INSERT INTO webhook_deliveries (event_id, set_aside_at) VALUES (1, now())`, "events", "attention", "attention", "1 deliveries"},
+		{"set aside", `INSERT INTO webhook_deliveries (event_id, set_aside_at) VALUES (1, now())`, "events", "attention", "attention", "deliveries set aside: 1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
