@@ -166,8 +166,8 @@ func (d *Desk) checkBacklog(s *Status, f figures) {
 				continue
 			}
 			overdue += m.Overdue
-			if m.DueSince != nil { // a pause that has ended, such as the breaker's before its probe, held them until then
-				longest = max(longest, min(f.now.Sub(*m.DueSince), f.now.Sub(heldUntil(f.ended, apps, m.MID))))
+			if m.DueSince != nil { // a pause of the breaker held them until then, and waits for its probe
+				longest = max(longest, min(f.now.Sub(*m.DueSince), f.now.Sub(heldUntil(f.halfOpen, apps, m.MID))))
 			}
 		}
 		switch {

@@ -66,9 +66,10 @@ func holdsMerchant(c store.Control, apps []InstanceApp, mid string) bool {
 		c.Scope == store.ScopeApp && (len(apps) == 0 || appOf(apps, mid) == c.Key)
 }
 
-// heldUntil is the end of the last pause that held a merchant's orders; zero: there was none.
-func heldUntil(ended []store.Control, apps []InstanceApp, mid string) (end time.Time) {
-	for _, c := range ended {
+// heldUntil is the end of the last pause that held a merchant's orders; zero: none waits for its
+// probe.
+func heldUntil(halfOpen []store.Control, apps []InstanceApp, mid string) (end time.Time) {
+	for _, c := range halfOpen {
 		if holdsMerchant(c, apps, mid) && c.PausedUntil != nil && c.PausedUntil.After(end) {
 			end = *c.PausedUntil
 		}

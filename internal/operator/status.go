@@ -90,7 +90,7 @@ type figures struct {
 	now          time.Time
 	instances    []store.Instance
 	controls     []store.Control
-	ended        []store.Control
+	halfOpen     []store.Control
 	open         []store.OpenMerchant
 	review       map[string]store.Pile
 	answers      store.Answers
@@ -161,7 +161,7 @@ func (d *Desk) readFigures(ctx context.Context, now time.Time) figures {
 	}
 	f.instancesErr = read(func() (err error) { f.instances, err = d.Store.Instances(ctx); return err })
 	f.controlsErr = read(func() (err error) { f.controls, err = d.Store.Controls(ctx); return err })
-	f.controlsErr = errors.Join(f.controlsErr, read(func() (err error) { f.ended, err = d.Store.EndedControls(ctx); return err }))
+	f.controlsErr = errors.Join(f.controlsErr, read(func() (err error) { f.halfOpen, err = d.Store.HalfOpenControls(ctx); return err }))
 	f.controlsErr = errors.Join(f.controlsErr, read(func() (err error) {
 		f.incidents, err = d.Store.Incidents(ctx, store.IncidentFilter{Since: new(now.Add(-lately)), Limit: 1000})
 		return err

@@ -53,10 +53,9 @@ func (s *Store) Controls(ctx context.Context) ([]Control, error) {
 	return s.controls(ctx, inForce)
 }
 
-// EndedControls lists the pauses that have ended and were not resumed. Those of the breaker wait
-// for their probe.
-func (s *Store) EndedControls(ctx context.Context) ([]Control, error) {
-	return s.controls(ctx, `c.paused_until <= now() AND NOT `+inForce)
+// HalfOpenControls lists the pauses of the breaker that have ended and wait for their probe.
+func (s *Store) HalfOpenControls(ctx context.Context) ([]Control, error) {
+	return s.controls(ctx, `c.set_by = 'breaker' AND c.paused_until <= now() AND NOT `+inForce)
 }
 
 func (s *Store) controls(ctx context.Context, where string, args ...any) ([]Control, error) {
