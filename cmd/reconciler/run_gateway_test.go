@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,8 +80,10 @@ func TestBreakerIsSharedByAllInstances(t *testing.T) {
 	if s.Asked != 0 || w.Total() != asked {
 		t.Errorf("another instance asked %d orders in %d requests", s.Asked, w.Total()-asked)
 	}
-	if r.stderr == "" {
-		t.Error("run-once does not say that it ended early")
+	for _, want := range []string{"app id " + appID, "paused until 20", "+08:00: chinaums: credentials: HTTP "} {
+		if !strings.Contains(r.stderr, want) {
+			t.Errorf("run-once does not say %q: %s", want, r.stderr)
+		}
 	}
 	p.stop(t)
 }

@@ -140,9 +140,7 @@ func (c *runOnceCommand) pass(p *process, r resolved, orders *store.Store, run p
 	if err := errors.Join(report.print(p.stdout, c.Output), runErr); err != nil {
 		return err
 	}
-	if summary.BreakerOpen() {
-		fmt.Fprintln(p.stderr, "reconciler: the gateway fails or refuses our credentials; the run ended early. The other orders stay due.")
-	}
+	c.tellBreakers(p, orders, summary.PausedApps)
 	for _, appID := range summary.HeldApps {
 		fmt.Fprintf(p.stderr, "reconciler: app id %s is paused by a person; its orders stay due. --despite-pause asks them too.\n", appID)
 	}
