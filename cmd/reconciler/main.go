@@ -149,6 +149,7 @@ func runCommandLine(ctx context.Context, args []string, stdout io.Writer, stderr
 			"The gateway's key is read from CHINAUMS_APP_KEY or from a file, never from a flag."),
 		kong.Writers(stdout, stderr),
 		kong.UsageOnError(),
+		kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.Vars{"version": version},
 	)
@@ -177,4 +178,19 @@ func commandOf(err error) string {
 		return parse.Context.Selected().FullPath()
 	}
 	return "reconciler"
+}
+
+// printHelp prints the help. That of a command with a default below it has the default's as well:
+// its flags are the command's.
+func printHelp(options kong.HelpOptions, c *kong.Context) error {
+	if err := kong.DefaultHelpPrinter(options, c); err != nil {
+		return err
+	}
+	node := c.Selected()
+	if node == nil || node.DefaultCmd == nil {
+		return nil
+	}
+	fmt.Fprintln(c.Stdout)
+	c.Path = append(c.Path, &kong.Path{Parent: node, Command: node.DefaultCmd, Flags: node.DefaultCmd.Flags})
+	return kong.DefaultHelpPrinter(options, c)
 }
