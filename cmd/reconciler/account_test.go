@@ -100,6 +100,22 @@ func TestRunOnceLeavesWhatAPersonPaused(t *testing.T) {
 			t.Errorf("%v: asked %d, stderr %q", args, s.Asked, r.stderr)
 		}
 	}
+
+	w.exec(t, `UPDATE gateway_controls SET scope = 'mid', key = '`+mid+`'`)
+	const told = "merchant " + mid + " is paused by a person; its open orders (1) wait"
+	for _, args := range [][]string{nil, {"--all"}, {"--mid=" + mid}} {
+		r, s := w.summary(t, 0, append([]string{"run-once"}, args...)...)
+		if s.Asked != 0 || !strings.Contains(r.stderr, told) {
+			t.Errorf("%v: asked %d, stderr %q", args, s.Asked, r.stderr)
+		}
+	}
+	if r, _ := w.summary(t, 0, "run-once", "--mid=898340149000099"); strings.Contains(r.stderr, "paused") {
+		t.Errorf("of another merchant: %q", r.stderr)
+	}
+	w.exec(t, `UPDATE gateway_controls SET set_by = 'breaker', paused_until = now() + interval '10 minutes'`)
+	if r, _ := w.summary(t, 0, "run-once", "--all"); !strings.Contains(r.stderr, "is paused by the circuit breaker") {
+		t.Errorf("by the breaker: %q", r.stderr)
+	}
 }
 
 func numberFlags(numbers ...string) []string {
