@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"time"
 
 	"reconciler/internal/operator"
 	"reconciler/internal/order"
@@ -119,25 +118,6 @@ func accountRows(list []operator.NamedResult) []operator.Row {
 		}
 	}
 	return rows
-}
-
-// tellBreakers names the app ids whose orders the breaker kept back, with its cause. A dry run
-// stores no pause, so there the log alone has the cause.
-func (c *runOnceCommand) tellBreakers(p *process, orders *store.Store, appIDs []string) {
-	if len(appIDs) == 0 {
-		return
-	}
-	pauses, _ := orders.Controls(context.WithoutCancel(p.ctx)) // the app ids are worth telling without
-	for _, appID := range appIDs {
-		cause := ""
-		for _, pause := range pauses {
-			if pause.Scope == store.ScopeApp && pause.Key == appID && pause.PausedUntil != nil {
-				until := pause.PausedUntil.In(c.People.locale(p.getenv).Zone).Format(time.RFC3339)
-				cause = ", paused until " + until + ": " + visibleText(pause.Reason)
-			}
-		}
-		fmt.Fprintf(p.stderr, "reconciler: the gateway fails or refuses the credentials of app id %s%s. Its other orders stay due.\n", appID, cause)
-	}
 }
 
 func textOrDash[T ~string](text *T) string {

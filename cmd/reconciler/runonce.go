@@ -154,48 +154,6 @@ func (c *runOnceCommand) pass(p *process, r resolved, orders *store.Store, run p
 	return nil
 }
 
-// maxToldMerchants bounds the sentences about paused merchants.
-const maxToldMerchants = 5
-
-// tellPausedMerchants names the merchants whose orders the run left. Of named orders the report
-// tells.
-func (c *runOnceCommand) tellPausedMerchants(p *process, orders *store.Store, named *account) error {
-	if c.DespitePause || len(named.list) > 0 || p.ctx.Err() != nil {
-		return nil
-	}
-	controls, err := orders.Controls(p.ctx)
-	if err != nil {
-		return err
-	}
-	controls = slices.DeleteFunc(controls, func(held store.Control) bool {
-		return held.Scope != store.ScopeMerchant || c.MID != "" && held.Key != string(c.MID)
-	})
-	if len(controls) == 0 {
-		return nil
-	}
-	open, err := orders.OpenMerchants(p.ctx)
-	if err != nil {
-		return err
-	}
-	told := 0
-	for _, held := range controls {
-		at := slices.IndexFunc(open, func(m store.OpenMerchant) bool { return m.MID == held.Key && m.Waiting > 0 })
-		if at < 0 {
-			continue
-		}
-		if told++; told > maxToldMerchants {
-			fmt.Fprintln(p.stderr, "reconciler: more merchants are paused: see reconciler pauses.")
-			return nil
-		}
-		by := "a person"
-		if held.SetBy == store.Breaker {
-			by = "the circuit breaker"
-		}
-		fmt.Fprintf(p.stderr, "reconciler: merchant %s is paused by %s; its open orders (%d) wait. --despite-pause asks them too.\n", held.Key, by, open[at].Waiting)
-	}
-	return nil
-}
-
 // recordedFunc observes the answers that are written, one at a time.
 type recordedFunc struct {
 	poller.Unobserved

@@ -103,6 +103,8 @@ type Observer interface {
 const (
 	// maxRoundTrips is how many requests one question may take.
 	maxRoundTrips = 3
+	// maxYoung is how long a daemon waits at most before it asks about a suspect.
+	maxYoung = 15 * time.Second
 	// writeMargin is kept free at the end of a lease for the write.
 	writeMargin = 5 * time.Second
 	// retryInitial and retryJitter shape the waits between those round trips.
@@ -175,8 +177,8 @@ type Poller struct {
 	writing  *writing
 	aside    *aside
 
-	// A daemon asks no suspect before it has lived for a lease: processes that are ended again and
-	// again, by whatever it is, must not make innocent orders poison.
+	// A daemon asks no suspect before it has lived for a lease, or for maxYoung: processes that are
+	// ended again and again, by whatever it is, must not make innocent orders poison.
 	startedAt     time.Time
 	suspectsAfter time.Duration
 	retryFor      time.Duration // statements are tried again for so long while the database is away; less in tests
@@ -200,7 +202,7 @@ func New(o Options) (*Poller, error) {
 		writing:  newWriting(o.Logger, o.Observer),
 		aside:    newAside(o.Lease, o.Logger),
 
-		startedAt: time.Now(), suspectsAfter: o.Lease,
+		startedAt: time.Now(), suspectsAfter: min(o.Lease, maxYoung),
 		retryFor: writeTimeout,
 	}
 	return p, p.UseApps(o.Apps)
