@@ -67,8 +67,11 @@ func paint(text string, tone operator.Tone, coloured bool) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-// coloured reports whether the output is shown in colour: on a terminal, unless NO_COLOR is set.
-func (p *process) coloured() bool { return p.onTerminal() && p.getenv("NO_COLOR") == "" }
+// coloured reports whether the output is shown in colour: on a terminal that has some, unless
+// NO_COLOR is set.
+func (p *process) coloured() bool {
+	return p.onTerminal() && p.getenv("NO_COLOR") == "" && p.getenv("TERM") != "dumb"
+}
 
 // onTerminal reports whether a person sees the output as it comes.
 func (p *process) onTerminal() bool {

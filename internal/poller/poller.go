@@ -107,6 +107,8 @@ const (
 	maxYoung = 15 * time.Second
 	// writeMargin is kept free at the end of a lease for the write.
 	writeMargin = 5 * time.Second
+	// maxLease is the longest lease. One that ends later counts as ended where people look.
+	maxLease = 24 * time.Hour
 	// retryInitial and retryJitter shape the waits between those round trips.
 	retryInitial = 250 * time.Millisecond
 	retryJitter  = 0.5
@@ -154,6 +156,9 @@ func (o Options) Validate() error {
 	} else if least := MinLease(o.RequestTimeout); o.Lease < least {
 		errs = append(errs, policy.Problemf("Lease", "must be at least %s with a request timeout of %s "+
 			"(%d round trips, the waits between them and %s for the write), not %s", least, o.RequestTimeout, maxRoundTrips, writeMargin, o.Lease))
+	}
+	if o.Lease > maxLease {
+		errs = append(errs, policy.Problemf("Lease", "must be at most %s, not %s", maxLease, o.Lease))
 	}
 	return errors.Join(append(errs, o.Rules.Plan.Validate())...)
 }

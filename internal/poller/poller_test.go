@@ -56,6 +56,7 @@ func TestOptionsValidate(t *testing.T) {
 		{"no timeout", func(o *Options) { o.RequestTimeout = 0 }, "RequestTimeout must"},
 		{"least lease", func(o *Options) { o.Lease = MinLease(o.RequestTimeout) }, ""},
 		{"shorter lease", func(o *Options) { o.Lease = MinLease(o.RequestTimeout) - 1 }, "Lease must"},
+		{"endless lease", func(o *Options) { o.Lease = 25 * time.Hour }, "Lease must be at most 24h"},
 		{"the plan's too", func(o *Options) { o.Rules.Plan.Jitter = 2 }, "Jitter must"},
 	} {
 		o := good()

@@ -35,9 +35,9 @@ func eventColumns() []column {
 
 // eventPayload is the payload of an event, in the names of the columns.
 func eventPayload(o *order.Outcome) []byte {
-	b, settledBy := o.Booking, ""
+	b, settledBy := o.Booking, (*string)(nil)
 	if o.Decision == order.Settled {
-		settledBy = settledByQuery
+		settledBy = new(settledByQuery)
 	}
 	payload := struct {
 		OrderID       int64        `json:"order_id"`
@@ -54,7 +54,7 @@ func eventPayload(o *order.Outcome) []byte {
 		SettleDate    string       `json:"settle_date,omitempty"`
 		ReviewReason  string       `json:"review_reason,omitempty"`
 		ReviewNote    string       `json:"review_note,omitempty"`
-		SettledBy     string       `json:"settled_by,omitempty"`
+		SettledBy     *string      `json:"settled_by"` // null: it is not settled
 		ClaimNo       int64        `json:"claim_no"`
 	}{
 		OrderID: o.Order.ID, MID: o.Order.MID, TID: o.Order.TID,

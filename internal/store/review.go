@@ -93,10 +93,10 @@ func (s *Store) SettleByHand(ctx context.Context, h HandSettlement) (Trace, erro
 	err := s.change(ctx, h.Shown, h.Action, &w, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
 			UPDATE orders AS o
-			SET status = $2, total_amount = $3,
-			    refund_amount = CASE WHEN $2 = 'TRADE_CLOSED' THEN $4 ELSE coalesce($4, o.refund_amount) END,
-			    pay_time = CASE WHEN $2 = 'TRADE_CLOSED' THEN $5 ELSE coalesce($5, o.pay_time) END,
-			    settle_date = CASE WHEN $2 = 'TRADE_CLOSED' THEN $6::date ELSE coalesce($6::date, o.settle_date) END,
+			SET status = $2::text, total_amount = $3,
+			    refund_amount = CASE WHEN $2::text = 'TRADE_CLOSED' THEN $4 ELSE coalesce($4, o.refund_amount) END,
+			    pay_time = CASE WHEN $2::text = 'TRADE_CLOSED' THEN $5 ELSE coalesce($5, o.pay_time) END,
+			    settle_date = CASE WHEN $2::text = 'TRADE_CLOSED' THEN $6::date ELSE coalesce($6::date, o.settle_date) END,
 			    settled_at = now(), settled_by = 'hand', review_reason = NULL, review_note = NULL, last_error = NULL,
 			    next_query_at = NULL, lease_until = NULL, claimed_by = NULL, unrecorded_claims = 0, updated_at = now()
 			WHERE o.id = $1
