@@ -61,8 +61,8 @@ func leavesToBreaker(list []operator.NamedResult) bool {
 	return slices.ContainsFunc(list, func(r operator.NamedResult) bool { return r.Skipped == operator.SkippedBreaker })
 }
 
-// results accounts for every named order once the run is over, however it ended.
-func (a *account) results(ctx context.Context, orders *store.Store, r resolved, summary poller.Summary, limit int) ([]operator.NamedResult, error) {
+// namedResults accounts for every named order once the run is over, however it ended.
+func (a *account) namedResults(ctx context.Context, orders *store.Store, r resolved, summary poller.Summary, limit int) ([]operator.NamedResult, error) {
 	a.Stopped = ctx.Err() != nil
 	ctx = context.WithoutCancel(ctx)
 	after, err := orders.LookUp(ctx, a.list, a.selection)
@@ -114,7 +114,7 @@ func accountRows(list []operator.NamedResult) []operator.Row {
 		{operator.SkippedStopped, "not reached before the stop: run again"},
 	} {
 		if n := counts[left.kind]; n > 0 {
-			rows = append(rows, operator.RowOf(plural(n, "order", "orders")+" "+left.text))
+			rows = append(rows, operator.RowOf(pluralOf(n, "order", "orders")+" "+left.text))
 		}
 	}
 	return rows

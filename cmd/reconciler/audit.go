@@ -19,11 +19,11 @@ type auditCommand struct {
 
 // Run lists what people did.
 func (c *auditCommand) Run(p *process) error {
-	return show(c.deskSettings, p, nil, func(ctx context.Context, d *operator.Desk) (list operator.Actions, err error) {
+	return showAnswer(c.deskSettings, p, nil, func(ctx context.Context, d *operator.Desk) (list operator.Actions, err error) {
 		now, err := d.Store.Now(ctx)
 		if err != nil {
 			return list, err
 		}
-		return d.Actions(ctx, store.ActionFilter{Since: c.Since.before(now), Actor: c.By, Action: c.Action, Limit: c.Limit})
+		return d.Actions(ctx, store.ActionFilter{Since: c.Since.timeBefore(now), Actor: c.By, Action: c.Action, Limit: c.Limit})
 	}, c.check())
 }

@@ -54,7 +54,7 @@ func (c *consoleServe) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	logger := p.logger()
+	logger := p.newLogger()
 	options.Logger = logger
 	p.logSettings(p.ctx, logger)
 	warnAboutFiles(p.ctx, logger, warnings)
@@ -81,7 +81,7 @@ func (c *consoleServe) Run(p *process) error {
 
 // options checks all settings and names every problem.
 func (c *consoleServe) options(p *process) (console.Options, []string, error) {
-	zone, zoneErr := c.People.location()
+	zone, zoneErr := c.People.timeZone()
 	lang, langErr := c.People.language(p.getenv)
 	rules := policy.Rules{Plan: c.Poll.plan()}
 	o := console.Options{
@@ -101,7 +101,7 @@ func (c *consoleServe) options(p *process) (console.Options, []string, error) {
 	} else if err := o.Validate(); err != nil {
 		usersErr = badSetting{"console-users-file", "is required for an address that is not on loopback, and for --console-actions"}
 	}
-	return o, warnings, p.check(c.Database.validate(p.getenv), zoneErr, langErr, c.Poll.validatePlan(), usersErr, c.Console.checkListen())
+	return o, warnings, p.checkSettings(c.Database.validate(p.getenv), zoneErr, langErr, c.Poll.validatePlan(), usersErr, c.Console.checkListen())
 }
 
 // checkDatabase refuses an old schema and a role without the rights that the pages need. A database

@@ -10,10 +10,10 @@ import (
 	"reconciler/internal/store"
 )
 
-// with opens the database for do, once all settings are good. An old schema, and a schema or a
+// withStore opens the database for do, once all settings are good. An old schema, and a schema or a
 // right that is missing, end the program with exit code 2.
-func (s databaseSettings) with(p *process, do func(context.Context, *store.Store) error, problems ...error) error {
-	if err := p.check(append([]error{s.validate(p.getenv)}, problems...)...); err != nil {
+func (s databaseSettings) withStore(p *process, do func(context.Context, *store.Store) error, problems ...error) error {
+	if err := p.checkSettings(append([]error{s.validate(p.getenv)}, problems...)...); err != nil {
 		return err
 	}
 	orders, err := store.Open(p.ctx, s.URL)

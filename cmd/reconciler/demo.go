@@ -58,7 +58,7 @@ type demo struct {
 
 // Run plays the script and fails unless every order ends as scripted.
 func (c *demoCommand) Run(p *process) error {
-	if err := p.check(); err != nil {
+	if err := p.checkSettings(); err != nil {
 		return err
 	}
 	fmt.Fprintln(p.stdout, "Starting a private Postgres and a simulated gateway ...")
@@ -89,7 +89,7 @@ func (c *demoCommand) Run(p *process) error {
 		defer close(beats)
 		d.heartbeat.Run(ctx)
 	}()
-	delivered := d.deliver(ctx)
+	delivered := d.deliverEvents(ctx)
 	defer func() { stop(); <-daemon; <-beats; delivered() }()
 	states, err := d.watchOrders(p)
 	if err != nil {
@@ -162,7 +162,7 @@ func demoLogger(p *process) *slog.Logger {
 	if p.log.Level == "info" {
 		p.log.Level = "error"
 	}
-	return p.logger()
+	return p.newLogger()
 }
 
 // watchOrders shows the progress until every order has ended as scripted, or too much
@@ -178,7 +178,7 @@ func (d *demo) watchOrders(p *process) ([]store.State, error) {
 		if err != nil {
 			return nil, err
 		}
-		_, done := d.script.score(states)
+		_, done := d.script.countRight(states)
 		if progress(done); done == len(d.script.orders) {
 			return states, nil
 		}
@@ -217,7 +217,7 @@ func (d *demo) showProgress(p *process) func(done int) {
 
 // printOutcomes compares what became of the orders with the script's truth.
 func (d *demo) printOutcomes(w io.Writer, states []store.State) error {
-	right, total := d.script.score(states)
+	right, total := d.script.countRight(states)
 	questions, events := 0, 0
 	for _, s := range states {
 		questions += s.Queries
@@ -226,7 +226,7 @@ func (d *demo) printOutcomes(w io.Writer, states []store.State) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "\nWHAT HAPPENED TO THE PAYMENT\tENDS AS\tORDERS\tRIGHT")
 	for i, f := range d.script.fates {
-		fmt.Fprintf(table, "%s\t%s\t%d\t%d\n", f.name, f.ends(), f.orders, right[i])
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\n", f.name, f.endInWords(), f.orders, right[i])
 	}
 	fmt.Fprintf(table, "all\t\t%d\t%d\n", len(d.script.orders), total)
 	if err := table.Flush(); err != nil {
@@ -235,7 +235,7 @@ func (d *demo) printOutcomes(w io.Writer, states []store.State) error {
 	fmt.Fprintf(w, "\n%d questions in the ledger, %d requests at the gateway, %d events for the application.\n",
 		questions, d.gateway.gateway.Total(), events)
 	if total != len(d.script.orders) {
-		return fmt.Errorf("%s not end as scripted", plural(len(d.script.orders)-total, "order did", "orders did"))
+		return fmt.Errorf("%s not end as scripted", pluralOf(len(d.script.orders)-total, "order did", "orders did"))
 	}
 	return nil
 }

@@ -87,7 +87,7 @@ func (r *demoReceiver) showEvents(w http.ResponseWriter, _ *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	fmt.Fprintf(w, "%s with a good signature. Reload the page for more.\n\n", plural(len(r.lines), "event came", "events came"))
+	fmt.Fprintf(w, "%s with a good signature. Reload the page for more.\n\n", pluralOf(len(r.lines), "event came", "events came"))
 	for _, line := range r.lines {
 		fmt.Fprintln(w, line)
 	}
@@ -116,9 +116,9 @@ func (d *demo) startWebhook(p *process) error {
 	return d.orders.ReleaseDeliveries(p.ctx, "registration")
 }
 
-// deliver tells the receiver of events until ctx ends. The function that it returns waits for its
-// end.
-func (d *demo) deliver(ctx context.Context) (wait func()) {
+// deliverEvents tells the receiver of events until ctx ends. The function that it returns waits for
+// its end.
+func (d *demo) deliverEvents(ctx context.Context) (wait func()) {
 	if d.deliverer == nil {
 		return func() {}
 	}

@@ -18,9 +18,9 @@ type deskSettings struct {
 	Output string `name:"output" default:"text" enum:"text,json" help:"Format of the output on stdout: text or json."`
 }
 
-// with opens a desk for do. The plan is that of the settings at hand; nil where the command has
+// withDesk opens a desk for do. The plan is that of the settings at hand; nil where the command has
 // none. The schema has to be as new as the program, except for those that judge it themselves.
-func (s deskSettings) with(p *process, poll *pollSettings, do func(context.Context, *operator.Desk) error, problems ...error) error {
+func (s deskSettings) withDesk(p *process, poll *pollSettings, do func(context.Context, *operator.Desk) error, problems ...error) error {
 	return s.withAnySchema(p, poll, func(ctx context.Context, d *operator.Desk) error {
 		if err := d.Store.CheckSchema(ctx); err != nil {
 			return err
@@ -30,14 +30,14 @@ func (s deskSettings) with(p *process, poll *pollSettings, do func(context.Conte
 }
 
 func (s deskSettings) withAnySchema(p *process, poll *pollSettings, do func(context.Context, *operator.Desk) error, problems ...error) error {
-	zone, zoneErr := s.People.location()
+	zone, zoneErr := s.People.timeZone()
 	lang, langErr := s.People.language(p.getenv)
 	d := &operator.Desk{Actor: s.People.actorName(p.getenv), Via: "cli"}
 	if poll != nil {
 		d.Rate, d.Rules = poll.Rate.T, policy.Rules{Plan: poll.plan()}
 		problems = append(problems, poll.validatePlan())
 	}
-	return s.Database.with(p, func(ctx context.Context, orders *store.Store) error {
+	return s.Database.withStore(p, func(ctx context.Context, orders *store.Store) error {
 		defer orders.WatchLocks(ctx, p.tellWait)()
 		d.Store, d.Locale = orders, operator.Locale{Lang: lang, Zone: zone}
 		err := do(ctx, d)
@@ -53,23 +53,23 @@ type paged interface {
 	Page(l operator.Locale) operator.Page
 }
 
-// show opens a desk, asks it and prints what it answers.
-func show[R paged](s deskSettings, p *process, poll *pollSettings, ask func(context.Context, *operator.Desk) (R, error), problems ...error) error {
-	return s.with(p, poll, func(ctx context.Context, d *operator.Desk) error {
+// showAnswer opens a desk, asks it and prints what it answers.
+func showAnswer[R paged](s deskSettings, p *process, poll *pollSettings, ask func(context.Context, *operator.Desk) (R, error), problems ...error) error {
+	return s.withDesk(p, poll, func(ctx context.Context, d *operator.Desk) error {
 		result, err := ask(ctx, d)
 		if err != nil {
 			return asUsage(err)
 		}
-		return s.print(p, result, result.Page(d.Locale))
+		return s.printResult(p, result, result.Page(d.Locale))
 	}, problems...)
 }
 
-// print writes a result as JSON or as its page.
-func (s deskSettings) print(p *process, result any, page operator.Page) error {
+// printResult writes a result as JSON or as its page.
+func (s deskSettings) printResult(p *process, result any, page operator.Page) error {
 	if s.Output == "json" {
 		return writeJSON(p.stdout, result)
 	}
-	return printPage(p.stdout, page, p.coloured())
+	return printPage(p.stdout, page, p.usesColour())
 }
 
 // asUsage gives a mistake of the person its exit code.

@@ -42,14 +42,14 @@ func (c *doctorCommand) Run(p *process) error {
 		options.Unknown = append(options.Unknown, fmt.Sprintf("%s is no setting; the nearest is %s", unknown.name, unknown.nearest))
 	}
 	if c.AskGateway && settingsErr == nil {
-		options.AskGateway = func(ctx context.Context) (string, error) { return c.ask(ctx, resolved.resolved, d.Locale) }
+		options.AskGateway = func(ctx context.Context) (string, error) { return c.askGateway(ctx, resolved.resolved, d.Locale) }
 	}
 	found := d.Doctor(p.ctx, options)
 	var err error
 	if c.Output == "json" {
 		err = writeJSON(p.stdout, found)
 	} else {
-		err = printPage(p.stdout, found.Page(d.Locale), p.coloured())
+		err = printPage(p.stdout, found.Page(d.Locale), p.usesColour())
 	}
 	if err == nil && found.Failed() {
 		return exitCode(exitFailed)
@@ -57,9 +57,9 @@ func (c *doctorCommand) Run(p *process) error {
 	return err
 }
 
-// ask asks with each app id about an order that does not exist. Any answer that is not about our
-// credentials shows that they work.
-func (c *doctorCommand) ask(ctx context.Context, r resolved, l operator.Locale) (string, error) {
+// askGateway asks with each app id about an order that does not exist. Any answer that is not about
+// our credentials shows that they work.
+func (c *doctorCommand) askGateway(ctx context.Context, r resolved, l operator.Locale) (string, error) {
 	if _, err := r.clients.useApps(r.clients.apps); err != nil {
 		return "", err
 	}

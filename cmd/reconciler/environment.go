@@ -59,7 +59,7 @@ func unknownVariables(environ, known []string) []unknownVariable {
 // silence.
 func (p *process) warnAboutVariables(environ []string) {
 	for _, unknown := range unknownVariables(environ, knownVariables(p.model)) {
-		p.logger().LogAttrs(p.ctx, slog.LevelWarn, "unknown setting",
+		p.newLogger().LogAttrs(p.ctx, slog.LevelWarn, "unknown setting",
 			slog.String("name", unknown.name), slog.String("nearest", unknown.nearest))
 	}
 }

@@ -72,12 +72,12 @@ func TestLanguage(t *testing.T) {
 func TestLocationAndActor(t *testing.T) {
 	t.Parallel()
 	for zone, good := range map[string]bool{"Asia/Shanghai": true, "UTC": true, "Europe/Berlin": true, "": false, "Local": false, "Nowhere/Else": false, "../etc/passwd": false} {
-		location, err := peopleSettings{TZ: zone}.location()
+		location, err := peopleSettings{TZ: zone}.timeZone()
 		if (err == nil) != good || (good && location.String() != zone) {
 			t.Errorf("zone %q: %v, %v", zone, location, err)
 		}
 	}
-	if location, _ := (peopleSettings{TZ: "Asia/Shanghai"}).location(); time.Unix(0, 0).In(location).Hour() != 8 {
+	if location, _ := (peopleSettings{TZ: "Asia/Shanghai"}).timeZone(); time.Unix(0, 0).In(location).Hour() != 8 {
 		t.Error("Shanghai is not eight hours ahead")
 	}
 	host, err := os.Hostname()

@@ -30,8 +30,8 @@ type eventsListCommand struct {
 
 // Run lists events.
 func (c *eventsListCommand) Run(p *process) error {
-	return show(c.deskSettings, p, nil, func(ctx context.Context, d *operator.Desk) (list operator.Events, err error) {
-		f, err := c.filter(ctx, d)
+	return showAnswer(c.deskSettings, p, nil, func(ctx context.Context, d *operator.Desk) (list operator.Events, err error) {
+		f, err := c.eventFilter(ctx, d)
 		if err != nil {
 			return list, err
 		}
@@ -40,13 +40,13 @@ func (c *eventsListCommand) Run(p *process) error {
 	}, checkLimit(c.Limit))
 }
 
-func (c eventChoice) filter(ctx context.Context, d *operator.Desk) (store.EventFilter, error) {
+func (c eventChoice) eventFilter(ctx context.Context, d *operator.Desk) (store.EventFilter, error) {
 	f := store.EventFilter{Failed: c.Failed}
 	if c.Since == nil {
 		return f, nil
 	}
 	now, err := d.Store.Now(ctx)
-	f.Since = c.Since.before(now)
+	f.Since = c.Since.timeBefore(now)
 	return f, err
 }
 
@@ -64,8 +64,8 @@ func (c *eventsResendCommand) Run(p *process) error {
 	if len(c.IDs) == 0 && !c.Failed && c.Since == nil {
 		choice = errors.New("name the events: their ids, --failed or --since")
 	}
-	return show(c.deskSettings, p, nil, func(ctx context.Context, d *operator.Desk) (resent operator.Resent, err error) {
-		f, err := c.filter(ctx, d)
+	return showAnswer(c.deskSettings, p, nil, func(ctx context.Context, d *operator.Desk) (resent operator.Resent, err error) {
+		f, err := c.eventFilter(ctx, d)
 		if err != nil {
 			return resent, err
 		}

@@ -25,8 +25,8 @@ type fate struct {
 	review   string // "": none
 }
 
-// fates add up to 300 orders.
-func fates() []fate {
+// allFates add up to 300 orders.
+func allFates() []fate {
 	const recent, earlier, lastWeek = 10 * time.Minute, 3 * time.Hour, 8 * 24 * time.Hour
 	status := func(s chinaums.Status) simulator.Step { return simulator.Step{Status: s} }
 	times := func(n int, s simulator.Step) simulator.Step { s.Times = n; return s }
@@ -75,7 +75,7 @@ type script struct {
 }
 
 func newScript(now time.Time) script {
-	s := script{fates: fates(), fateOf: make(map[string]int)}
+	s := script{fates: allFates(), fateOf: make(map[string]int)}
 	for i, f := range s.fates {
 		for n := range f.orders {
 			number := fmt.Sprintf("3194%s%02d%05d", now.Format("20060102150405"), i, n)
@@ -94,14 +94,14 @@ func newScript(now time.Time) script {
 	return s
 }
 
-// holds reports whether an order has ended as its fate has it.
-func (f fate) holds(s store.State) bool { return s.Status == f.status && s.ReviewReason == f.review }
+// hasCome reports whether an order has ended as its fate has it.
+func (f fate) hasCome(s store.State) bool { return s.Status == f.status && s.ReviewReason == f.review }
 
-// score counts, fate by fate, the orders that have ended as scripted.
-func (s script) score(states []store.State) (right []int, total int) {
+// countRight counts, fate by fate, the orders that have ended as scripted.
+func (s script) countRight(states []store.State) (right []int, total int) {
 	right = make([]int, len(s.fates))
 	for _, state := range states {
-		if i, known := s.fateOf[state.MerOrderID]; known && s.fates[i].holds(state) {
+		if i, known := s.fateOf[state.MerOrderID]; known && s.fates[i].hasCome(state) {
 			right[i]++
 			total++
 		}
@@ -109,8 +109,8 @@ func (s script) score(states []store.State) (right []int, total int) {
 	return right, total
 }
 
-// ends is how a fate's end is shown.
-func (f fate) ends() string {
+// endInWords is how a fate's end is shown.
+func (f fate) endInWords() string {
 	if f.review != "" {
 		return "review: " + f.review
 	}

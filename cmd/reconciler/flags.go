@@ -42,7 +42,7 @@ type (
 	decimal  = lenient[float64]
 )
 
-// UnmarshalText never fails; see [process.check].
+// UnmarshalText never fails; see [process.checkSettings].
 func (v *lenient[T]) UnmarshalText(text []byte) error {
 	v.text, v.problem = strings.TrimSpace(string(text)), nil
 	switch target := any(&v.T).(type) {
@@ -136,9 +136,9 @@ func flagOfField(field string) string {
 	}[field], field)
 }
 
-// check returns the usage error of all problems with the settings: the texts that cannot be read
-// and the problems given. The value that stands in for an unreadable text is not judged.
-func (p *process) check(problems ...error) error {
+// checkSettings returns the usage error of all problems with the settings: the texts that cannot be
+// read and the problems given. The value that stands in for an unreadable text is not judged.
+func (p *process) checkSettings(problems ...error) error {
 	var lines []string
 	unreadable := make(map[string]bool)
 	for _, flag := range p.flags {
@@ -166,7 +166,7 @@ func (p *process) check(problems ...error) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	return usageError{fmt.Errorf("%s:\n  - %s", plural(len(lines), "problem with the settings", "problems with the settings"), strings.Join(lines, "\n  - "))}
+	return usageError{fmt.Errorf("%s:\n  - %s", pluralOf(len(lines), "problem with the settings", "problems with the settings"), strings.Join(lines, "\n  - "))}
 }
 
 // flagName is the flag with its environment variable.
@@ -191,7 +191,7 @@ func leafErrors(errs ...error) []error {
 	return leaves
 }
 
-func plural(n int, one, many string) string {
+func pluralOf(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
@@ -221,8 +221,8 @@ func (m *moment) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// before resolves an age against now.
-func (m *moment) before(now time.Time) *time.Time {
+// timeBefore resolves an age against now.
+func (m *moment) timeBefore(now time.Time) *time.Time {
 	switch {
 	case m == nil:
 		return nil

@@ -23,9 +23,9 @@ func (c *grantsCommand) Run(p *process) error {
 		return usageError{errors.New("--role must not be empty")}
 	}
 	if c.Schema != "" {
-		return c.print(p, c.Schema)
+		return c.printGrants(p, c.Schema)
 	}
-	return c.Database.with(p, func(ctx context.Context, s *store.Store) error {
+	return c.Database.withStore(p, func(ctx context.Context, s *store.Store) error {
 		schema, err := s.Schema(ctx)
 		switch {
 		case err != nil:
@@ -33,11 +33,11 @@ func (c *grantsCommand) Run(p *process) error {
 		case schema == "":
 			return store.ErrNoSchema
 		}
-		return c.print(p, schema)
+		return c.printGrants(p, schema)
 	})
 }
 
-func (c *grantsCommand) print(p *process, schema string) error {
+func (c *grantsCommand) printGrants(p *process, schema string) error {
 	grants := store.Grants(store.Audience(c.For), schema, c.Role)
 	if c.Output == "json" {
 		return writeJSON(p.stdout, map[string][]string{"grants": grants})

@@ -28,7 +28,7 @@ func (c *healthcheckCommand) Run(p *process) error {
 	} else if err := ops.CheckAddress(c.Listen); err != nil {
 		listenErr = badSetting{"listen", err.Error()}
 	}
-	if err := p.check(listenErr); err != nil {
+	if err := p.checkSettings(listenErr); err != nil {
 		return err
 	}
 	path := "/healthz"

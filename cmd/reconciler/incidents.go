@@ -18,12 +18,12 @@ type incidentsCommand struct {
 
 // Run lists the pauses of the past and those that go on.
 func (c *incidentsCommand) Run(p *process) error {
-	return show(c.deskSettings, p, nil, func(ctx context.Context, d *operator.Desk) (list operator.Incidents, err error) {
+	return showAnswer(c.deskSettings, p, nil, func(ctx context.Context, d *operator.Desk) (list operator.Incidents, err error) {
 		now, err := d.Store.Now(ctx)
 		if err != nil {
 			return list, err
 		}
-		f := store.IncidentFilter{Since: c.Since.before(now), Key: c.MID, Limit: c.Limit}
+		f := store.IncidentFilter{Since: c.Since.timeBefore(now), Key: c.MID, Limit: c.Limit}
 		if c.MID != "" {
 			f.Scope = store.ScopeMerchant
 		}

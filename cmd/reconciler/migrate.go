@@ -30,15 +30,15 @@ type (
 	migrateStatus struct{ deskSettings }
 )
 
-// migrator tells on stderr who is in the way.
-func (p *process) migrator(s *store.Store) store.Migrator {
+// newMigrator returns one that tells on stderr who is in the way.
+func (p *process) newMigrator(s *store.Store) store.Migrator {
 	return store.Migrator{Store: s, Tell: p.tellWait}
 }
 
 // Run applies the missing migrations.
 func (c migrateUp) Run(p *process) error {
-	return c.Database.with(p, func(ctx context.Context, s *store.Store) error {
-		applied, err := p.migrator(s).Up(ctx)
+	return c.Database.withStore(p, func(ctx context.Context, s *store.Store) error {
+		applied, err := p.newMigrator(s).Up(ctx)
 		for _, m := range applied {
 			fmt.Fprintln(p.stdout, "applied", m.Name)
 		}
@@ -51,8 +51,8 @@ func (c migrateUp) Run(p *process) error {
 
 // Run takes one step back.
 func (c migrateDown) Run(p *process) error {
-	return c.Database.with(p, func(ctx context.Context, s *store.Store) error {
-		undone, err := p.migrator(s).Down(ctx, c.DropData)
+	return c.Database.withStore(p, func(ctx context.Context, s *store.Store) error {
+		undone, err := p.newMigrator(s).Down(ctx, c.DropData)
 		switch {
 		case err != nil:
 			return err

@@ -47,7 +47,7 @@ func printTable(b *strings.Builder, rows []operator.Row, coloured bool) {
 				gap, rest = gap+rest, 0
 			}
 			if text != "" {
-				b.WriteString(strings.Repeat(" ", gap) + paint(text, cell.Tone, coloured))
+				b.WriteString(strings.Repeat(" ", gap) + paintText(text, cell.Tone, coloured))
 				gap = 0
 			}
 			gap += rest + 2
@@ -56,8 +56,8 @@ func printTable(b *strings.Builder, rows []operator.Row, coloured bool) {
 	}
 }
 
-// paint sets a text in the colour of its tone.
-func paint(text string, tone operator.Tone, coloured bool) string {
+// paintText sets a text in the colour of its tone.
+func paintText(text string, tone operator.Tone, coloured bool) string {
 	code := map[operator.Tone]string{
 		operator.Good: "32", operator.Notice: "36", operator.Warning: "33", operator.Bad: "1;31", operator.Strong: "1",
 	}[tone]
@@ -67,9 +67,9 @@ func paint(text string, tone operator.Tone, coloured bool) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-// coloured reports whether the output is shown in colour: on a terminal that has some, unless
+// usesColour reports whether the output is shown in colour: on a terminal that has some, unless
 // NO_COLOR is set.
-func (p *process) coloured() bool {
+func (p *process) usesColour() bool {
 	return p.onTerminal() && p.getenv("NO_COLOR") == "" && p.getenv("TERM") != "dumb"
 }
 

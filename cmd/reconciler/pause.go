@@ -33,9 +33,9 @@ type resumeCommand struct {
 	Reason string `name:"reason" help:"Why, for the record."`
 }
 
-// change shows a change of the target, under the name of --by where it is given.
-func (t pauseTarget) change(p *process, do func(ctx context.Context, d *operator.Desk, scope store.Scope, key string) (operator.PauseChange, error)) error {
-	return show(t.deskSettings, p, nil, func(ctx context.Context, d *operator.Desk) (operator.PauseChange, error) {
+// showChange shows a change of the target, under the name of --by where it is given.
+func (t pauseTarget) showChange(p *process, do func(ctx context.Context, d *operator.Desk, scope store.Scope, key string) (operator.PauseChange, error)) error {
+	return showAnswer(t.deskSettings, p, nil, func(ctx context.Context, d *operator.Desk) (operator.PauseChange, error) {
 		d.Actor = cmp.Or(t.By, d.Actor)
 		if t.MID != "" {
 			return do(ctx, d, store.ScopeMerchant, string(t.MID))
@@ -46,7 +46,7 @@ func (t pauseTarget) change(p *process, do func(ctx context.Context, d *operator
 
 // Run pauses, for all instances, until the time given or until resume.
 func (c *pauseCommand) Run(p *process) error {
-	return c.change(p, func(ctx context.Context, d *operator.Desk, scope store.Scope, key string) (operator.PauseChange, error) {
+	return c.showChange(p, func(ctx context.Context, d *operator.Desk, scope store.Scope, key string) (operator.PauseChange, error) {
 		return d.Pause(ctx, operator.PauseRequest{
 			Scope: scope, Key: key, Until: string(c.Until), Reason: c.Reason, Replace: c.Replace, Unknown: c.Unknown, AppIDs: appIDsAtHand(p),
 		})
@@ -67,7 +67,7 @@ func appIDsAtHand(p *process) []string {
 
 // Run ends anybody's pause.
 func (c *resumeCommand) Run(p *process) error {
-	return c.change(p, func(ctx context.Context, d *operator.Desk, scope store.Scope, key string) (operator.PauseChange, error) {
+	return c.showChange(p, func(ctx context.Context, d *operator.Desk, scope store.Scope, key string) (operator.PauseChange, error) {
 		return d.Resume(ctx, scope, key, c.Reason)
 	})
 }

@@ -12,5 +12,5 @@ type pausesCommand struct {
 
 // Run lists the pauses in force.
 func (c *pausesCommand) Run(p *process) error {
-	return show(c.deskSettings, p, nil, func(ctx context.Context, d *operator.Desk) (operator.Pauses, error) { return d.Pauses(ctx) })
+	return showAnswer(c.deskSettings, p, nil, func(ctx context.Context, d *operator.Desk) (operator.Pauses, error) { return d.Pauses(ctx) })
 }

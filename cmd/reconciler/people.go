@@ -19,8 +19,8 @@ type peopleSettings struct {
 	Actor string `name:"actor" env:"RECONCILER_ACTOR" placeholder:"NAME" help:"Who acts, for the record. Without: user@host."`
 }
 
-// location is the zone in which times are shown.
-func (s peopleSettings) location() (*time.Location, error) {
+// timeZone is the zone in which times are shown.
+func (s peopleSettings) timeZone() (*time.Location, error) {
 	zone, err := time.LoadLocation(s.TZ)
 	if err != nil || s.TZ == "" || s.TZ == "Local" { // which Postgres does not know
 		return nil, badSetting{"tz", fmt.Sprintf("must be a zone such as Asia/Shanghai or UTC, not %q", s.TZ)}
@@ -46,7 +46,7 @@ func (s peopleSettings) language(getenv func(string) string) (string, error) {
 // locale is the person's way to read. The defaults stand in for what cannot be used.
 func (s peopleSettings) locale(getenv func(string) string) operator.Locale {
 	l := operator.Locale{Lang: "en", Zone: chinaums.China()}
-	if zone, err := s.location(); err == nil {
+	if zone, err := s.timeZone(); err == nil {
 		l.Zone = zone
 	}
 	if lang, err := s.language(getenv); err == nil {

@@ -24,7 +24,7 @@ type planCommand struct {
 // Run foretells the questions.
 func (c *planCommand) Run(p *process) error {
 	if c.Simulate != nil {
-		return c.simulate(p)
+		return c.simulatePlan(p)
 	}
 	if c.Order != "" {
 		return c.planOrder(p)
@@ -33,7 +33,7 @@ func (c *planCommand) Run(p *process) error {
 	if c.Next.T <= 0 || c.Next.T > 168*time.Hour {
 		nextErr = badSetting{"next", fmt.Sprintf("must be more than 0 and at most 168h, not %s", c.Next.T)}
 	}
-	return show(c.deskSettings, p, &c.Poll, func(ctx context.Context, d *operator.Desk) (operator.Plan, error) {
+	return showAnswer(c.deskSettings, p, &c.Poll, func(ctx context.Context, d *operator.Desk) (operator.Plan, error) {
 		return d.Plan(ctx, c.Next.T)
 	}, nextErr)
 }
@@ -43,16 +43,16 @@ func (c *planCommand) planOrder(p *process) error {
 	if err != nil {
 		return usageError{err}
 	}
-	return show(c.deskSettings, p, &c.Poll, func(ctx context.Context, d *operator.Desk) (operator.OrderPlan, error) {
+	return showAnswer(c.deskSettings, p, &c.Poll, func(ctx context.Context, d *operator.Desk) (operator.OrderPlan, error) {
 		return d.PlanOrder(ctx, name)
 	})
 }
 
-func (c *planCommand) simulate(p *process) error {
-	zone, zoneErr := c.People.location()
+func (c *planCommand) simulatePlan(p *process) error {
+	zone, zoneErr := c.People.timeZone()
 	lang, langErr := c.People.language(p.getenv)
 	rules := policy.Rules{Plan: c.Poll.plan()}
-	if err := p.check(zoneErr, langErr, c.Poll.validatePlan()); err != nil {
+	if err := p.checkSettings(zoneErr, langErr, c.Poll.validatePlan()); err != nil {
 		return err
 	}
 	if c.Order != "" {
@@ -63,5 +63,5 @@ func (c *planCommand) simulate(p *process) error {
 	if err != nil {
 		return asUsage(err)
 	}
-	return c.print(p, simulation, simulation.Page(d.Locale))
+	return c.printResult(p, simulation, simulation.Page(d.Locale))
 }

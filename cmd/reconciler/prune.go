@@ -54,7 +54,7 @@ func (c *pruneCommand) Run(p *process) error {
 	if age < minPruneAge && !c.Force {
 		return usageError{fmt.Errorf("--older-than %v is less than 168h: add --force to delete rows that are so young", age)}
 	}
-	return c.with(p, nil, func(ctx context.Context, d *operator.Desk) error {
+	return c.withDesk(p, nil, func(ctx context.Context, d *operator.Desk) error {
 		if err := d.Store.CheckRights(ctx, store.ForPrune); err != nil {
 			return err
 		}
@@ -67,7 +67,7 @@ func (c *pruneCommand) Run(p *process) error {
 			OlderThanSeconds: age.Seconds(), Questions: done.Questions, Events: done.Events,
 			KeptEvents: done.Kept, WaitingConsumers: append([]string{}, done.Waiting...), DryRun: c.DryRun,
 		}
-		return errors.Join(err, c.record(ctx, d, report), c.report(p.stdout, report))
+		return errors.Join(err, c.recordAction(ctx, d, report), c.printReport(p.stdout, report))
 	})
 }
 
@@ -77,7 +77,7 @@ func (p *process) tellPruned(done store.Pruned) {
 	}
 }
 
-func (c *pruneCommand) record(ctx context.Context, d *operator.Desk, report pruneReport) error {
+func (c *pruneCommand) recordAction(ctx context.Context, d *operator.Desk, report pruneReport) error {
 	if report.DryRun {
 		return nil
 	}
@@ -91,7 +91,7 @@ func (c *pruneCommand) record(ctx context.Context, d *operator.Desk, report prun
 	return err
 }
 
-func (c *pruneCommand) report(w io.Writer, report pruneReport) error {
+func (c *pruneCommand) printReport(w io.Writer, report pruneReport) error {
 	if c.Output == "json" {
 		return writeJSON(w, report)
 	}
@@ -100,9 +100,9 @@ func (c *pruneCommand) report(w io.Writer, report pruneReport) error {
 		done = "would prune"
 	}
 	text := fmt.Sprintf("%s %s and %s of finished orders\n", done,
-		plural(report.Questions, "question", "questions"), plural(report.Events, "event", "events"))
+		pluralOf(report.Questions, "question", "questions"), pluralOf(report.Events, "event", "events"))
 	if report.KeptEvents > 0 {
-		text += fmt.Sprintf("kept %s that nobody has acknowledged yet; waiting for: %s\n", plural(report.KeptEvents, "event", "events"),
+		text += fmt.Sprintf("kept %s that nobody has acknowledged yet; waiting for: %s\n", pluralOf(report.KeptEvents, "event", "events"),
 			visibleText(strings.Join(report.WaitingConsumers, ", ")))
 	}
 	_, err := io.WriteString(w, text)

@@ -36,15 +36,15 @@ type found struct {
 // Run asks once, without retries, and prints the answer. It fails unless the
 // answer is HTTP 200 and SUCCESS.
 func (c *queryCommand) Run(p *process) error {
-	options, err := c.Gateway.options(1)
+	options, err := c.Gateway.clientOptions(1)
 	apps, warnings, credentialsErr := c.Gateway.readApps(p.getenv)
 	request := chinaums.Request{
 		MID: c.MID, TID: c.TID, InstMID: c.InstMID, MerOrderID: c.MerOrderID, TargetOrderID: c.TargetOrderID,
 	}
-	if err := p.check(credentialsErr, err, request.Validate()); err != nil {
+	if err := p.checkSettings(credentialsErr, err, request.Validate()); err != nil {
 		return err
 	}
-	warnAboutFiles(p.ctx, p.logger(), warnings)
+	warnAboutFiles(p.ctx, p.newLogger(), warnings)
 	i := slices.IndexFunc(apps, func(app credentials.App) bool { return app.MIDs == nil || slices.Contains(app.MIDs, c.MID) })
 	if i < 0 {
 		return usageError{fmt.Errorf("no app id of %s lists the merchant %s: add it, or correct --mid", c.Gateway.Credentials, c.MID)}

@@ -30,7 +30,7 @@ type reviewList struct {
 
 // Run lists what needs a person.
 func (c *reviewList) Run(p *process) error {
-	return show(c.deskSettings, p, nil, func(ctx context.Context, d *operator.Desk) (operator.Reviews, error) {
+	return showAnswer(c.deskSettings, p, nil, func(ctx context.Context, d *operator.Desk) (operator.Reviews, error) {
 		return d.Reviews(ctx, store.ReviewFilter{Reason: c.Reason, MID: c.MID, Limit: c.Limit})
 	}, checkLimit(c.Limit))
 }
@@ -52,13 +52,13 @@ type reviewResolve struct {
 
 // Run shows before and after, asks for confirmation, and settles the order.
 func (c *reviewResolve) Run(p *process) error {
-	name, nameErr := c.parse()
-	zone, _ := c.People.location() // judged with the other settings
-	resolution, err := c.resolution(zone)
+	name, nameErr := c.parseName()
+	zone, _ := c.People.timeZone() // judged with the other settings
+	resolution, err := c.parseResolution(zone)
 	if err := errors.Join(nameErr, err); err != nil {
 		return usageError{err}
 	}
-	return c.with(p, nil, func(ctx context.Context, d *operator.Desk) error {
+	return c.withDesk(p, nil, func(ctx context.Context, d *operator.Desk) error {
 		settlement, err := d.PrepareResolve(ctx, name, resolution)
 		if err != nil {
 			return asUsage(err)
@@ -66,18 +66,18 @@ func (c *reviewResolve) Run(p *process) error {
 		if err := printPage(p.stderr, settlement.Page(d.Locale, d), false); err != nil {
 			return err
 		}
-		if err := p.confirm(d.Question(), c.Yes); err != nil {
+		if err := p.confirmChange(d.Question(), c.Yes); err != nil {
 			return err
 		}
 		change, err := d.Resolve(ctx, settlement)
 		if err != nil {
 			return err
 		}
-		return c.print(p, change, change.Page(d.Locale))
+		return c.printResult(p, change, change.Page(d.Locale))
 	})
 }
 
-func (c *reviewResolve) resolution(zone *time.Location) (operator.Resolution, error) {
+func (c *reviewResolve) parseResolution(zone *time.Location) (operator.Resolution, error) {
 	r := operator.Resolution{
 		As: order.Status(c.As), Amount: c.Amount, RefundAmount: c.RefundAmount, AcceptAmount: c.AcceptAmount, Reason: c.Reason, Evidence: c.Evidence,
 	}
@@ -96,8 +96,8 @@ func (c *reviewResolve) resolution(zone *time.Location) (operator.Resolution, er
 	return r, errors.Join(payErr, dateErr)
 }
 
-// confirm asks the person on the terminal. Without one, --yes is required.
-func (p *process) confirm(question string, yes bool) error {
+// confirmChange asks the person on the terminal. Without one, --yes is required.
+func (p *process) confirmChange(question string, yes bool) error {
 	if yes {
 		return nil
 	}
@@ -123,7 +123,7 @@ type reviewRetry struct {
 
 // Run makes the orders due. It fails if one could not be.
 func (c *reviewRetry) Run(p *process) error {
-	correction, err := c.correction()
+	correction, err := c.parseCorrection()
 	names := make([]store.OrderName, len(c.Orders))
 	for i, text := range c.Orders {
 		name, nameErr := operator.ParseOrderName(text, c.MID)
@@ -132,16 +132,16 @@ func (c *reviewRetry) Run(p *process) error {
 	if err != nil {
 		return usageError{err}
 	}
-	return c.with(p, nil, func(ctx context.Context, d *operator.Desk) error {
+	return c.withDesk(p, nil, func(ctx context.Context, d *operator.Desk) error {
 		done, err := d.Retry(ctx, names, correction, c.Reason)
 		if err == nil || len(done.Retries) > 0 {
-			err = errors.Join(err, c.print(p, done, done.Page(d.Locale)))
+			err = errors.Join(err, c.printResult(p, done, done.Page(d.Locale)))
 		}
 		return asUsage(err)
 	})
 }
 
-func (c *reviewRetry) correction() (store.Correction, error) {
+func (c *reviewRetry) parseCorrection() (store.Correction, error) {
 	var correction store.Correction
 	for _, set := range c.Set {
 		column, value, found := strings.Cut(set, "=")

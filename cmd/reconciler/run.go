@@ -34,7 +34,7 @@ func (c *runCommand) Run(p *process) error {
 	hangups := make(chan os.Signal, 1) // from now on: one that comes early must not end the process
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	logger := p.logger()
+	logger := p.newLogger()
 	p.logSettings(p.ctx, logger)
 	metrics := ops.NewMetrics()
 	status := &ops.Status{}

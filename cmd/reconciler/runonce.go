@@ -55,7 +55,7 @@ func (c *runOnceCommand) Run(p *process) error {
 	if c.Limit != nil && *c.Limit < 1 {
 		limitErr = fmt.Errorf("--limit must be at least 1, not %d", *c.Limit)
 	}
-	r, err := c.resolve(p, limitErr)
+	r, err := c.resolveSettings(p, limitErr)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (c *runOnceCommand) catchUp(p *process, r resolved, orders *store.Store, li
 		}
 		return usageError{err}
 	}
-	warnAboutRowSecurity(p.ctx, orders, p.logger())
+	warnAboutRowSecurity(p.ctx, orders, p.newLogger())
 	selection, err := c.readSelection(p.ctx, orders)
 	if err != nil {
 		return err
@@ -98,12 +98,12 @@ func (c *runOnceCommand) catchUp(p *process, r resolved, orders *store.Store, li
 		return err
 	}
 	run := poller.Run{Once: true, Selection: selection, Limit: c.maxOrders(), DryRun: c.DryRun, DespitePause: c.DespitePause}
-	return c.pass(p, r, orders, run, named)
+	return c.runPass(p, r, orders, run, named)
 }
 
-// pass runs, shows the progress and prints the summary, also of a pass that
+// runPass runs, shows the progress and prints the summary, also of a pass that
 // could not be finished.
-func (c *runOnceCommand) pass(p *process, r resolved, orders *store.Store, run poller.Run, named *account) error {
+func (c *runOnceCommand) runPass(p *process, r resolved, orders *store.Store, run poller.Run, named *account) error {
 	bar := (*progressbar.ProgressBar)(nil)
 	report := report{DryRun: c.DryRun}
 	r.options.Observer = recordedFunc{recorded: func(out order.Outcome) {
@@ -115,7 +115,7 @@ func (c *runOnceCommand) pass(p *process, r resolved, orders *store.Store, run p
 			_ = bar.Add(1)
 		}
 	}}
-	logger := p.logger()
+	logger := p.newLogger()
 	warnAboutFiles(p.ctx, logger, r.warnings)
 	asker, err := r.newPoller(orders, logger)
 	if err != nil {
@@ -134,10 +134,10 @@ func (c *runOnceCommand) pass(p *process, r resolved, orders *store.Store, run p
 	summary, runErr := asker.RunOnce(p.ctx, run)
 	report.fillFrom(summary, count)
 	if len(named.list) > 0 {
-		list, err := named.results(p.ctx, orders, r, summary, run.Limit)
+		list, err := named.namedResults(p.ctx, orders, r, summary, run.Limit)
 		report.Orders, runErr = list, errors.Join(runErr, err)
 	}
-	if err := errors.Join(report.print(p.stdout, c.Output), runErr); err != nil {
+	if err := errors.Join(report.printAs(p.stdout, c.Output), runErr); err != nil {
 		return err
 	}
 	c.tellBreakers(p, orders, summary.PausedApps)
@@ -176,7 +176,7 @@ func (c *runOnceCommand) readSelection(ctx context.Context, orders *store.Store)
 	}
 	return &store.Selection{
 		MID:          string(c.MID),
-		CreatedSince: c.CreatedSince.before(now), CreatedUntil: c.CreatedUntil.before(now),
+		CreatedSince: c.CreatedSince.timeBefore(now), CreatedUntil: c.CreatedUntil.timeBefore(now),
 		Review: c.Review, OnlyReview: c.Review && !narrowed,
 	}, nil
 }
@@ -238,7 +238,7 @@ func (r *report) fillFrom(s poller.Summary, count int) {
 	r.ByStatus, r.Seconds = s.ByStatus, s.Duration.Seconds()
 }
 
-func (r *report) print(w io.Writer, form string) error {
+func (r *report) printAs(w io.Writer, form string) error {
 	if form == "json" {
 		return writeJSON(w, r)
 	}
@@ -264,7 +264,7 @@ func (r *report) print(w io.Writer, form string) error {
 	}
 	rows = append(rows, operator.RowOf("duration_seconds", fmt.Sprintf("%.3f", r.Seconds)))
 	if r.Changes != nil {
-		rows = append(rows, operator.RowOf("dry_run", "nothing was written; "+plural(len(*r.Changes), "order would change", "orders would change")))
+		rows = append(rows, operator.RowOf("dry_run", "nothing was written; "+pluralOf(len(*r.Changes), "order would change", "orders would change")))
 		rows = append(rows, changeRows(*r.Changes)...)
 	}
 	if r.Orders != nil {

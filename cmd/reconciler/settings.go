@@ -53,8 +53,8 @@ type gatewaySettings struct {
 	RequestTimeout duration `name:"request-timeout" env:"RECONCILER_REQUEST_TIMEOUT" default:"10s" help:"Maximum duration of one round trip."`
 }
 
-// options are those of the clients, without their credentials; every problem is named.
-func (s gatewaySettings) options(concurrency int) (chinaums.Options, error) {
+// clientOptions are those of the clients, without their credentials; every problem is named.
+func (s gatewaySettings) clientOptions(concurrency int) (chinaums.Options, error) {
 	options := chinaums.Options{
 		BaseURL: s.URL, Path: s.QueryPath, Timeout: s.RequestTimeout.T, Concurrency: concurrency, Auth: chinaums.Auth(s.Auth),
 	}
@@ -185,17 +185,17 @@ type resolved struct {
 	warnings []string       // for the log
 }
 
-// resolve checks all settings and names every problem, those given included.
-func (s service) resolve(p *process, others ...error) (resolved, error) {
-	client, gatewayErr := s.Gateway.options(s.Poll.Concurrency.T)
+// resolveSettings checks all settings and names every problem, those given included.
+func (s service) resolveSettings(p *process, others ...error) (resolved, error) {
+	client, gatewayErr := s.Gateway.clientOptions(s.Poll.Concurrency.T)
 	apps, warnings, credentialsErr := s.Gateway.readApps(p.getenv)
 	lang, langErr := s.People.language(p.getenv)
-	_, zoneErr := s.People.location()
+	_, zoneErr := s.People.timeZone()
 	r := resolved{clients: newGatewayClients(client, apps), warnings: warnings, options: poller.Options{
 		Worker: workerName(), Concurrency: s.Poll.Concurrency.T, Rate: s.Poll.Rate.T,
 		RequestTimeout: s.Gateway.RequestTimeout.T, Lease: s.Poll.Lease.T, Rules: policy.Rules{Plan: s.Poll.plan(), Lang: lang},
 	}}
-	return r, p.check(append([]error{s.Database.validate(p.getenv), credentialsErr, gatewayErr, r.options.Validate(), langErr, zoneErr}, others...)...)
+	return r, p.checkSettings(append([]error{s.Database.validate(p.getenv), credentialsErr, gatewayErr, r.options.Validate(), langErr, zoneErr}, others...)...)
 }
 
 // workerName tells processes apart in claimed_by and in the ledger. It is never used again: in a
@@ -228,8 +228,8 @@ func (s daemonSettings) resolveDaemon(p *process, others ...error) (daemon, erro
 	if err := ops.CheckAddress(d.listen); err != nil {
 		others = append(others, badSetting{"listen", err.Error() + ". off turns it off"})
 	}
-	secret, warnings, webhookErr := s.Webhook.resolve(p.getenv, s.Gateway.InsecureHTTP.T)
-	r, err := s.resolve(p, append(others, scheduleErr, webhookErr)...)
+	secret, warnings, webhookErr := s.Webhook.resolveWebhook(p.getenv, s.Gateway.InsecureHTTP.T)
+	r, err := s.resolveSettings(p, append(others, scheduleErr, webhookErr)...)
 	d.resolved, d.webhookSecret = r, secret
 	d.warnings = append(d.warnings, warnings...)
 	return d, err
@@ -260,10 +260,10 @@ func (s logSettings) validate() error {
 	return errors.Join(level, format)
 }
 
-// logger writes to stderr, so that stdout is left to results.
-func (p *process) logger() *slog.Logger { return p.log.logger(p.stderr, isTerminal(p.stderr)) }
+// newLogger returns one that writes to stderr, so that stdout is left to results.
+func (p *process) newLogger() *slog.Logger { return p.log.newLogger(p.stderr, isTerminal(p.stderr)) }
 
-func (s logSettings) logger(w io.Writer, terminal bool) *slog.Logger {
+func (s logSettings) newLogger(w io.Writer, terminal bool) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(s.Level)) // validated; else info
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: spellDuration}

@@ -21,10 +21,10 @@ type simulatorCommand struct {
 
 // Run serves until it is stopped.
 func (c *simulatorCommand) Run(p *process) error {
-	if err := p.check(); err != nil {
+	if err := p.checkSettings(); err != nil {
 		return err
 	}
-	gateway, err := c.load()
+	gateway, err := c.loadScenario()
 	if err != nil {
 		return usageError{fmt.Errorf("scenario %s: %w", c.Scenario, err)}
 	}
@@ -40,7 +40,7 @@ func (c *simulatorCommand) Run(p *process) error {
 	return nil
 }
 
-func (c *simulatorCommand) load() (*simulator.Simulator, error) {
+func (c *simulatorCommand) loadScenario() (*simulator.Simulator, error) {
 	text := examples.Scenario
 	if c.Scenario != "" {
 		var err error

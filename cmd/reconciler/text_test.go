@@ -79,7 +79,7 @@ func TestLogSpellsDurations(t *testing.T) {
 	t.Parallel()
 	for format, want := range map[string]string{"json": `"after":"1m30s"`, "text": "after=1m30s"} {
 		var log bytes.Buffer
-		logSettings{Level: "info", Format: format}.logger(&log, false).Info("", "after", 90*time.Second+time.Microsecond)
+		logSettings{Level: "info", Format: format}.newLogger(&log, false).Info("", "after", 90*time.Second+time.Microsecond)
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("%s: the line is %s, want %s", format, log.String(), want)
 		}

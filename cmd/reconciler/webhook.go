@@ -20,8 +20,8 @@ type webhookSettings struct {
 	SecretFile string `name:"webhook-secret-file" env:"RECONCILER_WEBHOOK_SECRET_FILE" placeholder:"FILE" help:"A file that holds the secret of the signatures, instead of RECONCILER_WEBHOOK_SECRET."`
 }
 
-// resolve checks the settings and reads the secret. The warnings are for the log.
-func (s webhookSettings) resolve(getenv func(string) string, insecureHTTP bool) (secret string, warnings []string, err error) {
+// resolveWebhook checks the settings and reads the secret. The warnings are for the log.
+func (s webhookSettings) resolveWebhook(getenv func(string) string, insecureHTTP bool) (secret string, warnings []string, err error) {
 	secret = getenv(webhookSecretVariable)
 	if s.URL == "" {
 		if secret != "" || s.SecretFile != "" {

@@ -13,7 +13,7 @@ type orderArgument struct {
 	MID   string `name:"mid" placeholder:"MID" help:"The merchant, where several have an order of that number."`
 }
 
-func (a orderArgument) parse() (store.OrderName, error) {
+func (a orderArgument) parseName() (store.OrderName, error) {
 	return operator.ParseOrderName(a.Order, a.MID)
 }
 
@@ -26,9 +26,9 @@ type whyCommand struct {
 
 // Run tells one order's story.
 func (c *whyCommand) Run(p *process) error {
-	name, err := c.parse()
+	name, err := c.parseName()
 	if err != nil {
 		return usageError{err}
 	}
-	return show(c.deskSettings, p, &c.Poll, func(ctx context.Context, d *operator.Desk) (operator.Why, error) { return d.Why(ctx, name) })
+	return showAnswer(c.deskSettings, p, &c.Poll, func(ctx context.Context, d *operator.Desk) (operator.Why, error) { return d.Why(ctx, name) })
 }

@@ -44,7 +44,7 @@ func (v *visit) previewOrDo(back string, keys []string, prepare func() (deed, er
 	if shown == "" {
 		d.Back, d.Action, d.Actor, d.Reason, d.Evidence = back, v.r.URL.Path, v.user.name, v.formField("reason"), v.formField("evidence")
 		for _, key := range keys {
-			if text := v.formField(key); text != "" && !d.hides(key) {
+			if text := v.formField(key); text != "" && !d.hasHidden(key) {
 				d.Hidden = append(d.Hidden, column{key, text})
 			}
 		}
@@ -63,8 +63,8 @@ func (v *visit) previewOrDo(back string, keys []string, prepare func() (deed, er
 	return nil
 }
 
-// hides reports whether a hidden field is there already.
-func (p preview) hides(key string) bool {
+// hasHidden reports whether a hidden field is there already.
+func (p preview) hasHidden(key string) bool {
 	for _, field := range p.Hidden {
 		if field.Name == key {
 			return true

@@ -28,17 +28,17 @@ type tooManyError struct{ wait time.Duration }
 
 func (e tooManyError) Error() string { return fmt.Sprintf("too many failed log-ins: wait %s", e.wait) }
 
-func (e tooManyError) seconds() string { return strconv.Itoa(int(e.wait/time.Second) + 1) }
+func (e tooManyError) waitSeconds() string { return strconv.Itoa(int(e.wait/time.Second) + 1) }
 
-// admit lets an attempt begin, after a wait where there were several failures. It counts as a
-// failure until the returned function is called, so that attempts at the same time count as well.
-func (a *attempts) admit(ctx context.Context, name, address string) (succeeded func(), err error) {
+// admitAttempt lets an attempt begin, after a wait where there were several failures. It counts as
+// a failure until the returned function is called, so that attempts at the same time count as well.
+func (a *attempts) admitAttempt(ctx context.Context, name, address string) (succeeded func(), err error) {
 	if len(name) > maxName {
 		name = name[:maxName]
 	}
 	keys := []string{"name " + name, "address " + address}
 	now := time.Now()
-	failed, err := a.reserve(keys, now)
+	failed, err := a.countAttempt(keys, now)
 	if err != nil {
 		return nil, err
 	}
@@ -51,14 +51,14 @@ func (a *attempts) admit(ctx context.Context, name, address string) (succeeded f
 			return nil, ctx.Err()
 		}
 	}
-	return func() { a.release(keys, now) }, nil
+	return func() { a.uncountAttempt(keys, now) }, nil
 }
 
-// reserve returns the number of failures before this attempt, and counts it.
-func (a *attempts) reserve(keys []string, now time.Time) (failed int, err error) {
+// countAttempt returns the number of failures before this attempt, and counts it.
+func (a *attempts) countAttempt(keys []string, now time.Time) (failed int, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.forget(now)
+	a.forgetOld(now)
 	for _, key := range keys {
 		list := a.failures[key]
 		if len(list) >= refuseFrom {
@@ -72,8 +72,8 @@ func (a *attempts) reserve(keys []string, now time.Time) (failed int, err error)
 	return failed, nil
 }
 
-// forget drops what is older than the window.
-func (a *attempts) forget(now time.Time) {
+// forgetOld drops what is older than the window.
+func (a *attempts) forgetOld(now time.Time) {
 	for key, list := range a.failures {
 		for len(list) > 0 && now.Sub(list[0]) >= attemptWindow {
 			list = list[1:]
@@ -84,7 +84,7 @@ func (a *attempts) forget(now time.Time) {
 	}
 }
 
-func (a *attempts) release(keys []string, at time.Time) {
+func (a *attempts) uncountAttempt(keys []string, at time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, key := range keys {

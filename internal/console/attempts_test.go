@@ -14,7 +14,7 @@ import (
 func admitted(t *testing.T, a *attempts, name, address string) (time.Duration, func()) {
 	t.Helper()
 	began := time.Now()
-	succeeded, err := a.admit(t.Context(), name, address)
+	succeeded, err := a.admitAttempt(t.Context(), name, address)
 	if err != nil {
 		if !errors.As(err, new(tooManyError)) {
 			t.Error(err)
@@ -105,7 +105,7 @@ func TestSuccessIsNoFailure(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := a.admit(ctx, "li", "10.0.0.1"); !errors.Is(err, context.Canceled) {
+		if _, err := a.admitAttempt(ctx, "li", "10.0.0.1"); !errors.Is(err, context.Canceled) {
 			t.Errorf("who has gone waits on: %v", err)
 		}
 	})
@@ -115,16 +115,16 @@ func TestSessionsEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSessions()
-		token := s.begin(user{Name: "li"})
+		token := s.beginSession(user{Name: "li"})
 		time.Sleep(sessionAge - time.Second)
-		if _, found := s.find(token); !found {
+		if _, found := s.findSession(token); !found {
 			t.Error("it has ended too soon")
 		}
 		time.Sleep(time.Second)
-		if _, found := s.find(token); found {
+		if _, found := s.findSession(token); found {
 			t.Error("it lasts longer than 12 hours")
 		}
-		s.begin(user{Name: "zhang"})
+		s.beginSession(user{Name: "zhang"})
 		if len(s.byID) != 1 {
 			t.Errorf("%d sessions are kept", len(s.byID))
 		}
@@ -148,13 +148,13 @@ func TestPreferredLanguage(t *testing.T) {
 func TestMask(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{"": "", "short": "***", "oX9aB3longbuyer4f": "oX9***4f", "张三李四王五赵六钱": "张三李***六钱", "6222****1234": "6222****1234"} {
-		if got := mask(text); got != want {
+		if got := maskText(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
 	document := []byte(`{"buyerId": "oX9aB3longbuyer4f", "sub_buyer_id": 77, "inner": [{"BuyerUserName": "wang wu li", "x": "hello wang wu li"}], "n": 1.50}`)
 	want := "{\n  \"buyerId\": \"oX9***4f\",\n  \"inner\": [\n    {\n      \"BuyerUserName\": \"wan***li\",\n      \"x\": \"hello wan***li\"\n    }\n  ],\n  \"n\": 1.50,\n  \"sub_buyer_id\": \"***\"\n}"
-	if got := masked(document, nil); got != want {
+	if got := maskDocument(document, nil); got != want {
 		t.Errorf("got %s", got)
 	}
 }

@@ -24,12 +24,12 @@ func (v *visit) startCSV(name string, head ...string) table {
 	v.w.Header().Set("Content-Disposition", `attachment; filename="`+name+`-`+time.Now().In(v.Zone).Format("20060102-150405")+`.csv"`)
 	_, _ = v.w.Write([]byte("\uFEFF"))
 	t := table{csv.NewWriter(v.w)}
-	t.row(head...)
+	t.writeRow(head...)
 	return t
 }
 
-// row writes a row in which no text is a formula.
-func (t table) row(cells ...string) {
+// writeRow writes a row in which no text is a formula.
+func (t table) writeRow(cells ...string) {
 	for i, cell := range cells {
 		cells[i] = plainCell(cell)
 	}
@@ -38,14 +38,14 @@ func (t table) row(cells ...string) {
 
 // plainCell keeps a spreadsheet from taking foreign text for a formula.
 func plainCell(text string) string {
-	text = strings.TrimSpace(string(visible([]byte(strings.ReplaceAll(text, "\n", " ")))))
+	text = strings.TrimSpace(string(showInvisible([]byte(strings.ReplaceAll(text, "\n", " ")))))
 	if text != "" && strings.ContainsRune("=+-@|%\t\r＝＋－＠", []rune(text)[0]) {
 		return "'" + text
 	}
 	return text
 }
 
-func (t table) finish() error {
+func (t table) finishTable() error {
 	t.Flush()
 	return nil // who has gone needs no more
 }
@@ -78,17 +78,17 @@ func (c *Console) ordersCSV(v *visit) error {
 		v.t("outcome"), v.t("reason"), v.t("created"), v.t("next"), v.t("last_asked"), v.t("settled_at"), v.t("settled_by"), v.t("last_error"))
 	for n := 0; ; {
 		for _, o := range page.Orders {
-			t.row(strconv.FormatInt(o.ID, 10), o.MID, o.MerOrderID, o.TargetOrderID, plainYuan(o.OrderAmount), cellYuan(o.TotalAmount), string(o.Status),
+			t.writeRow(strconv.FormatInt(o.ID, 10), o.MID, o.MerOrderID, o.TargetOrderID, plainYuan(o.OrderAmount), cellYuan(o.TotalAmount), string(o.Status),
 				v.Outcome(operator.OutcomeOf(o.Status, o.ReviewReason)), o.ReviewReason, v.cellTime(&o.CreatedAt), v.cellTime(o.NextQueryAt),
 				v.cellTime(o.LastQueriedAt), v.cellTime(o.SettledAt), o.SettledBy, o.LastError)
 		}
 		n += max(len(page.Orders), exportBatch/10) // a walk that finds nothing counts as well
 		if f.Below = page.Below; f.Below == 0 || n >= maxExport {
-			return t.finish()
+			return t.finishTable()
 		}
 		if page, err = v.desk().Orders(v.ctx(), f); err != nil {
-			t.row(v.t("not_complete"))
-			return t.finish()
+			t.writeRow(v.t("not_complete"))
+			return t.finishTable()
 		}
 	}
 }
@@ -106,7 +106,7 @@ func (c *Console) reviewCSV(v *visit) error {
 	t := v.startCSV("review", v.t("id"), v.t("merchant"), v.t("order"), v.t("asked_for"), v.t("gateway_says"), v.t("amount"), v.t("reason"), v.t("since"), v.t("what_to_do"))
 	for n := 0; len(list.Reviews) > 0 && n < maxExport; n += len(list.Reviews) {
 		for _, r := range list.Reviews {
-			t.row(strconv.FormatInt(r.ID, 10), r.MID, deref(r.MerOrderID), plainYuan(r.OrderAmountFen), deref(r.GatewayStatus), cellYuan(r.GatewayAmountFen),
+			t.writeRow(strconv.FormatInt(r.ID, 10), r.MID, orEmpty(r.MerOrderID), plainYuan(r.OrderAmountFen), orEmpty(r.GatewayStatus), cellYuan(r.GatewayAmountFen),
 				r.ReviewReason, v.cellTime(r.Since), r.WhatToDo)
 		}
 		if len(list.Reviews) < exportBatch {
@@ -115,11 +115,11 @@ func (c *Console) reviewCSV(v *visit) error {
 		last := list.Reviews[len(list.Reviews)-1]
 		f.AfterReason, f.AfterID = last.ReviewReason, last.ID
 		if list, err = v.desk().Reviews(v.ctx(), f); err != nil {
-			t.row(v.t("not_complete"))
+			t.writeRow(v.t("not_complete"))
 			break
 		}
 	}
-	return t.finish()
+	return t.finishTable()
 }
 
 func (c *Console) auditCSV(v *visit) error {
@@ -135,16 +135,16 @@ func (c *Console) auditCSV(v *visit) error {
 	t := v.startCSV("audit", v.t("id"), v.t("at"), v.t("who"), v.t("db_user"), v.t("via"), v.t("action"), v.t("what"), v.t("before"), v.t("after"), v.t("why"), v.t("evidence"))
 	for n := 0; len(list.Actions) > 0 && n < maxExport; n += len(list.Actions) {
 		for _, a := range list.Actions {
-			t.row(strconv.FormatInt(a.ID, 10), v.cellTime(&a.At), a.Actor, a.DBUser, a.Via, a.Action, a.What(v.Locale), string(a.Before), string(a.After), deref(a.Reason), deref(a.Evidence))
+			t.writeRow(strconv.FormatInt(a.ID, 10), v.cellTime(&a.At), a.Actor, a.DBUser, a.Via, a.Action, a.What(v.Locale), string(a.Before), string(a.After), orEmpty(a.Reason), orEmpty(a.Evidence))
 		}
 		if len(list.Actions) < exportBatch {
 			break
 		}
 		f.Below = list.Actions[len(list.Actions)-1].ID
 		if list, err = v.desk().Actions(v.ctx(), f); err != nil {
-			t.row(v.t("not_complete"))
+			t.writeRow(v.t("not_complete"))
 			break
 		}
 	}
-	return t.finish()
+	return t.finishTable()
 }

@@ -50,7 +50,7 @@ func (c *Console) showReview(v *visit) error {
 		p.More.First = localPath("/review", queryWithout(query, "after", "done"))
 	}
 	for _, r := range rows {
-		p.Rows = append(p.Rows, reviewLine{r, numberOf(deref(r.MerOrderID), "", r.ID), deref(r.GatewayStatus)})
+		p.Rows = append(p.Rows, reviewLine{r, numberOf(orEmpty(r.MerOrderID), "", r.ID), orEmpty(r.GatewayStatus)})
 	}
 	return v.showPage(http.StatusOK, "review", v.t("review_page"), p)
 }
@@ -67,7 +67,7 @@ func reviewFilter(query url.Values) (operator.ReviewFilter, error) {
 	return f, err
 }
 
-func deref(text *string) string {
+func orEmpty(text *string) string {
 	if text == nil {
 		return ""
 	}
@@ -155,12 +155,12 @@ func (c *Console) showEvents(v *visit) error {
 	}
 	p.More = moreOf("/events", query, "below", list.Below)
 	for _, e := range list.Events {
-		line := eventLine{Event: e, Number: numberOf(deref(e.MerOrderID), "", e.OrderID), Delivery: v.Delivery(e)}
+		line := eventLine{Event: e, Number: numberOf(orEmpty(e.MerOrderID), "", e.OrderID), Delivery: v.Delivery(e)}
 		line.Tone = map[string]string{"delivered": "good", "set_aside": "bad", "failing": "warning", "waiting": "notice"}[e.State]
 		if e.LastStatus != nil {
 			line.Last = strconv.Itoa(*e.LastStatus)
 		}
-		line.Last = strings.TrimSpace(line.Last + " " + deref(e.LastAnswer))
+		line.Last = strings.TrimSpace(line.Last + " " + orEmpty(e.LastAnswer))
 		p.Rows = append(p.Rows, line)
 	}
 	return v.showPage(http.StatusOK, "events", v.t("events"), p)
@@ -199,7 +199,7 @@ func (c *Console) showAudit(v *visit) error {
 	}
 	p.More = moreOf("/audit", query, "below", next)
 	for _, a := range rows {
-		p.Rows = append(p.Rows, actionLine{a, a.What(v.Locale), a.Change(), deref(a.Reason), deref(a.Evidence)})
+		p.Rows = append(p.Rows, actionLine{a, a.What(v.Locale), a.Change(), orEmpty(a.Reason), orEmpty(a.Evidence)})
 	}
 	return v.showPage(http.StatusOK, "audit", v.t("audit"), p)
 }

@@ -17,8 +17,8 @@ func isBuyer(key string) bool {
 	return false
 }
 
-// mask leaves the first three and the last two characters of a longer text.
-func mask(text string) string {
+// maskText leaves the first three and the last two characters of a longer text.
+func maskText(text string) string {
 	runes := []rune(text)
 	switch {
 	case text == "":
@@ -31,10 +31,10 @@ func mask(text string) string {
 	return string(runes[:3]) + "***" + string(runes[len(runes)-2:])
 }
 
-// masked is a JSON document, indented, in which the payer is masked: the values of the keys that
-// name one, and these values wherever else they stand.
-func masked(document json.RawMessage, known []string) string {
-	value, err := decode(document)
+// maskDocument returns a JSON document, indented, in which the payer is masked: the values of the
+// keys that name one, and these values wherever else they stand.
+func maskDocument(document json.RawMessage, known []string) string {
+	value, err := decodeDocument(document)
 	if err != nil {
 		return maskTexts(string(document), known)
 	}
@@ -49,7 +49,7 @@ func masked(document json.RawMessage, known []string) string {
 	return strings.TrimSpace(out.String())
 }
 
-func decode(document json.RawMessage) (value any, err error) {
+func decodeDocument(document json.RawMessage) (value any, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(document))
 	decoder.UseNumber()
 	err = decoder.Decode(&value)
@@ -84,7 +84,7 @@ func hideBuyers(value any, buyers []string) any {
 			case !isBuyer(key) || inner == nil:
 				value[key] = hideBuyers(inner, buyers)
 			case isText:
-				value[key] = mask(text)
+				value[key] = maskText(text)
 			default: // a number or a list is not shown at all
 				value[key] = "***"
 			}
@@ -103,7 +103,7 @@ func hideBuyers(value any, buyers []string) any {
 func maskTexts(text string, buyers []string) string {
 	for _, buyer := range buyers {
 		if utf8.RuneCountInString(buyer) >= 8 {
-			text = strings.ReplaceAll(text, buyer, mask(buyer))
+			text = strings.ReplaceAll(text, buyer, maskText(buyer))
 		}
 	}
 	return text

@@ -65,7 +65,7 @@ func (c *Console) showOrder(v *visit) error {
 	for _, m := range why.Story {
 		line := moment{At: m.At, Kind: v.Kind(m.Kind), Class: momentKind(m), Text: maskTexts(m.Text, buyers)}
 		if m.LedgerRow != nil && len(m.Response) > 0 {
-			line.Raw = masked(m.Response, buyers)
+			line.Raw = maskDocument(m.Response, buyers)
 		}
 		p.Story = append(p.Story, line)
 	}
@@ -92,7 +92,7 @@ func plainYuan(fen int64) string { return fmt.Sprintf("%d.%02d", fen/100, fen%10
 
 // fillFields lists the columns that have a value, with payers masked. It returns the payers.
 func (v *visit) fillFields(p *orderPage) (buyers []string) {
-	value, err := decode(p.W.Order)
+	value, err := decodeDocument(p.W.Order)
 	columns, ok := value.(map[string]any)
 	if err != nil || !ok {
 		return nil
@@ -101,7 +101,7 @@ func (v *visit) fillFields(p *orderPage) (buyers []string) {
 	for _, name := range slices.Sorted(maps.Keys(columns)) {
 		text := v.columnText(name, columns[name])
 		if isBuyer(name) {
-			text = mask(text)
+			text = maskText(text)
 		}
 		if text != "" {
 			p.Fields = append(p.Fields, column{name, maskTexts(text, buyers)})

@@ -85,10 +85,10 @@ func (v *visit) orderFilter(query url.Values) (operator.OrderFilter, error) {
 			return f, err
 		}
 		if age[1] != 0 {
-			f.CreatedAfter = since(now, age[1])
+			f.CreatedAfter = timeBefore(now, age[1])
 		}
 		if age[0] != 0 {
-			f.CreatedBefore = since(now, age[0])
+			f.CreatedBefore = timeBefore(now, age[0])
 		}
 	}
 	return f, nil

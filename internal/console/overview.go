@@ -73,5 +73,5 @@ func (c *Console) fillTiles(v *visit, p *overviewPage) {
 	}
 }
 
-// since is a time as a filter takes it.
-func since(now time.Time, age time.Duration) *time.Time { return new(now.Add(-age)) }
+// timeBefore is a time as a filter takes it.
+func timeBefore(now time.Time, age time.Duration) *time.Time { return new(now.Add(-age)) }

@@ -17,7 +17,7 @@ type band struct {
 	AmountFen          int64
 }
 
-func percent(share float64) string { return fmt.Sprintf("%.2f%%", 100*share) }
+func formatShare(share float64) string { return fmt.Sprintf("%.2f%%", 100*share) }
 
 func (v *visit) ageBands(ages [4]operator.AgeBand) []band {
 	most := int64(1)
@@ -27,7 +27,7 @@ func (v *visit) ageBands(ages [4]operator.AgeBand) []band {
 	list := make([]band, len(ages))
 	for i, key := range []string{"under_10m", "under_1h", "under_24h", "older"} {
 		list[i] = band{
-			Name: v.t(key), Class: fmt.Sprintf("band-%d", i), Width: percent(float64(ages[i].AmountFen) / float64(most)),
+			Name: v.t(key), Class: fmt.Sprintf("band-%d", i), Width: formatShare(float64(ages[i].AmountFen) / float64(most)),
 			Orders: ages[i].Orders, AmountFen: ages[i].AmountFen,
 		}
 	}
@@ -80,8 +80,8 @@ func stackColumns(key string, list []series) (rects []rect, legends []legend, to
 			}
 			heights[i] += n
 			rects = append(rects, rect{
-				Class: s.Class, Hatch: hatch, X: percent((float64(i) + 0.1) / float64(slots)), W: percent(0.8 / float64(slots)),
-				Y: percent(1 - float64(heights[i])/float64(top)), H: percent(float64(n) / float64(top)),
+				Class: s.Class, Hatch: hatch, X: formatShare((float64(i) + 0.1) / float64(slots)), W: formatShare(0.8 / float64(slots)),
+				Y: formatShare(1 - float64(heights[i])/float64(top)), H: formatShare(float64(n) / float64(top)),
 			})
 		}
 		legends = append(legends, legend{Class: s.Class, Hatch: hatch, Word: s.Word, Count: total})
@@ -190,10 +190,10 @@ func (v *visit) timelineOf(f operator.Facts, w operator.Why) timeline {
 		}
 		return min(1, math.Log1p(float64(t.Sub(f.CreatedAt))/float64(knee))/whole)
 	}
-	line := timeline{Label: v.t("timeline_label", f.Questions, v.Stamp(f.CreatedAt)), Now: percent(place(f.At))}
+	line := timeline{Label: v.t("timeline_label", f.Questions, v.Stamp(f.CreatedAt)), Now: formatShare(place(f.At))}
 	kinds := make(map[string]bool)
 	add := func(at time.Time, kind string) {
-		line.Dots, kinds[kind] = append(line.Dots, dot{percent(place(at)), kind}), true
+		line.Dots, kinds[kind] = append(line.Dots, dot{formatShare(place(at)), kind}), true
 	}
 	var since *time.Time
 	for _, m := range w.Story {
@@ -235,7 +235,7 @@ func (v *visit) timelineOf(f operator.Facts, w operator.Why) timeline {
 	return line
 }
 
-func spanOf(from, to float64) span { return span{percent(from), percent(max(0.002, to-from))} }
+func spanOf(from, to float64) span { return span{formatShare(from), formatShare(max(0.002, to-from))} }
 
 // momentKind tells questions without an answer from the others.
 func momentKind(m operator.Moment) string {
@@ -262,7 +262,7 @@ func (v *visit) timelineAxis(f operator.Facts, place func(time.Time) float64) []
 		if at > 0.97 {
 			anchor = "end"
 		}
-		ticks, last = append(ticks, tick{percent(at), "+" + v.t(age.key), anchor}), at
+		ticks, last = append(ticks, tick{formatShare(at), "+" + v.t(age.key), anchor}), at
 	}
 	return ticks
 }

@@ -30,9 +30,9 @@ type pages struct{ *template.Template }
 func parsePages(l operator.Locale) (*pages, error) {
 	functions := template.FuncMap{
 		"t":        l.Word,
-		"num":      number(l),
-		"yuan":     yuan,
-		"stamp":    func(t any) string { return stamp(l, t) },
+		"num":      formatNumber(l),
+		"yuan":     formatYuan,
+		"stamp":    func(t any) string { return formatTime(l, t) },
 		"age":      func(from, to time.Time) string { return l.Age(to.Sub(from)) },
 		"orders":   l.Orders,
 		"target":   l.Target,
@@ -54,7 +54,7 @@ func parsePages(l operator.Locale) (*pages, error) {
 	return &pages{parsed}, nil
 }
 
-func number(l operator.Locale) func(any) string {
+func formatNumber(l operator.Locale) func(any) string {
 	return func(n any) string {
 		switch n := n.(type) {
 		case int:
@@ -66,7 +66,7 @@ func number(l operator.Locale) func(any) string {
 	}
 }
 
-func yuan(fen any) string {
+func formatYuan(fen any) string {
 	switch fen := fen.(type) {
 	case int64:
 		return operator.Yuan(fen)
@@ -78,7 +78,7 @@ func yuan(fen any) string {
 	return "–"
 }
 
-func stamp(l operator.Locale, t any) string {
+func formatTime(l operator.Locale, t any) string {
 	switch t := t.(type) {
 	case time.Time:
 		return l.Stamp(t)
@@ -159,7 +159,7 @@ func (v *visit) showPage(status int, page, title string, data any) error {
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	v.w.Header().Set("Content-Language", w.LangTag)
 	v.w.WriteHeader(status)
-	_, _ = v.w.Write(visible(plain.Bytes())) // who has gone needs no page
+	_, _ = v.w.Write(showInvisible(plain.Bytes())) // who has gone needs no page
 	return nil
 }
 
@@ -180,9 +180,9 @@ func (v *visit) languageLink(lang string) string {
 	return localPath(page, query)
 }
 
-// visible spells what people cannot see, such as marks that reorder text: foreign text must not
-// look like something else.
-func visible(page []byte) []byte {
+// showInvisible spells what people cannot see, such as marks that reorder text: foreign text must
+// not look like something else.
+func showInvisible(page []byte) []byte {
 	invisible := func(r rune) bool { return r != '\n' && !unicode.IsGraphic(r) }
 	if !bytes.ContainsFunc(page, invisible) {
 		return page

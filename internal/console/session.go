@@ -31,8 +31,8 @@ type sessions struct {
 
 func newSessions() *sessions { return &sessions{byID: make(map[[sha256.Size]byte]session)} }
 
-// begin returns the token of a new session.
-func (s *sessions) begin(u user) string {
+// beginSession returns the token of a new session.
+func (s *sessions) beginSession(u user) string {
 	token := rand.Text() + rand.Text()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,14 +45,14 @@ func (s *sessions) begin(u user) string {
 	return token
 }
 
-func (s *sessions) find(token string) (session, bool) {
+func (s *sessions) findSession(token string) (session, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	found, ok := s.byID[sha256.Sum256([]byte(token))]
 	return found, ok && time.Since(found.began) < sessionAge
 }
 
-func (s *sessions) end(token string) {
+func (s *sessions) endSession(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.byID, sha256.Sum256([]byte(token)))
@@ -65,11 +65,11 @@ func (c *Console) sessionOf(r *http.Request) *session {
 	if err != nil || c.Users == nil {
 		return nil
 	}
-	found, ok := c.sessions.find(cookie.Value)
+	found, ok := c.sessions.findSession(cookie.Value)
 	if !ok {
 		return nil
 	}
-	now, known := c.Users.find(found.name)
+	now, known := c.Users.findUser(found.name)
 	if !known || now.Hash != found.hash {
 		return nil
 	}
@@ -99,31 +99,31 @@ func (c *Console) logIn(v *visit) error {
 	}
 	form := loginForm{Name: v.r.PostFormValue("name"), To: ownPath(v.r.PostFormValue("to"))}
 	password := v.r.PostFormValue("password")
-	succeeded, err := c.attempts.admit(v.ctx(), form.Name, addressOf(v.r))
+	succeeded, err := c.attempts.admitAttempt(v.ctx(), form.Name, addressOf(v.r))
 	if refused, ok := err.(tooManyError); ok { //nolint:errorlint // never wrapped
 		form.Text = v.t("too_many", v.Age(refused.wait))
-		v.w.Header().Set("Retry-After", refused.seconds())
+		v.w.Header().Set("Retry-After", refused.waitSeconds())
 		return v.showPage(http.StatusTooManyRequests, "login", v.t("log_in"), form)
 	} else if err != nil {
 		return err
 	}
-	u, right := c.Users.check(form.Name, password)
+	u, right := c.Users.checkPassword(form.Name, password)
 	if !right {
 		form.Text = v.t("wrong_password")
 		return v.showPage(http.StatusUnauthorized, "login", v.t("log_in"), form)
 	}
 	succeeded()
 	if old, err := v.r.Cookie(sessionCookie); err == nil {
-		c.sessions.end(old.Value)
+		c.sessions.endSession(old.Value)
 	}
-	v.setSession(c.sessions.begin(u), int(sessionAge/time.Second))
+	v.setSession(c.sessions.beginSession(u), int(sessionAge/time.Second))
 	http.Redirect(v.w, v.r, form.To, http.StatusSeeOther)
 	return nil
 }
 
 func (c *Console) logOut(v *visit) error {
 	if cookie, err := v.r.Cookie(sessionCookie); err == nil {
-		c.sessions.end(cookie.Value)
+		c.sessions.endSession(cookie.Value)
 	}
 	v.setSession("", -1)
 	http.Redirect(v.w, v.r, "/", http.StatusSeeOther)

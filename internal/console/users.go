@@ -112,19 +112,19 @@ func (e user) validate() error {
 	return nil
 }
 
-// find returns the present entry of a name.
-func (u *Users) find(name string) (user, bool) {
+// findUser returns the present entry of a name.
+func (u *Users) findUser(name string) (user, bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	entry, found := u.byName[name]
 	return entry, found
 }
 
-// check returns the entry whose password it is.
-func (u *Users) check(name, password string) (user, bool) {
+// checkPassword returns the entry whose password it is.
+func (u *Users) checkPassword(name, password string) (user, bool) {
 	u.slots <- struct{}{}
 	defer func() { <-u.slots }()
-	entry, found := u.find(name)
+	entry, found := u.findUser(name)
 	hash := []byte(entry.Hash)
 	if !found {
 		hash = []byte(nobodysHash)

@@ -41,14 +41,14 @@ type App struct {
 func ReadFile(path string) (apps []App, warnings []string, err error) {
 	f := file{path: path, apps: make(map[string]int), mids: make(map[string]int)}
 	content, warning, err := ReadPrivateFile(path)
-	f.warn(path, warning)
+	f.addWarning(path, warning)
 	if err != nil {
-		f.refuse("%w", err)
+		f.addProblem("%w", err)
 		return nil, nil, errors.Join(f.problems...)
 	}
 	entries, problems := parseEntries(content)
 	for _, problem := range problems {
-		f.refuse("%s", problem)
+		f.addProblem("%s", problem)
 	}
 	for i, e := range entries {
 		f.position, f.appID = i+1, e.AppID
@@ -81,7 +81,7 @@ type file struct {
 	mids     map[string]int // the entry that has the merchant
 }
 
-func (f *file) refuse(format string, args ...any) {
+func (f *file) addProblem(format string, args ...any) {
 	where := ""
 	if f.position > 0 {
 		where = fmt.Sprintf(" entry %d%s:", f.position, showPlain(" (app %q)", f.appID, 64))
@@ -89,7 +89,7 @@ func (f *file) refuse(format string, args ...any) {
 	f.problems = append(f.problems, fmt.Errorf("credentials-file %s%s %w", f.path, where, fmt.Errorf(format, args...)))
 }
 
-func (f *file) warn(path, warning string) {
+func (f *file) addWarning(path, warning string) {
 	if warning != "" {
 		f.warnings = append(f.warnings, path+" "+warning)
 	}
@@ -98,11 +98,11 @@ func (f *file) warn(path, warning string) {
 func (f *file) readEntry(e entry) App {
 	switch first := f.apps[e.AppID]; {
 	case e.AppID == "":
-		f.refuse("app_id is missing: set it to the one that ChinaUMS gave")
+		f.addProblem("app_id is missing: set it to the one that ChinaUMS gave")
 	case !isToken(e.AppID, `"\,`):
-		f.refuse("app_id must have no spaces, quotes, commas and control characters")
+		f.addProblem("app_id must have no spaces, quotes, commas and control characters")
 	case first != 0:
-		f.refuse("app_id is given twice, first in entry %d: put all its mids into one entry", first)
+		f.addProblem("app_id is given twice, first in entry %d: put all its mids into one entry", first)
 	default:
 		f.apps[e.AppID] = f.position
 	}
@@ -113,22 +113,22 @@ func (f *file) readEntry(e entry) App {
 
 func (f *file) readKey(e entry) string {
 	if e.AppKey != "" && e.AppKeyFile != "" {
-		f.refuse("app_key and app_key_file are both given: keep one")
+		f.addProblem("app_key and app_key_file are both given: keep one")
 		return ""
 	}
 	key := e.AppKey
 	if e.AppKeyFile != "" {
 		var err error
 		if key, err = f.readKeyFile(e.AppKeyFile); err != nil {
-			f.refuse("app_key_file %w", err)
+			f.addProblem("app_key_file %w", err)
 			return ""
 		}
 	}
 	switch {
 	case key == "":
-		f.refuse("no app key: set app_key (in quotes) or app_key_file")
+		f.addProblem("no app key: set app_key (in quotes) or app_key_file")
 	case !isToken(key, ""):
-		f.refuse("the app key must be one text without spaces and control characters: check the line, or quote it")
+		f.addProblem("the app key must be one text without spaces and control characters: check the line, or quote it")
 	}
 	return key
 }
@@ -139,7 +139,7 @@ func (f *file) readKeyFile(path string) (string, error) {
 		path = filepath.Join(filepath.Dir(f.path), path)
 	}
 	key, warning, err := ReadKeyFile(path)
-	f.warn(path, warning)
+	f.addWarning(path, warning)
 	if _, statErr := os.Stat(path); err != nil && statErr == nil {
 		err = fmt.Errorf("%s %w", path, err)
 	}
@@ -148,19 +148,19 @@ func (f *file) readKeyFile(path string) (string, error) {
 
 func (f *file) checkMerchants(mids []string) {
 	if len(mids) == 0 {
-		f.refuse("no mids: list the merchants that the app asks for")
+		f.addProblem("no mids: list the merchants that the app asks for")
 	}
 	for _, mid := range mids {
 		length, owner := utf8.RuneCountInString(mid), f.mids[mid]
 		switch {
 		case mid != "" && !isToken(mid, ""):
-			f.refuse("a mid must have no spaces and control characters")
+			f.addProblem("a mid must have no spaces and control characters")
 		case length < 8 || length > 32:
-			f.refuse("a mid must have 8 to 32 characters, not %d", length)
+			f.addProblem("a mid must have 8 to 32 characters, not %d", length)
 		case owner == f.position:
-			f.refuse("mid%s is listed twice: keep one", showPlain(" %s", mid, 15))
+			f.addProblem("mid%s is listed twice: keep one", showPlain(" %s", mid, 15))
 		case owner != 0:
-			f.refuse("mid%s is also in entry %d: one app must ask for it", showPlain(" %s", mid, 15), owner)
+			f.addProblem("mid%s is also in entry %d: one app must ask for it", showPlain(" %s", mid, 15), owner)
 		default:
 			f.mids[mid] = f.position
 		}

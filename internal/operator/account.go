@@ -65,7 +65,7 @@ func (a Account) Results() []NamedResult {
 		if out, asked := a.Outcomes[n.ID]; asked {
 			r.After, r.Decision, r.Reason = &out.Status, out.Decision, out.Reason
 		} else {
-			r.Skipped = a.why(n)
+			r.Skipped = a.whyNotAsked(n)
 			if after, found := a.After[n.ID]; found {
 				r.After = &after.Status
 			}
@@ -75,9 +75,9 @@ func (a Account) Results() []NamedResult {
 	return list
 }
 
-// why tells why an order was not asked. What the row said before the run comes first.
-func (a Account) why(n store.NamedState) Skipped {
-	if skipped := a.standing(n); skipped != "" {
+// whyNotAsked tells why an order was not asked. What the row said before the run comes first.
+func (a Account) whyNotAsked(n store.NamedState) Skipped {
+	if skipped := a.reasonOfRow(n); skipped != "" {
 		return skipped
 	}
 	if p := pauseOf(a.Pauses, a.Apps, n.MID); p != nil && p.SetBy == store.Breaker {
@@ -93,14 +93,14 @@ func (a Account) why(n store.NamedState) Skipped {
 	case a.Stopped:
 		return SkippedStopped
 	}
-	if skipped := a.standing(a.After[n.ID]); skipped != "" {
+	if skipped := a.reasonOfRow(a.After[n.ID]); skipped != "" {
 		return skipped // it changed while the run went on
 	}
 	return SkippedInFlight // another process took it meanwhile
 }
 
-// standing is the reason that the row itself gives.
-func (a Account) standing(n store.NamedState) Skipped {
+// reasonOfRow is the reason that the row itself gives.
+func (a Account) reasonOfRow(n store.NamedState) Skipped {
 	switch {
 	case n.Status.Settled():
 		return SkippedSettled

@@ -42,7 +42,7 @@ func (d *Desk) Actions(ctx context.Context, f store.ActionFilter) (Actions, erro
 	list := Actions{Actions: make([]Action, len(rows))}
 	for i, a := range rows {
 		list.Actions[i] = Action{
-			ID: a.ID, At: d.local(a.At), Actor: a.Actor, DBUser: a.DBUser, Via: a.Via, Action: a.Action, OrderID: a.OrderID,
+			ID: a.ID, At: d.localTime(a.At), Actor: a.Actor, DBUser: a.DBUser, Via: a.Via, Action: a.Action, OrderID: a.OrderID,
 			Scope: nullText(a.Scope), Key: nullText(a.Key), Reason: nullText(a.Reason), Evidence: nullText(a.Evidence), Before: a.Before, After: a.After,
 		}
 	}
@@ -67,13 +67,13 @@ func checkKnown(what, word string, known []string) error {
 func (a Actions) Page(l Locale) Page {
 	var p Page
 	if len(a.Actions) == 0 {
-		p.line(Plain, l.say(msgNoActions))
+		p.addLine(Plain, l.say(msgNoActions))
 		return p
 	}
-	p.line(Plain, l.say(msgZone, l.ZoneName(a.Actions[0].At)))
-	p.head(l.say(msgColAt), l.say(msgColWho), l.say(msgColVia), l.say(msgColAction), l.say(msgColWhat), l.say(msgColChange), l.say(msgColWhy), l.say(msgColEvidence))
+	p.addLine(Plain, l.say(msgZone, l.ZoneName(a.Actions[0].At)))
+	p.addHeading(l.say(msgColAt), l.say(msgColWho), l.say(msgColVia), l.say(msgColAction), l.say(msgColWhat), l.say(msgColChange), l.say(msgColWhy), l.say(msgColEvidence))
 	for _, action := range a.Actions {
-		p.row(l.Stamp(action.At), action.Actor+" ("+action.DBUser+")", action.Via, action.Action, action.What(l), action.Change(), textOf(action.Reason), textOf(action.Evidence))
+		p.addRow(l.Stamp(action.At), action.Actor+" ("+action.DBUser+")", action.Via, action.Action, action.What(l), action.Change(), textOf(action.Reason), textOf(action.Evidence))
 	}
 	return p
 }
@@ -93,7 +93,7 @@ func (a Action) Change() string {
 func (a Action) What(l Locale) string {
 	switch {
 	case a.OrderID != nil:
-		return "#" + itoa(*a.OrderID)
+		return "#" + formatInt(*a.OrderID)
 	case a.Scope != nil:
 		return l.Target(store.Scope(*a.Scope), textOf(a.Key))
 	}
@@ -118,7 +118,7 @@ func numbersText(numbers []int64) string {
 	}
 	words := make([]string, len(numbers))
 	for i, number := range numbers {
-		words[i] = itoa(number)
+		words[i] = formatInt(number)
 	}
 	return strings.Join(words, ", ")
 }

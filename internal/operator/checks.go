@@ -9,15 +9,15 @@ import (
 	"reconciler/internal/store"
 )
 
-// add adds a check.
-func (s *Status) add(name string, state State, detail string) {
+// addCheck adds a check.
+func (s *Status) addCheck(name string, state State, detail string) {
 	s.Checks = append(s.Checks, Check{Name: name, State: state, Detail: detail})
 }
 
 // addFailure adds a check about what cannot be read, and reports whether it did.
 func (d *Desk) addFailure(s *Status, name string, err error) bool {
 	if err != nil {
-		s.add(name, StateAttention, d.say(msgCannotBeRead, err))
+		s.addCheck(name, StateAttention, d.say(msgCannotBeRead, err))
 	}
 	return err != nil
 }
@@ -30,7 +30,7 @@ func checkNames() []string {
 // withoutFigures fills in the checks that could not be made.
 func (s Status) withoutFigures(l Locale) Status {
 	for _, name := range checkNames()[len(s.Checks):] {
-		s.add(name, StateNote, l.say(msgNotLookedAt))
+		s.addCheck(name, StateNote, l.say(msgNotLookedAt))
 	}
 	s.judgeChecks()
 	s.Unread = true
@@ -49,8 +49,8 @@ func (s *Status) judgeChecks() {
 
 func (d *Desk) checkInstances(s *Status, f figures) {
 	if d.addFailure(s, "instances", f.instancesErr) {
-		s.add("passes", StateNote, d.say(msgNotLookedAt))
-		s.add("writing", StateNote, d.say(msgNotLookedAt))
+		s.addCheck("passes", StateNote, d.say(msgNotLookedAt))
+		s.addCheck("writing", StateNote, d.say(msgNotLookedAt))
 		return
 	}
 	var alive []store.Instance
@@ -67,17 +67,17 @@ func (d *Desk) checkInstances(s *Status, f figures) {
 	}
 	switch {
 	case len(alive) > 0 && len(versions) > 1:
-		s.add("instances", StateNote, d.say(msgInstancesAlive, len(alive), strings.Join(seen, ", "))+"; "+d.say(msgVersionsDiffer))
+		s.addCheck("instances", StateNote, d.say(msgInstancesAlive, len(alive), strings.Join(seen, ", "))+"; "+d.say(msgVersionsDiffer))
 	case len(alive) > 0:
-		s.add("instances", StateOK, d.say(msgInstancesAlive, len(alive), strings.Join(seen, ", ")))
+		s.addCheck("instances", StateOK, d.say(msgInstancesAlive, len(alive), strings.Join(seen, ", ")))
 	case len(f.instances) > 0:
 		last := f.instances[0]
-		s.add("instances", StateCritical, d.say(msgInstancesDead, last.Worker, d.Age(f.now.Sub(last.SeenAt))))
+		s.addCheck("instances", StateCritical, d.say(msgInstancesDead, last.Worker, d.Age(f.now.Sub(last.SeenAt))))
 	default:
-		s.add("instances", StateCritical, d.say(msgInstancesNone))
+		s.addCheck("instances", StateCritical, d.say(msgInstancesNone))
 	}
 	state, detail := d.judgePasses(alive, f)
-	s.add("passes", state, detail)
+	s.addCheck("passes", state, detail)
 	d.checkWriting(s, alive)
 }
 
@@ -118,10 +118,10 @@ func (d *Desk) checkWriting(s *Status, alive []store.Instance) {
 		}
 	}
 	if len(troubles) > 0 {
-		s.add("writing", StateCritical, strings.Join(troubles, "; "))
+		s.addCheck("writing", StateCritical, strings.Join(troubles, "; "))
 		return
 	}
-	s.add("writing", StateOK, d.say(msgWritingWell))
+	s.addCheck("writing", StateOK, d.say(msgWritingWell))
 }
 
 // checkGateway looks at the breaker. A pause of its own without an incident counts as one.
@@ -142,10 +142,10 @@ func (d *Desk) checkGateway(s *Status, f figures) {
 	}
 	detail := d.say(msgGatewaySilent)
 	if a := f.answers; a.Questions > 0 {
-		detail = d.say(msgGatewayAnswers, 100*float64(a.Answered)/float64(a.Questions), number(a.Questions), a.P95)
+		detail = d.say(msgGatewayAnswers, 100*float64(a.Answered)/float64(a.Questions), formatCount(a.Questions), a.P95)
 	}
 	if len(paused) == 0 {
-		s.add("gateway", StateOK, detail)
+		s.addCheck("gateway", StateOK, detail)
 		return
 	}
 	var list []string
@@ -153,7 +153,7 @@ func (d *Desk) checkGateway(s *Status, f figures) {
 		list = append(list, text)
 	}
 	slices.Sort(list)
-	s.add("gateway", StateAttention, strings.Join(append(list, detail), "; "))
+	s.addCheck("gateway", StateAttention, strings.Join(append(list, detail), "; "))
 }
 
 // checkBacklog judges what waits: overdue, paused, under review.
@@ -172,24 +172,24 @@ func (d *Desk) checkBacklog(s *Status, f figures) {
 		}
 		switch {
 		case overdue == 0:
-			s.add("overdue", StateOK, d.say(msgOverdueNone))
+			s.addCheck("overdue", StateOK, d.say(msgOverdueNone))
 		case longest > maxOverdue:
-			s.add("overdue", StateCritical, d.say(msgOverdueSome, d.orders(overdue), d.Age(longest)))
+			s.addCheck("overdue", StateCritical, d.say(msgOverdueSome, d.countOrders(overdue), d.Age(longest)))
 		default:
-			s.add("overdue", StateOK, d.say(msgOverdueSome, d.orders(overdue), d.Age(longest)))
+			s.addCheck("overdue", StateOK, d.say(msgOverdueSome, d.countOrders(overdue), d.Age(longest)))
 		}
 	}
 	if !d.addFailure(s, "paused", errors.Join(f.openErr, f.controlsErr)) {
 		var held []string
 		for _, p := range d.pausesOf(f.controls, apps, f.open) {
 			if p.SetBy != store.Breaker {
-				held = append(held, d.say(msgPausedWaiting, p.inWords(d.Locale), d.orders(p.Orders), Yuan(p.AmountFen)))
+				held = append(held, d.say(msgPausedWaiting, p.inWords(d.Locale), d.countOrders(p.Orders), Yuan(p.AmountFen)))
 			}
 		}
 		if len(held) > 0 {
-			s.add("paused", StateNote, strings.Join(held, "; "))
+			s.addCheck("paused", StateNote, strings.Join(held, "; "))
 		} else {
-			s.add("paused", StateOK, d.say(msgPausedByNone))
+			s.addCheck("paused", StateOK, d.say(msgPausedByNone))
 		}
 	}
 	if !d.addFailure(s, "review", f.reviewErr) {
@@ -198,9 +198,9 @@ func (d *Desk) checkBacklog(s *Status, f figures) {
 			all = all.With(pile)
 		}
 		if all.Orders > 0 {
-			s.add("review", StateAttention, d.say(msgReviewSome, d.orders(all.Orders), Yuan(all.Amount), d.Age(all.Oldest)))
+			s.addCheck("review", StateAttention, d.say(msgReviewSome, d.countOrders(all.Orders), Yuan(all.Amount), d.Age(all.Oldest)))
 		} else {
-			s.add("review", StateOK, d.say(msgReviewNone))
+			s.addCheck("review", StateOK, d.say(msgReviewNone))
 		}
 	}
 }
@@ -216,14 +216,14 @@ func (d *Desk) checkEvents(s *Status, f figures) {
 		}
 	}
 	if f.setAside > 0 {
-		unread = append(unread, d.say(msgEventsAside, number(f.setAside)))
+		unread = append(unread, d.say(msgEventsAside, formatCount(f.setAside)))
 	}
 	switch {
 	case len(unread) > 0:
-		s.add("events", StateAttention, strings.Join(unread, "; "))
+		s.addCheck("events", StateAttention, strings.Join(unread, "; "))
 	case len(f.unread) == 0:
-		s.add("events", StateOK, d.say(msgEventsNobody))
+		s.addCheck("events", StateOK, d.say(msgEventsNobody))
 	default:
-		s.add("events", StateOK, d.say(msgEventsRead, len(f.unread)))
+		s.addCheck("events", StateOK, d.say(msgEventsRead, len(f.unread)))
 	}
 }

@@ -110,7 +110,7 @@ func (d *Desk) Overview(ctx context.Context) Overview {
 
 func (l Locale) localInstances(list []store.Instance) []store.Instance {
 	for i := range list {
-		list[i].SeenAt, list[i].StartedAt, list[i].LastPassAt = l.local(list[i].SeenAt), l.local(list[i].StartedAt), l.localOf(list[i].LastPassAt)
+		list[i].SeenAt, list[i].StartedAt, list[i].LastPassAt = l.localTime(list[i].SeenAt), l.localTime(list[i].StartedAt), l.localOf(list[i].LastPassAt)
 	}
 	return list
 }
@@ -214,7 +214,7 @@ func rateOf(i store.Instance) (float64, bool) {
 func (d *Desk) Orders(ctx context.Context, f OrderFilter) (OrderPage, error) {
 	p, err := d.Store.Orders(ctx, f)
 	for i, o := range p.Orders {
-		p.Orders[i].CreatedAt, p.Orders[i].NextQueryAt = d.local(o.CreatedAt), d.localOf(o.NextQueryAt)
+		p.Orders[i].CreatedAt, p.Orders[i].NextQueryAt = d.localTime(o.CreatedAt), d.localOf(o.NextQueryAt)
 		p.Orders[i].LastQueriedAt, p.Orders[i].SettledAt = d.localOf(o.LastQueriedAt), d.localOf(o.SettledAt)
 	}
 	p.WalkedTo = d.localOf(p.WalkedTo)
@@ -240,7 +240,7 @@ func (d *Desk) Find(ctx context.Context, name OrderName) ([]Found, error) {
 	for i, o := range rows {
 		list[i] = Found{
 			ID: o.ID, MID: o.MID, MerOrderID: o.MerOrderID, TargetOrderID: o.TargetOrderID, OrderAmount: o.OrderAmount,
-			Outcome: OutcomeOf(o.Status, o.ReviewReason), CreatedAt: d.local(o.CreatedAt),
+			Outcome: OutcomeOf(o.Status, o.ReviewReason), CreatedAt: d.localTime(o.CreatedAt),
 		}
 	}
 	return list, err
@@ -269,7 +269,7 @@ type Consumers struct {
 func (d *Desk) Consumers(ctx context.Context) (Consumers, error) {
 	list, setAside, err := d.Store.UnreadEvents(ctx)
 	for i, c := range list {
-		list[i].Oldest, list[i].SeenAt = d.localOf(c.Oldest), d.local(c.SeenAt)
+		list[i].Oldest, list[i].SeenAt = d.localOf(c.Oldest), d.localTime(c.SeenAt)
 	}
 	return Consumers{list, setAside}, err
 }
@@ -305,7 +305,7 @@ func (w Why) Facts(l Locale) Facts {
 	return Facts{
 		ID: o.ID, MID: o.MID, TID: o.TID, MerOrderID: o.MerOrderID, TargetOrderID: o.TargetOrderID, OrderAmount: o.OrderAmount,
 		Status: o.Status, ReviewReason: o.ReviewReason, ReviewNote: o.ReviewNote,
-		CreatedAt: l.local(o.CreatedAt), ExpiresAt: l.local(o.ExpiresAt), At: l.local(w.at), Questions: questions,
+		CreatedAt: l.localTime(o.CreatedAt), ExpiresAt: l.localTime(o.ExpiresAt), At: l.localTime(w.at), Questions: questions,
 		Resolvable: !flying && (!o.Status.Settled() || o.ReviewReason == order.ReviewConflict),
 		Retriable:  !flying && !o.Status.Settled() && o.ReviewReason != "",
 	}

@@ -59,17 +59,17 @@ func (e Examination) Failed() bool {
 	return false
 }
 
-func (e *Examination) add(name string, state State, detail, fix string) {
+func (e *Examination) addCheck(name string, state State, detail, fix string) {
 	e.Checks = append(e.Checks, Finding{Name: name, State: state, Detail: detail, Fix: fix})
 }
 
 // addProblems adds a check that fails, or warns, where there are problems.
 func (e *Examination) addProblems(name string, bad State, problems []string, well, fix string) {
 	if len(problems) == 0 {
-		e.add(name, StateOK, well, "")
+		e.addCheck(name, StateOK, well, "")
 		return
 	}
-	e.add(name, bad, strings.Join(problems, "; "), fix)
+	e.addCheck(name, bad, strings.Join(problems, "; "), fix)
 }
 
 // Doctor checks what a daemon with these settings needs. It has no error: a failed reading is a
@@ -86,11 +86,11 @@ func (d *Desk) Doctor(ctx context.Context, o DoctorOptions) Examination {
 func (d *Desk) examineSettings(e *Examination, o DoctorOptions) {
 	switch {
 	case o.SettingsErr != nil:
-		e.add("settings", StateFail, o.SettingsErr.Error(), "")
+		e.addCheck("settings", StateFail, o.SettingsErr.Error(), "")
 	case len(o.Unknown) > 0:
-		e.add("settings", StateWarn, strings.Join(o.Unknown, "; "), "reconciler config")
+		e.addCheck("settings", StateWarn, strings.Join(o.Unknown, "; "), "reconciler config")
 	default:
-		e.add("settings", StateOK, d.say(msgSettingsRead, o.SettingsRead), "")
+		e.addCheck("settings", StateOK, d.say(msgSettingsRead, o.SettingsRead), "")
 	}
 }
 
@@ -98,13 +98,13 @@ func (d *Desk) examineSettings(e *Examination, o DoctorOptions) {
 func (d *Desk) examineDatabase(ctx context.Context, e *Examination, o DoctorOptions) bool {
 	skip := func(names ...string) bool {
 		for _, name := range names {
-			e.add(name, StateWarn, d.say(msgNotLookedAt), "")
+			e.addCheck(name, StateWarn, d.say(msgNotLookedAt), "")
 		}
 		d.examineFiles(e, o)
 		return false
 	}
 	if d.Store == nil {
-		e.add("database", StateFail, d.say(msgNoDatabase), "")
+		e.addCheck("database", StateFail, d.say(msgNoDatabase), "")
 		return skip("schema", "rights", "clock")
 	}
 	first, cancel := context.WithTimeout(ctx, databasePatience)
@@ -112,23 +112,23 @@ func (d *Desk) examineDatabase(ctx context.Context, e *Examination, o DoctorOpti
 	began := time.Now()
 	server, err := d.Store.Server(first)
 	if err != nil {
-		e.add("database", StateFail, d.say(msgDatabaseFails, err), "")
+		e.addCheck("database", StateFail, d.say(msgDatabaseFails, err), "")
 		return skip("schema", "rights", "clock")
 	}
 	took := time.Since(began)
 	if server.InRecovery {
-		e.add("database", StateFail, d.say(msgInRecovery, server.Version), "")
+		e.addCheck("database", StateFail, d.say(msgInRecovery, server.Version), "")
 	} else {
-		e.add("database", StateOK, d.say(msgServerIs, server.Version, float64(took.Microseconds())/1000, server.Role), "")
+		e.addCheck("database", StateOK, d.say(msgServerIs, server.Version, float64(took.Microseconds())/1000, server.Role), "")
 	}
 	err = d.Store.CheckSchema(ctx)
 	switch {
 	case errors.Is(err, store.ErrOldSchema):
-		e.add("schema", StateFail, d.say(msgSchemaOld), "reconciler migrate up")
+		e.addCheck("schema", StateFail, d.say(msgSchemaOld), "reconciler migrate up")
 	case err != nil:
-		e.add("schema", StateFail, d.say(msgCannotBeRead, err), "")
+		e.addCheck("schema", StateFail, d.say(msgCannotBeRead, err), "")
 	default:
-		e.add("schema", StateOK, d.say(msgSchemaCurrent), "")
+		e.addCheck("schema", StateOK, d.say(msgSchemaCurrent), "")
 	}
 	d.examineRights(ctx, e, o, server)
 	difference := server.Now.Sub(began.Add(took / 2)).Abs()
@@ -136,7 +136,7 @@ func (d *Desk) examineDatabase(ctx context.Context, e *Examination, o DoctorOpti
 	if difference > maxClockDifference+took {
 		state, fix = StateWarn, d.say(msgClockFix)
 	}
-	e.add("clock", state, d.say(msgClockDiffers, d.clockDifference(difference)), fix)
+	e.addCheck("clock", state, d.say(msgClockDiffers, d.clockDifference(difference)), fix)
 	d.examineFiles(e, o)
 	return err == nil
 }
@@ -146,13 +146,13 @@ func (d *Desk) examineRights(ctx context.Context, e *Examination, o DoctorOption
 	hidden, hiddenErr := d.Store.RowSecurity(ctx)
 	switch err := errors.Join(err, hiddenErr); {
 	case err != nil:
-		e.add("rights", StateFail, d.say(msgCannotBeRead, err), "")
+		e.addCheck("rights", StateFail, d.say(msgCannotBeRead, err), "")
 	case len(missing) > 0:
-		e.add("rights", StateFail, d.say(msgRightsLacking, server.Role, len(missing), o.Audience), strings.Join(missing, "\n"))
+		e.addCheck("rights", StateFail, d.say(msgRightsLacking, server.Role, len(missing), o.Audience), strings.Join(missing, "\n"))
 	case len(hidden) > 0:
-		e.add("rights", StateWarn, d.say(msgRowSecurity, strings.Join(hidden, ", ")), "")
+		e.addCheck("rights", StateWarn, d.say(msgRowSecurity, strings.Join(hidden, ", ")), "")
 	default:
-		e.add("rights", StateOK, d.say(msgRightsAll, server.Role, o.Audience), "")
+		e.addCheck("rights", StateOK, d.say(msgRightsAll, server.Role, o.Audience), "")
 	}
 }
 
@@ -167,7 +167,7 @@ func (d *Desk) examineGateway(ctx context.Context, e *Examination, o DoctorOptio
 		controls, err := d.Store.Controls(ctx)
 		answers, answersErr := d.Store.LatestAnswers(ctx)
 		if err := errors.Join(err, answersErr); err != nil {
-			e.add("gateway", StateFail, d.say(msgCannotBeRead, err), "")
+			e.addCheck("gateway", StateFail, d.say(msgCannotBeRead, err), "")
 			return
 		}
 		for _, p := range d.pausesOf(controls, nil, nil) {
@@ -177,7 +177,7 @@ func (d *Desk) examineGateway(ctx context.Context, e *Examination, o DoctorOptio
 		if answers.Questions == 0 {
 			parts = append(parts, d.say(msgGatewaySilent))
 		} else {
-			parts = append(parts, d.say(msgGatewayAnswers, 100*float64(answers.Answered)/float64(answers.Questions), number(answers.Questions), answers.P95))
+			parts = append(parts, d.say(msgGatewayAnswers, 100*float64(answers.Answered)/float64(answers.Questions), formatCount(answers.Questions), answers.P95))
 			for _, c := range answers.Codes {
 				if c.Code != "" && c.Code != "SUCCESS" {
 					parts = append(parts, fmt.Sprintf("%s %d", c.Code, c.Questions))
@@ -195,14 +195,14 @@ func (d *Desk) examineGateway(ctx context.Context, e *Examination, o DoctorOptio
 	if len(parts) == 0 {
 		state, parts = StateWarn, []string{d.say(msgNotLookedAt)}
 	}
-	e.add("gateway", state, strings.Join(parts, "; "), fix)
+	e.addCheck("gateway", state, strings.Join(parts, "; "), fix)
 }
 
 // examineTables checks what only a database that can be read shows.
 func (d *Desk) examineTables(ctx context.Context, e *Examination, o DoctorOptions, ready bool) {
 	if !ready {
 		for _, name := range []string{"orphans", "vacuum", "indexes", "instances"} {
-			e.add(name, StateWarn, d.say(msgNotLookedAt), "")
+			e.addCheck(name, StateWarn, d.say(msgNotLookedAt), "")
 		}
 		return
 	}
@@ -210,7 +210,7 @@ func (d *Desk) examineTables(ctx context.Context, e *Examination, o DoctorOption
 	d.examineVacuum(ctx, e)
 	missing, err := d.Store.MissingParts(ctx)
 	if err != nil {
-		e.add("indexes", StateFail, d.say(msgCannotBeRead, err), "")
+		e.addCheck("indexes", StateFail, d.say(msgCannotBeRead, err), "")
 	} else {
 		e.addProblems("indexes", StateFail, missing, d.say(msgIndexesStand), d.say(msgIndexesFix))
 	}
@@ -221,33 +221,33 @@ func (d *Desk) examineOrphans(ctx context.Context, e *Examination, o DoctorOptio
 	fixed := 0
 	if o.Fix {
 		if err := d.checkActor(); err != nil {
-			e.add("orphans", StateFail, err.Error(), "")
+			e.addCheck("orphans", StateFail, err.Error(), "")
 			return
 		}
 		var err error
 		fixed, err = d.Store.AdoptOrphans(ctx, orphansFixed, store.Action{Actor: d.Actor, Via: d.Via, Action: "doctor --fix"})
 		if err != nil {
-			e.add("orphans", StateFail, d.say(msgCannotBeRead, err), "")
+			e.addCheck("orphans", StateFail, d.say(msgCannotBeRead, err), "")
 			return
 		}
 	}
 	ids, err := d.Store.Orphans(ctx, orphansShown)
 	switch {
 	case err != nil:
-		e.add("orphans", StateFail, d.say(msgCannotBeRead, err), "")
+		e.addCheck("orphans", StateFail, d.say(msgCannotBeRead, err), "")
 	case len(ids) > 0:
-		e.add("orphans", StateFail, d.say(msgOrphans, d.orders(len(ids)), strings.Trim(fmt.Sprint(ids), "[]")), "reconciler doctor --fix")
+		e.addCheck("orphans", StateFail, d.say(msgOrphans, d.countOrders(len(ids)), strings.Trim(fmt.Sprint(ids), "[]")), "reconciler doctor --fix")
 	case fixed > 0:
-		e.add("orphans", StateOK, d.say(msgOrphansFixed, d.orders(fixed)), "")
+		e.addCheck("orphans", StateOK, d.say(msgOrphansFixed, d.countOrders(fixed)), "")
 	default:
-		e.add("orphans", StateOK, d.say(msgOrphansNone), "")
+		e.addCheck("orphans", StateOK, d.say(msgOrphansNone), "")
 	}
 }
 
 func (d *Desk) examineVacuum(ctx context.Context, e *Examination) {
 	tables, err := d.Store.TableHealths(ctx)
 	if err != nil {
-		e.add("vacuum", StateFail, d.say(msgCannotBeRead, err), "")
+		e.addCheck("vacuum", StateFail, d.say(msgCannotBeRead, err), "")
 		return
 	}
 	var problems []string
@@ -256,9 +256,9 @@ func (d *Desk) examineVacuum(ctx context.Context, e *Examination) {
 		case t.Disabled:
 			problems = append(problems, d.say(msgVacuumOff, t.Table))
 		case t.XIDAge > maxXIDAge:
-			problems = append(problems, d.say(msgVacuumOld, t.Table, number(t.XIDAge)))
+			problems = append(problems, d.say(msgVacuumOld, t.Table, formatCount(t.XIDAge)))
 		case t.Dead > minDead && float64(t.Dead) > maxDeadShare*float64(t.Live):
-			problems = append(problems, d.say(msgVacuumDead, t.Table, number(t.Dead), number(t.Live)))
+			problems = append(problems, d.say(msgVacuumDead, t.Table, formatCount(t.Dead), formatCount(t.Live)))
 		}
 	}
 	e.addProblems("vacuum", StateWarn, problems, d.say(msgVacuumWell), "VACUUM (ANALYZE)")
@@ -272,7 +272,7 @@ func (d *Desk) examineInstances(ctx context.Context, e *Examination) {
 		f.instances, err = d.Store.Instances(ctx)
 	}
 	if err != nil {
-		e.add("instances", StateFail, d.say(msgCannotBeRead, err), "")
+		e.addCheck("instances", StateFail, d.say(msgCannotBeRead, err), "")
 		return
 	}
 	d.checkInstances(&s, f)
@@ -285,7 +285,7 @@ func (d *Desk) examineInstances(ctx context.Context, e *Examination) {
 			state, detail = StateFail, c.Detail
 		}
 	}
-	e.add("instances", state, detail, "")
+	e.addCheck("instances", state, detail, "")
 }
 
 // Page is the examination as a table.
@@ -299,7 +299,7 @@ func (e Examination) Page(l Locale) Page {
 			lines = append(lines, strings.Split(f.Fix, "\n")...)
 		}
 		for _, line := range lines[1:] {
-			p.row("", "", "  "+line)
+			p.addRow("", "", "  "+line)
 		}
 	}
 	return p

@@ -43,7 +43,7 @@ func (l Locale) eventsOf(rows []store.EventDelivery) []Event {
 	list := make([]Event, len(rows))
 	for i, r := range rows {
 		list[i] = Event{
-			ID: r.ID, OrderID: r.OrderID, MID: r.MID, MerOrderID: r.MerOrderID, Event: r.Event, CreatedAt: l.local(r.CreatedAt),
+			ID: r.ID, OrderID: r.OrderID, MID: r.MID, MerOrderID: r.MerOrderID, Event: r.Event, CreatedAt: l.localTime(r.CreatedAt),
 			State: r.State, Attempts: r.Attempts, NextAt: l.localOf(r.NextAt), LastAt: l.localOf(r.LastAt), LastStatus: r.LastStatus,
 			LastAnswer: r.LastAnswer, DeliveredAt: l.localOf(r.DeliveredAt), SetAsideAt: l.localOf(r.SetAsideAt), Payload: r.Payload,
 		}
@@ -55,11 +55,11 @@ func (l Locale) eventsOf(rows []store.EventDelivery) []Event {
 func (e Events) Page(l Locale) Page {
 	var p Page
 	if len(e.Events) == 0 {
-		p.line(Plain, l.say(msgNoEvents))
+		p.addLine(Plain, l.say(msgNoEvents))
 		return p
 	}
-	p.line(Plain, l.say(msgZone, l.ZoneName(e.Events[0].CreatedAt)))
-	p.head("ID", l.say(msgColEvent), l.say(msgColEventOrder), l.say(msgColEventMerchant), l.say(msgColWritten), l.say(msgColDelivery), l.say(msgColLastAnswer))
+	p.addLine(Plain, l.say(msgZone, l.ZoneName(e.Events[0].CreatedAt)))
+	p.addHeading("ID", l.say(msgColEvent), l.say(msgColEventOrder), l.say(msgColEventMerchant), l.say(msgColWritten), l.say(msgColDelivery), l.say(msgColLastAnswer))
 	for _, event := range e.Events {
 		number, last := "#"+strconv.FormatInt(event.OrderID, 10), ""
 		if event.MerOrderID != nil {
@@ -71,7 +71,7 @@ func (e Events) Page(l Locale) Page {
 		if event.LastAnswer != nil {
 			last += " " + *event.LastAnswer
 		}
-		p.row(strconv.FormatInt(event.ID, 10), event.Event, number, event.MID, l.Stamp(event.CreatedAt), l.Delivery(event), last)
+		p.addRow(strconv.FormatInt(event.ID, 10), event.Event, number, event.MID, l.Stamp(event.CreatedAt), l.Delivery(event), last)
 	}
 	return p
 }
@@ -105,6 +105,6 @@ func (d *Desk) Resend(ctx context.Context, f store.EventFilter, reason string) (
 // Page is the sentence about it.
 func (r Resent) Page(l Locale) Page {
 	var p Page
-	p.line(Plain, l.say(msgResent, r.Resent))
+	p.addLine(Plain, l.say(msgResent, r.Resent))
 	return p
 }

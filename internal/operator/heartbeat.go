@@ -42,7 +42,7 @@ func (h *Heartbeat) Run(ctx context.Context) {
 	defer ticker.Stop()
 	failing := false
 	for ctx.Err() == nil {
-		err := h.beat(ctx, started)
+		err := h.writeBeat(ctx, started)
 		switch {
 		case ctx.Err() != nil: // stopped, not failed
 		case err != nil && !failing:
@@ -58,7 +58,7 @@ func (h *Heartbeat) Run(ctx context.Context) {
 	}
 }
 
-func (h *Heartbeat) beat(ctx context.Context, started time.Time) error {
+func (h *Heartbeat) writeBeat(ctx context.Context, started time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
 	pulse := h.Pulse()

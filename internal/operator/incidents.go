@@ -35,7 +35,7 @@ func (l Locale) incidentsOf(rows []store.Incident) []Incident {
 	list := make([]Incident, len(rows))
 	for i, r := range rows {
 		list[i] = Incident{
-			ID: r.ID, Scope: r.Scope, Key: r.Key, OpenedAt: l.local(r.OpenedAt), ClosedAt: l.localOf(r.ClosedAt),
+			ID: r.ID, Scope: r.Scope, Key: r.Key, OpenedAt: l.localTime(r.OpenedAt), ClosedAt: l.localOf(r.ClosedAt),
 			Cause: r.Cause, OpenedBy: r.OpenedBy, ClosedBy: nullText(r.ClosedBy), QuestionsLost: r.QuestionsLost,
 		}
 	}
@@ -53,11 +53,11 @@ func nullText(s string) *string {
 func (i Incidents) Page(l Locale) Page {
 	var p Page
 	if len(i.Incidents) == 0 {
-		p.line(Plain, l.say(msgNoIncidents))
+		p.addLine(Plain, l.say(msgNoIncidents))
 		return p
 	}
-	p.line(Plain, l.say(msgZone, l.ZoneName(i.Incidents[0].OpenedAt)))
-	p.head(l.say(msgColOpened), l.say(msgColClosed), l.say(msgColWhat), l.say(msgColDuration), l.say(msgColLost), l.say(msgColBy), l.say(msgColCause))
+	p.addLine(Plain, l.say(msgZone, l.ZoneName(i.Incidents[0].OpenedAt)))
+	p.addHeading(l.say(msgColOpened), l.say(msgColClosed), l.say(msgColWhat), l.say(msgColDuration), l.say(msgColLost), l.say(msgColBy), l.say(msgColCause))
 	incidentRows(l, &p, i.Incidents)
 	return p
 }
@@ -71,7 +71,7 @@ func incidentRows(l Locale, p *Page, list []Incident) {
 		if i.ClosedBy != nil && *i.ClosedBy != i.OpenedBy {
 			by += " / " + l.PersonName(*i.ClosedBy)
 		}
-		p.row(l.Stamp(i.OpenedAt), closed, l.Target(i.Scope, i.Key), lasted, l.questionsLost(i.QuestionsLost), by, i.Cause)
+		p.addRow(l.Stamp(i.OpenedAt), closed, l.Target(i.Scope, i.Key), lasted, l.questionsLost(i.QuestionsLost), by, i.Cause)
 	}
 }
 
@@ -80,5 +80,5 @@ func (l Locale) questionsLost(questions int64) string {
 	if questions == 1 {
 		return l.say(msgQuestionLost)
 	}
-	return l.say(msgManyLost, number(questions))
+	return l.say(msgManyLost, formatCount(questions))
 }

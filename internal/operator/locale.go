@@ -28,8 +28,8 @@ func (l Locale) say(m message, args ...any) string {
 // Stamp is a time of the person's zone, without its name: a page names the zone once.
 func (l Locale) Stamp(t time.Time) string { return t.In(l.Zone).Format("2006-01-02 15:04:05") }
 
-// local is the same instant, with the offset of the person's zone in JSON.
-func (l Locale) local(t time.Time) time.Time { return t.In(l.Zone) }
+// localTime is the same instant, with the offset of the person's zone in JSON.
+func (l Locale) localTime(t time.Time) time.Time { return t.In(l.Zone) }
 
 func (l Locale) localOf(t *time.Time) *time.Time {
 	if t == nil {
@@ -87,28 +87,28 @@ func Yuan(fen int64) string {
 		digits = "0" + digits
 	}
 	whole, rest := digits[:len(digits)-2], digits[len(digits)-2:]
-	return sign + "¥" + group(whole) + "." + rest
+	return sign + "¥" + groupThousands(whole) + "." + rest
 }
 
-// orders is a number of orders in words.
-func (l Locale) orders(n int) string {
+// countOrders is a number of orders in words.
+func (l Locale) countOrders(n int) string {
 	if n == 1 {
 		return l.say(msgOneOrder)
 	}
-	return l.say(msgManyOrders, number(n))
+	return l.say(msgManyOrders, formatCount(n))
 }
 
-// number is a count with separators, such as 12,345.
-func number[T int | int64](n T) string {
+// formatCount is a count with separators, such as 12,345.
+func formatCount[T int | int64](n T) string {
 	text := strconv.FormatInt(int64(n), 10)
 	if rest, negative := strings.CutPrefix(text, "-"); negative {
-		return "-" + group(rest)
+		return "-" + groupThousands(rest)
 	}
-	return group(text)
+	return groupThousands(text)
 }
 
-// group separates thousands.
-func group(digits string) string {
+// groupThousands separates thousands.
+func groupThousands(digits string) string {
 	var b strings.Builder
 	for i, d := range digits {
 		if i > 0 && (len(digits)-i)%3 == 0 {
@@ -127,7 +127,7 @@ func yuanOf(fen *int64) string {
 }
 
 // Number is a count with separators.
-func (l Locale) Number(n int) string { return number(n) }
+func (l Locale) Number(n int) string { return formatCount(n) }
 
 // Orders is a number of orders in words.
-func (l Locale) Orders(n int) string { return l.orders(n) }
+func (l Locale) Orders(n int) string { return l.countOrders(n) }

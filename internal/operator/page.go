@@ -26,9 +26,11 @@ type Row []Cell
 // Page is the text form of a result, top to bottom. A row without cells is an empty line.
 type Page struct{ Rows []Row }
 
-func (p *Page) line(tone Tone, text string) { p.Rows = append(p.Rows, Row{{Text: text, Tone: tone}}) }
+func (p *Page) addLine(tone Tone, text string) {
+	p.Rows = append(p.Rows, Row{{Text: text, Tone: tone}})
+}
 
-func (p *Page) blank() { p.Rows = append(p.Rows, Row{}) }
+func (p *Page) addBlank() { p.Rows = append(p.Rows, Row{}) }
 
 // RowOf is a row of plain cells, which stay left.
 func RowOf(texts ...string) Row {
@@ -39,10 +41,10 @@ func RowOf(texts ...string) Row {
 	return row
 }
 
-func (p *Page) row(texts ...string) { p.Rows = append(p.Rows, RowOf(texts...)) }
+func (p *Page) addRow(texts ...string) { p.Rows = append(p.Rows, RowOf(texts...)) }
 
-// head adds a table's heading.
-func (p *Page) head(texts ...string) {
+// addHeading adds a table's heading.
+func (p *Page) addHeading(texts ...string) {
 	row := RowOf(texts...)
 	for i := range row {
 		row[i].Tone = Strong

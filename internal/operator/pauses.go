@@ -94,7 +94,7 @@ func (l Locale) pausesOf(controls []store.Control, apps []InstanceApp, open []st
 	list := make([]Pause, len(controls))
 	for i, c := range controls {
 		list[i] = Pause{
-			Scope: c.Scope, Key: c.Key, PausedUntil: l.localOf(c.PausedUntil), Reason: c.Reason, SetBy: c.SetBy, SetAt: l.local(c.SetAt),
+			Scope: c.Scope, Key: c.Key, PausedUntil: l.localOf(c.PausedUntil), Reason: c.Reason, SetBy: c.SetBy, SetAt: l.localTime(c.SetAt),
 		}
 	}
 	for _, m := range open {
@@ -166,17 +166,17 @@ func (d *Desk) countHeld(ctx context.Context, controls []store.Control) ([]Pause
 func (p Pauses) Page(l Locale) Page {
 	var page Page
 	if len(p.Pauses) == 0 {
-		page.line(Good, l.say(msgPausedNone))
+		page.addLine(Good, l.say(msgPausedNone))
 		return page
 	}
-	page.line(Plain, l.say(msgZone, l.ZoneName(p.Pauses[0].SetAt)))
-	page.head(l.say(msgColWhat), l.say(msgColSince), l.say(msgColUntil), l.say(msgColBy), l.say(msgOrders), l.say(msgAmount), l.say(msgColReason))
+	page.addLine(Plain, l.say(msgZone, l.ZoneName(p.Pauses[0].SetAt)))
+	page.addHeading(l.say(msgColWhat), l.say(msgColSince), l.say(msgColUntil), l.say(msgColBy), l.say(msgOrders), l.say(msgAmount), l.say(msgColReason))
 	for _, pause := range p.Pauses {
 		until := l.say(msgUntilResumed)
 		if pause.PausedUntil != nil {
 			until = l.Stamp(*pause.PausedUntil)
 		}
-		page.row(l.Target(pause.Scope, pause.Key), l.Stamp(pause.SetAt), until, l.PersonName(pause.SetBy), number(pause.Orders), Yuan(pause.AmountFen), pause.Reason)
+		page.addRow(l.Target(pause.Scope, pause.Key), l.Stamp(pause.SetAt), until, l.PersonName(pause.SetBy), formatCount(pause.Orders), Yuan(pause.AmountFen), pause.Reason)
 	}
 	page.alignRight(len(p.Pauses)+1, 4, 5)
 	return page

@@ -50,7 +50,7 @@ func (d *Desk) Pause(ctx context.Context, r PauseRequest) (PauseChange, error) {
 		Control: c, Replace: r.Replace, Shown: r.shown, Action: store.Action{Actor: d.Actor, Via: d.Via, Action: "pause", Reason: r.Reason},
 	})
 	if paused, ok := errors.AsType[*store.PausedError](err); ok {
-		paused.Control.SetAt = d.local(paused.Control.SetAt)
+		paused.Control.SetAt = d.localTime(paused.Control.SetAt)
 		return PauseChange{}, fmt.Errorf("%w; --replace puts yours in its place", paused)
 	}
 	if err != nil {
@@ -153,14 +153,14 @@ func (d *Desk) resumeShown(ctx context.Context, scope store.Scope, key, reason s
 // Page tells what was done.
 func (c PauseChange) Page(l Locale) Page {
 	var p Page
-	text := l.say(msgResumedNow, l.Target(c.Scope, c.Key), l.orders(c.Orders), Yuan(c.AmountFen))
+	text := l.say(msgResumedNow, l.Target(c.Scope, c.Key), l.countOrders(c.Orders), Yuan(c.AmountFen))
 	if c.After != nil {
-		text = l.say(msgPausedNow, l.Target(c.Scope, c.Key), l.UntilWhen(c.PausedUntil), l.orders(c.Orders), Yuan(c.AmountFen))
+		text = l.say(msgPausedNow, l.Target(c.Scope, c.Key), l.UntilWhen(c.PausedUntil), l.countOrders(c.Orders), Yuan(c.AmountFen))
 		if c.PausedUntil != nil {
 			text += " (" + l.ZoneName(*c.PausedUntil) + ")"
 		}
 	}
-	p.line(Plain, text)
+	p.addLine(Plain, text)
 	return p
 }
 

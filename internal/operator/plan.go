@@ -91,7 +91,7 @@ func (d *Desk) PlanOrder(ctx context.Context, name store.OrderName) (OrderPlan, 
 		LateCheckAt: d.localOf(s.LateCheckAt), detail: o, plan: d.Rules.Plan,
 	}
 	for i, at := range s.Questions {
-		p.Questions[i] = PlannedQuestion{N: history.Asked + i + 1, At: d.local(at)}
+		p.Questions[i] = PlannedQuestion{N: history.Asked + i + 1, At: d.localTime(at)}
 	}
 	return p, nil
 }
@@ -102,7 +102,7 @@ func (d *Desk) Plan(ctx context.Context, next time.Duration) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	p := Plan{Curve: curve(d.Rules.Plan), plan: d.Rules.Plan, at: d.local(now), rate: d.Rate}
+	p := Plan{Curve: curveOf(d.Rules.Plan), plan: d.Rules.Plan, at: d.localTime(now), rate: d.Rate}
 	end := now.Add(next)
 	orders, total, err := d.Store.FallingDue(ctx, end, maxReckoned)
 	if err != nil {
@@ -124,7 +124,7 @@ func (d *Desk) Plan(ctx context.Context, next time.Duration) (Plan, error) {
 		if len(orders) > 0 {
 			n *= float64(total) / float64(len(orders))
 		}
-		hour := HourDue{At: d.local(now.Add(time.Duration(i) * time.Hour)), Questions: int(n + 0.5)}
+		hour := HourDue{At: d.localTime(now.Add(time.Duration(i) * time.Hour)), Questions: int(n + 0.5)}
 		if perHour > 0 {
 			hour.load = n / perHour
 			hour.ShareOfRate = min(1, hour.load)
@@ -137,8 +137,8 @@ func (d *Desk) Plan(ctx context.Context, next time.Duration) (Plan, error) {
 // maxPerHour bounds the questions of one order in an hour that are counted.
 const maxPerHour = 10_000
 
-// curve lists the waits up to the longest.
-func curve(plan policy.Plan) []CurvePoint {
+// curveOf lists the waits up to the longest.
+func curveOf(plan policy.Plan) []CurvePoint {
 	var list []CurvePoint
 	for n := range maxCurve {
 		wait := plan.Curve(n)
@@ -188,10 +188,10 @@ const (
 // Page is the plan of an order as text.
 func (o OrderPlan) Page(l Locale) Page {
 	var p Page
-	p.line(Strong, l.say(msgPlanOf, o.detail.ID, l.planWords(o.plan)))
-	p.line(Plain, l.say(msgZone, l.ZoneName(o.detail.ClaimedAt)))
+	p.addLine(Strong, l.say(msgPlanOf, o.detail.ID, l.planWords(o.plan)))
+	p.addLine(Plain, l.say(msgZone, l.ZoneName(o.detail.ClaimedAt)))
 	if len(o.Questions) == 0 {
-		p.line(Plain, l.say(msgPlanNone))
+		p.addLine(Plain, l.say(msgPlanNone))
 	}
 	for _, q := range o.Questions {
 		mark := ""
@@ -203,10 +203,10 @@ func (o OrderPlan) Page(l Locale) Page {
 		case o.SlowFrom != nil && q.At.After(*o.SlowFrom):
 			mark = l.say(msgPlanDaily)
 		}
-		p.row(l.say(msgPlanNth, q.N), l.Stamp(q.At), mark)
+		p.addRow(l.say(msgPlanNth, q.N), l.Stamp(q.At), mark)
 	}
 	if o.ReviewAt != nil && len(o.Questions) == maxPlanned {
-		p.line(Plain, l.say(msgPlanMore, l.Stamp(*o.ReviewAt)))
+		p.addLine(Plain, l.say(msgPlanMore, l.Stamp(*o.ReviewAt)))
 	}
 	return p
 }
@@ -218,20 +218,20 @@ func (l Locale) planWords(plan policy.Plan) string {
 // Page is the curve and what falls due as text.
 func (pl Plan) Page(l Locale) Page {
 	var p Page
-	p.line(Strong, l.planWords(pl.plan))
+	p.addLine(Strong, l.planWords(pl.plan))
 	for _, c := range pl.Curve {
-		p.row(l.say(msgPlanWait, c.N), l.exactAge(seconds(c.WaitSeconds)))
+		p.addRow(l.say(msgPlanWait, c.N), l.exactAge(toDuration(c.WaitSeconds)))
 	}
 	p.alignRight(len(pl.Curve), 1)
-	p.blank()
-	p.line(Plain, l.say(msgZone, l.ZoneName(pl.at)))
-	p.head(l.say(msgPlanHour), l.say(msgPlanQuestions), l.say(msgPlanShare))
+	p.addBlank()
+	p.addLine(Plain, l.say(msgZone, l.ZoneName(pl.at)))
+	p.addHeading(l.say(msgPlanHour), l.say(msgPlanQuestions), l.say(msgPlanShare))
 	for _, h := range pl.FallsDue {
 		share := "-"
 		if pl.rate > 0 {
 			share = fmt.Sprintf("%.1f %%", 100*h.load)
 		}
-		p.row(l.Stamp(h.At), number(h.Questions), share)
+		p.addRow(l.Stamp(h.At), formatCount(h.Questions), share)
 	}
 	p.alignRight(len(pl.FallsDue)+1, 1, 2)
 	return p
@@ -240,11 +240,11 @@ func (pl Plan) Page(l Locale) Page {
 // Page is the simulation as text.
 func (s Simulation) Page(l Locale) Page {
 	var p Page
-	p.line(Strong, l.planWords(s.plan))
-	p.line(Plain, l.say(msgSimulated, s.QuestionsPerOrder, s.FirstHour, s.FirstDay, l.Age(seconds(s.ReviewAfter))))
-	p.line(Plain, l.say(msgSimulatedAll, l.orders(s.Orders), number(s.Questions)))
+	p.addLine(Strong, l.planWords(s.plan))
+	p.addLine(Plain, l.say(msgSimulated, s.QuestionsPerOrder, s.FirstHour, s.FirstDay, l.Age(toDuration(s.ReviewAfter))))
+	p.addLine(Plain, l.say(msgSimulatedAll, l.countOrders(s.Orders), formatCount(s.Questions)))
 	if s.HoursAtRate > 0 {
-		p.line(Plain, l.say(msgSimulatedHours, s.HoursAtRate))
+		p.addLine(Plain, l.say(msgSimulatedHours, s.HoursAtRate))
 	}
 	return p
 }

@@ -30,10 +30,10 @@ func RefuseInput(key string, args ...any) error {
 // Refusal says in the person's language why an action was refused. It is "" for an error that is
 // no refusal, such as a database that does not answer.
 func (l Locale) Refusal(err error) string {
-	return strings.Join(l.refusals(err), " ")
+	return strings.Join(l.refusalWords(err), " ")
 }
 
-func (l Locale) refusals(err error) (list []string) {
+func (l Locale) refusalWords(err error) (list []string) {
 	switch e := err.(type) { //nolint:errorlint // it walks the tree itself, to find each refusal of a joined error
 	case *refusal:
 		return []string{l.say(e.words, e.args...)}
@@ -44,11 +44,11 @@ func (l Locale) refusals(err error) (list []string) {
 		return []string{l.say(msgRefusedPaused, Pause{Scope: c.Scope, Key: c.Key, PausedUntil: c.PausedUntil, Reason: c.Reason, SetBy: c.SetBy}.inWords(l))}
 	case interface{ Unwrap() []error }:
 		for _, part := range e.Unwrap() {
-			list = append(list, l.refusals(part)...)
+			list = append(list, l.refusalWords(part)...)
 		}
 		return list
 	case interface{ Unwrap() error }:
-		return l.refusals(e.Unwrap())
+		return l.refusalWords(e.Unwrap())
 	}
 	if IsStale(err) {
 		return []string{l.say(msgWebStale)}

@@ -112,7 +112,7 @@ func checkReason(reason string) error {
 // checkResolvable refuses an order that is in flight, or settled without a conflict.
 func (d *Desk) checkResolvable(o store.Detail) error {
 	if o.LeaseUntil != nil {
-		return fmt.Errorf("order %d: %w", o.ID, &store.InFlightError{ClaimedBy: o.ClaimedBy, Until: d.local(*o.LeaseUntil)})
+		return fmt.Errorf("order %d: %w", o.ID, &store.InFlightError{ClaimedBy: o.ClaimedBy, Until: d.localTime(*o.LeaseUntil)})
 	}
 	if o.Status.Settled() && o.ReviewReason != order.ReviewConflict {
 		return refuse(fmt.Errorf("order %d is settled already, as %s", o.ID, o.Status), msgRefusedSettled, o.Status)
@@ -144,7 +144,7 @@ func (d *Desk) refusalOf(err error) error {
 	case store.IsDuplicate(err):
 		return refuse(errors.New("another order of the merchant has this number; nothing was written"), msgRefusedNumber)
 	case errors.As(err, &flight):
-		return &store.InFlightError{ClaimedBy: flight.ClaimedBy, Until: d.local(flight.Until)}
+		return &store.InFlightError{ClaimedBy: flight.ClaimedBy, Until: d.localTime(flight.Until)}
 	}
 	return err
 }
@@ -154,15 +154,15 @@ func (s Settlement) Page(l Locale, d *Desk) Page {
 	var p Page
 	w := s.write
 	o := w.Shown
-	p.line(Strong, l.say(msgResolveHead, o.ID, o.MerOrderID, o.MID, Yuan(o.OrderAmount), l.ZoneName(o.ClaimedAt)))
+	p.addLine(Strong, l.say(msgResolveHead, o.ID, o.MerOrderID, o.MID, Yuan(o.OrderAmount), l.ZoneName(o.ClaimedAt)))
 	for _, f := range s.Fields(l) {
-		p.row("  "+f.Name, f.Before, "→", f.After)
+		p.addRow("  "+f.Name, f.Before, "→", f.After)
 	}
-	p.line(Plain, l.say(msgResolveEvent, w.Event))
+	p.addLine(Plain, l.say(msgResolveEvent, w.Event))
 	if o.SettledAt != nil {
-		p.line(Warning, l.say(msgResolveBefore, l.Stamp(*o.SettledAt)))
+		p.addLine(Warning, l.say(msgResolveBefore, l.Stamp(*o.SettledAt)))
 	}
-	p.line(Plain, l.say(msgResolveActor, d.Actor, w.Action.Reason, w.Action.Evidence))
+	p.addLine(Plain, l.say(msgResolveActor, d.Actor, w.Action.Reason, w.Action.Evidence))
 	return p
 }
 
@@ -173,7 +173,7 @@ func (c Change) Page(l Locale) Page {
 	if c.EventID != nil {
 		text = l.say(msgResolved, c.ID, c.ActionID, *c.EventID)
 	}
-	p.line(Good, text)
+	p.addLine(Good, text)
 	return p
 }
 

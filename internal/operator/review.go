@@ -47,19 +47,19 @@ func (d *Desk) Reviews(ctx context.Context, f store.ReviewFilter) (Reviews, erro
 func (r Reviews) Page(l Locale) Page {
 	var p Page
 	if len(r.Reviews) == 0 {
-		p.line(Good, l.say(msgReviewNone))
+		p.addLine(Good, l.say(msgReviewNone))
 		return p
 	}
 	if since := r.Reviews[0].Since; since != nil {
-		p.line(Plain, l.say(msgZone, l.ZoneName(*since)))
+		p.addLine(Plain, l.say(msgZone, l.ZoneName(*since)))
 	}
-	p.head(l.say(msgColID), l.say(msgColMerchant), l.say(msgColOrder), l.say(msgColAskedFor), l.say(msgColGateway), l.say(msgColReason), l.say(msgColSince), l.say(msgColDo))
+	p.addHeading(l.say(msgColID), l.say(msgColMerchant), l.say(msgColOrder), l.say(msgColAskedFor), l.say(msgColGateway), l.say(msgColReason), l.say(msgColSince), l.say(msgColDo))
 	for _, o := range r.Reviews {
 		since := "-"
 		if o.Since != nil {
 			since = l.Stamp(*o.Since)
 		}
-		p.row("#"+itoa(o.ID), o.MID, textOf(o.MerOrderID), Yuan(o.OrderAmountFen), strings.TrimSpace(textOf(o.GatewayStatus)+" "+yuanOf(o.GatewayAmountFen)), o.ReviewReason, since, o.WhatToDo)
+		p.addRow("#"+formatInt(o.ID), o.MID, textOf(o.MerOrderID), Yuan(o.OrderAmountFen), strings.TrimSpace(textOf(o.GatewayStatus)+" "+yuanOf(o.GatewayAmountFen)), o.ReviewReason, since, o.WhatToDo)
 	}
 	p.alignRight(len(r.Reviews)+1, 3)
 	return p

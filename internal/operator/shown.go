@@ -19,20 +19,20 @@ import (
 // prepares the action twice. Their digests differ where the state or the action has changed.
 
 // Digest identifies the settlement with the state that it was made from.
-func (s Settlement) Digest() string { return digest(s.write) }
+func (s Settlement) Digest() string { return digestOf(s.write) }
 
 // Digest identifies the retry with the state that it was made from.
-func (r Retrial) Digest() string { return digest(r) }
+func (r Retrial) Digest() string { return digestOf(r) }
 
-// digest hashes what is shown. The clock of the look is not part of it.
-func digest(values any) string {
+// digestOf hashes what is shown. The clock of the look is not part of it.
+func digestOf(values any) string {
 	text := ""
 	switch v := values.(type) {
 	case store.HandSettlement:
-		v.Shown = steady(v.Shown)
+		v.Shown = steadyPart(v.Shown)
 		text = jsonOf(v)
 	case Retrial:
-		text = jsonOf([]any{steady(v.shown), v.correction, v.action})
+		text = jsonOf([]any{steadyPart(v.shown), v.correction, v.action})
 	case PausePlan:
 		text = jsonOf([]any{v.Scope, v.Key, v.Until, v.reason, v.replace, v.before})
 	}
@@ -48,8 +48,8 @@ func jsonOf(v any) string {
 	return string(text)
 }
 
-// steady is the part of an order that does not change by itself, in one zone.
-func steady(o store.Detail) store.Detail {
+// steadyPart is the part of an order that does not change by itself, in one zone.
+func steadyPart(o store.Detail) store.Detail {
 	d := store.Detail{UpdatedAt: o.UpdatedAt.UTC(), TotalAmount: o.TotalAmount, RefundAmount: o.RefundAmount, SettleDate: o.SettleDate, SettledBy: o.SettledBy}
 	if o.PayTime != nil {
 		d.PayTime = new(o.PayTime.UTC())
@@ -165,7 +165,7 @@ type PausePlan struct {
 }
 
 // Digest identifies the plan with the state that it was made from.
-func (p PausePlan) Digest() string { return digest(p) }
+func (p PausePlan) Digest() string { return digestOf(p) }
 
 // PreparePause checks a pause and shows what it would change.
 func (d *Desk) PreparePause(ctx context.Context, r PauseRequest) (PausePlan, error) {

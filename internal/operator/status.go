@@ -117,23 +117,23 @@ func (d *Desk) Status(ctx context.Context) Status {
 func (d *Desk) statusWithFigures(ctx context.Context) (Status, figures) {
 	first, cancel := context.WithTimeout(ctx, databasePatience)
 	defer cancel()
-	s := Status{At: d.local(time.Now()), Open: []OpenMerchant{}, Learned: []Learned{}, Incidents: []Incident{}}
+	s := Status{At: d.localTime(time.Now()), Open: []OpenMerchant{}, Learned: []Learned{}, Incidents: []Incident{}}
 	now, err := d.Store.Now(first)
 	if err != nil {
-		s.add("database", StateCritical, d.say(msgDatabaseFails, err))
+		s.addCheck("database", StateCritical, d.say(msgDatabaseFails, err))
 		return s.withoutFigures(d.Locale), figures{now: s.At}
 	}
-	s.At = d.local(now)
-	s.add("database", StateOK, d.say(msgDatabaseAnswers))
+	s.At = d.localTime(now)
+	s.addCheck("database", StateOK, d.say(msgDatabaseAnswers))
 	switch err := d.Store.CheckSchema(ctx); {
 	case errors.Is(err, store.ErrOldSchema):
-		s.add("schema", StateCritical, d.say(msgSchemaOld))
+		s.addCheck("schema", StateCritical, d.say(msgSchemaOld))
 		return s.withoutFigures(d.Locale), figures{now: s.At}
 	case err != nil:
-		s.add("schema", StateCritical, d.say(msgCannotBeRead, err))
+		s.addCheck("schema", StateCritical, d.say(msgCannotBeRead, err))
 		return s.withoutFigures(d.Locale), figures{now: s.At}
 	}
-	s.add("schema", StateOK, d.say(msgSchemaCurrent))
+	s.addCheck("schema", StateOK, d.say(msgSchemaCurrent))
 	f := d.readFigures(ctx, now)
 	d.checkInstances(&s, f)
 	d.checkGateway(&s, f)

@@ -10,28 +10,28 @@ import (
 func (s Status) Page(l Locale, maxRows int) Page {
 	var p Page
 	verdict, tone := l.Verdict(s.Verdict)
-	p.line(tone, fmt.Sprintf("%s  %s  %s (%s)", verdict, l.VerdictSummary(s), l.Stamp(s.At), l.ZoneName(s.At)))
-	p.blank()
+	p.addLine(tone, fmt.Sprintf("%s  %s  %s (%s)", verdict, l.VerdictSummary(s), l.Stamp(s.At), l.ZoneName(s.At)))
+	p.addBlank()
 	for _, c := range s.Checks {
 		word, tone := l.State(c.State)
 		p.Rows = append(p.Rows, Row{{Text: l.CheckName(c.Name)}, {Text: word, Tone: tone}, {Text: c.Detail}})
 	}
-	p.blank()
+	p.addBlank()
 	s.openTable(l, &p, maxRows)
 	if len(s.Learned) > 0 {
-		p.blank()
+		p.addBlank()
 		s.learnedTable(l, &p)
 	}
 	if len(s.Incidents) > 0 {
-		p.blank()
-		p.line(Strong, l.say(msgIncidents))
+		p.addBlank()
+		p.addLine(Strong, l.say(msgIncidents))
 		shown := s.Incidents
 		if maxRows > 0 {
 			shown = shown[:min(maxRows, len(shown))]
 		}
 		incidentRows(l, &p, shown)
 		if left := len(s.Incidents) - len(shown); left > 0 {
-			p.line(Plain, l.say(msgMoreIncidents, number(left)))
+			p.addLine(Plain, l.say(msgMoreIncidents, formatCount(left)))
 		}
 	}
 	return p
@@ -57,17 +57,17 @@ func (l Locale) VerdictSummary(s Status) string {
 func (s Status) openTable(l Locale, p *Page, maxRows int) {
 	switch {
 	case s.Unread:
-		p.line(Warning, l.say(msgOpenUnread))
+		p.addLine(Warning, l.say(msgOpenUnread))
 		return
 	case len(s.Open) == 0:
-		p.line(Plain, l.say(msgNothingOpen))
+		p.addLine(Plain, l.say(msgNothingOpen))
 		return
 	}
-	p.head(l.say(msgOpenMoney), l.say(msgUnder10m), l.say(msgUnder1h), l.say(msgUnder24h), l.say(msgOlder), l.say(msgOrders), l.say(msgAmount))
+	p.addHeading(l.say(msgOpenMoney), l.say(msgUnder10m), l.say(msgUnder1h), l.say(msgUnder24h), l.say(msgOlder), l.say(msgOrders), l.say(msgAmount))
 	rows := 1
 	var all OpenMerchant
 	add := func(name string, m OpenMerchant) {
-		p.row(name, number(m.ByAge.Under10m), number(m.ByAge.Under1h), number(m.ByAge.Under24h), number(m.ByAge.Older), number(m.Orders), Yuan(m.AmountFen))
+		p.addRow(name, formatCount(m.ByAge.Under10m), formatCount(m.ByAge.Under1h), formatCount(m.ByAge.Under24h), formatCount(m.ByAge.Older), formatCount(m.Orders), Yuan(m.AmountFen))
 		rows++
 	}
 	left := 0
@@ -88,7 +88,7 @@ func (s Status) openTable(l Locale, p *Page, maxRows int) {
 	add(l.say(msgTotal), all)
 	p.alignRight(rows, 1, 2, 3, 4, 5, 6)
 	if left > 0 {
-		p.line(Plain, l.say(msgMoreMerchants, number(left)))
+		p.addLine(Plain, l.say(msgMoreMerchants, formatCount(left)))
 	}
 }
 
@@ -97,17 +97,17 @@ func (s Status) learnedTable(l Locale, p *Page) {
 	for _, row := range s.Learned {
 		total += row.Orders
 	}
-	p.line(Strong, l.say(msgLearned, number(total)))
+	p.addLine(Strong, l.say(msgLearned, formatCount(total)))
 	for _, row := range s.Learned {
-		p.row("  "+l.Outcome(OutcomeOf(row.Status, "")), number(row.Orders), Yuan(row.AmountFen))
+		p.addRow("  "+l.Outcome(OutcomeOf(row.Status, "")), formatCount(row.Orders), Yuan(row.AmountFen))
 	}
 	p.alignRight(len(s.Learned), 1, 2)
 	if s.After.P50 != nil {
-		p.line(Plain, "  "+l.say(msgLearnedAfter, l.Age(seconds(*s.After.P50)), l.Age(seconds(*s.After.P95))))
+		p.addLine(Plain, "  "+l.say(msgLearnedAfter, l.Age(toDuration(*s.After.P50)), l.Age(toDuration(*s.After.P95))))
 	}
 }
 
-func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+func toDuration(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // Verdict is the verdict of status in one word, with its tone.
 func (l Locale) Verdict(s State) (string, Tone) {

@@ -22,7 +22,7 @@ func (d *Desk) stepsToCome(f findings) []Then {
 	list := []Then{}
 	add := func(at *time.Time, what string) {
 		if at != nil && at.After(f.now) {
-			list = append(list, Then{At: d.local(*at), What: what})
+			list = append(list, Then{At: d.localTime(*at), What: what})
 		}
 	}
 	s := d.Rules.Schedule(o, f.now, f.now.Add(foresight), maxThen+1)
@@ -56,27 +56,27 @@ func (l Locale) Then(what string) string {
 // storyOf is what happened, the oldest first.
 func (d *Desk) storyOf(f findings) []Moment {
 	o := f.order
-	list := []Moment{{At: d.local(o.CreatedAt), Kind: "created", Text: d.say(msgCreated, Yuan(o.OrderAmount))}}
+	list := []Moment{{At: d.localTime(o.CreatedAt), Kind: "created", Text: d.say(msgCreated, Yuan(o.OrderAmount))}}
 	for i, q := range f.history.Questions {
 		row := f.history.Questions[i]
-		row.QueriedAt, row.NextQueryAt = d.local(q.QueriedAt), d.localOf(q.NextQueryAt)
+		row.QueriedAt, row.NextQueryAt = d.localTime(q.QueriedAt), d.localOf(q.NextQueryAt)
 		list = append(list, Moment{At: row.QueriedAt, Kind: "asked", Text: d.questionInWords(q), LedgerRow: &row})
 	}
 	for _, e := range f.history.Events {
-		list = append(list, Moment{At: d.local(e.CreatedAt), Kind: "event", Text: d.eventInWords(e)})
+		list = append(list, Moment{At: d.localTime(e.CreatedAt), Kind: "event", Text: d.eventInWords(e)})
 	}
 	for _, a := range f.history.Actions {
-		list = append(list, Moment{At: d.local(a.At), Kind: "action", Text: d.actionInWords(a)})
+		list = append(list, Moment{At: d.localTime(a.At), Kind: "action", Text: d.actionInWords(a)})
 	}
 	for _, i := range f.incidents {
 		if o.Status.Settled() && i.OpenedAt.After(o.UpdatedAt) {
 			continue // the order was settled before
 		}
 		if !i.OpenedAt.Before(o.CreatedAt) {
-			list = append(list, Moment{At: d.local(i.OpenedAt), Kind: "paused", Text: d.say(msgStoryPaused, d.Target(i.Scope, i.Key), d.PersonName(i.OpenedBy), i.Cause)})
+			list = append(list, Moment{At: d.localTime(i.OpenedAt), Kind: "paused", Text: d.say(msgStoryPaused, d.Target(i.Scope, i.Key), d.PersonName(i.OpenedBy), i.Cause)})
 		}
 		if i.ClosedAt != nil {
-			list = append(list, Moment{At: d.local(*i.ClosedAt), Kind: "resumed", Text: d.say(msgStoryResumed, d.Target(i.Scope, i.Key), d.PersonName(i.ClosedBy))})
+			list = append(list, Moment{At: d.localTime(*i.ClosedAt), Kind: "resumed", Text: d.say(msgStoryResumed, d.Target(i.Scope, i.Key), d.PersonName(i.ClosedBy))})
 		}
 	}
 	slices.SortStableFunc(list, func(a, b Moment) int { return a.At.Compare(b.At) })
@@ -159,7 +159,7 @@ func (d *Desk) actionInWords(a store.Action) string {
 // commandsFor lists what a person can do now.
 func commandsFor(f findings) []string {
 	o := f.order
-	name := quoteShell("#" + itoa(o.ID))
+	name := quoteShell("#" + formatInt(o.ID))
 	again := "reconciler run-once --mid " + quoteShell(o.MID) + " --mer-order-id " + quoteShell(o.MerOrderID)
 	list := []string{}
 	switch outcome := OutcomeOf(o.Status, o.ReviewReason); {

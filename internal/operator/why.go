@@ -173,7 +173,8 @@ func (d *Desk) verdictSentence(f findings) string {
 	return d.say(msgIsUnknown) + d.lastWord(f)
 }
 
-// amountOf is what was paid: an order may be settled by hand with another amount than was asked for.
+// amountOf is what was paid: an order may be settled by hand with another amount than was asked
+// for.
 func amountOf(o store.Detail) int64 {
 	if o.TotalAmount != nil {
 		return *o.TotalAmount
@@ -246,7 +247,7 @@ func (d *Desk) nextQuestion(f findings) Next {
 	case !f.hasDaemon():
 		n.State, n.Because = NextDue, d.say(msgNextNobody, d.Age(f.now.Sub(*o.NextQueryAt)))
 	default:
-		n.State, n.Because = NextDue, d.say(msgNextDue, d.Age(f.now.Sub(*o.NextQueryAt)), d.orders(n.Ahead))
+		n.State, n.Because = NextDue, d.say(msgNextDue, d.Age(f.now.Sub(*o.NextQueryAt)), d.countOrders(n.Ahead))
 		if d.Rate > 0 {
 			n.Because += d.say(msgNextWithin, d.Age(time.Duration(float64(n.Ahead)/d.Rate*float64(time.Second))), d.Rate)
 		}

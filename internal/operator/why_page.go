@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-func itoa(n int64) string { return strconv.FormatInt(n, 10) }
+func formatInt(n int64) string { return strconv.FormatInt(n, 10) }
 
 // quoteShell makes a text one word of a shell.
 func quoteShell(text string) string {
@@ -28,36 +28,36 @@ func (w Why) Page(l Locale) Page {
 			numbers = append(numbers, number)
 		}
 	}
-	p.line(Strong, l.say(msgWhyHead, o.ID, strings.Join(numbers, " / "), o.MID, o.TID, Yuan(o.OrderAmount)))
-	p.line(Plain, l.say(msgWhyTimes, l.Stamp(o.CreatedAt), l.Age(w.at.Sub(o.CreatedAt)), l.Stamp(o.ExpiresAt), l.ZoneName(w.at)))
-	p.blank()
-	p.line(w.Outcome.Tone(), w.Sentence)
+	p.addLine(Strong, l.say(msgWhyHead, o.ID, strings.Join(numbers, " / "), o.MID, o.TID, Yuan(o.OrderAmount)))
+	p.addLine(Plain, l.say(msgWhyTimes, l.Stamp(o.CreatedAt), l.Age(w.at.Sub(o.CreatedAt)), l.Stamp(o.ExpiresAt), l.ZoneName(w.at)))
+	p.addBlank()
+	p.addLine(w.Outcome.Tone(), w.Sentence)
 	if o.ReviewNote != "" && w.Outcome == OutcomeReview {
-		p.line(Plain, o.ReviewNote)
+		p.addLine(Plain, o.ReviewNote)
 	}
-	p.blank()
+	p.addBlank()
 	next := l.say(msgWhyNoNext)
 	if w.Next.At != nil {
 		next = l.Stamp(*w.Next.At)
 	}
-	p.row(l.say(msgWhyNext), next, w.Next.Because)
+	p.addRow(l.say(msgWhyNext), next, w.Next.Because)
 	for i, then := range w.Then {
 		head := ""
 		if i == 0 {
 			head = l.say(msgWhyThen)
 		}
-		p.row(head, l.Stamp(then.At), l.Then(then.What))
+		p.addRow(head, l.Stamp(then.At), l.Then(then.What))
 	}
-	p.blank()
-	p.line(Strong, l.say(msgWhyStory))
+	p.addBlank()
+	p.addLine(Strong, l.say(msgWhyStory))
 	for _, m := range w.Story {
-		p.row("  "+l.Stamp(m.At), l.Kind(m.Kind), m.Text)
+		p.addRow("  "+l.Stamp(m.At), l.Kind(m.Kind), m.Text)
 	}
 	if len(w.Commands) > 0 {
-		p.blank()
-		p.line(Strong, l.say(msgWhyDo))
+		p.addBlank()
+		p.addLine(Strong, l.say(msgWhyDo))
 		for _, command := range w.Commands {
-			p.line(Plain, "  "+command)
+			p.addLine(Plain, "  "+command)
 		}
 	}
 	return p

@@ -93,7 +93,7 @@ func (b *backlog) Collect(metrics chan<- prometheus.Metric) {
 	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
 		metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
-	now, up, lastPass := b.read()
+	now, up, lastPass := b.readBacklog()
 	gauge(b.descs.lastPass, lastPass)
 	if !up {
 		gauge(b.descs.up, 0)
@@ -119,17 +119,17 @@ func (b *backlog) Collect(metrics chan<- prometheus.Metric) {
 		}
 	}
 	for _, c := range now.Pauses {
-		gauge(b.descs.paused, 1, string(c.Scope), label(c.Key), label(c.SetBy))
+		gauge(b.descs.paused, 1, string(c.Scope), labelText(c.Key), labelText(c.SetBy))
 	}
 	for _, pile := range now.Held {
-		gauge(b.descs.held, float64(pile.Orders), string(pile.Scope), label(pile.Key))
-		gauge(b.descs.heldAmount, float64(pile.Amount), string(pile.Scope), label(pile.Key))
+		gauge(b.descs.held, float64(pile.Orders), string(pile.Scope), labelText(pile.Key))
+		gauge(b.descs.heldAmount, float64(pile.Amount), string(pile.Scope), labelText(pile.Key))
 	}
 }
 
-// read returns the last reading, after a new one if it is old, and when the last
+// readBacklog returns the last reading, after a new one if it is old, and when the last
 // pass ended.
-func (b *backlog) read() (now store.Backlog, up bool, lastPass float64) {
+func (b *backlog) readBacklog() (now store.Backlog, up bool, lastPass float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.source == nil {
@@ -156,10 +156,10 @@ func everyReason(piles map[string]store.Pile) map[string]store.Pile {
 		all[reason] = store.Pile{}
 	}
 	for reason, pile := range piles {
-		all[label(reason)] = pile
+		all[labelText(reason)] = pile
 	}
 	return all
 }
 
-// label makes what a person wrote fit for one.
-func label(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
+// labelText makes what a person wrote fit for one.
+func labelText(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }

@@ -59,7 +59,7 @@ func (b *budgets) Describe(descs chan<- *prometheus.Desc) { descs <- b.desc }
 // Collect tells it for each app id.
 func (b *budgets) Collect(metrics chan<- prometheus.Metric) {
 	for app, ratio := range b.usedRatios(time.Now()) {
-		metrics <- prometheus.MustNewConstMetric(b.desc, prometheus.GaugeValue, ratio, label(app))
+		metrics <- prometheus.MustNewConstMetric(b.desc, prometheus.GaugeValue, ratio, labelText(app))
 	}
 }
 

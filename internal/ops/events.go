@@ -49,7 +49,7 @@ func newUnread() *unread {
 		"How long the oldest event waits that the consumer has not acknowledged; 0 = none.", []string{"consumer"}, nil)}
 }
 
-func (u *unread) watch(source BacklogReader) {
+func (u *unread) watchSource(source BacklogReader) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.source, u.readAt = source, time.Time{}
@@ -60,16 +60,16 @@ func (u *unread) Describe(descs chan<- *prometheus.Desc) { descs <- u.oldest }
 
 // Collect tells it for each consumer.
 func (u *unread) Collect(metrics chan<- prometheus.Metric) {
-	for _, c := range u.read() {
+	for _, c := range u.readUnread() {
 		age := 0.0
 		if c.Oldest != nil {
 			age = max(0, time.Since(*c.Oldest).Seconds())
 		}
-		metrics <- prometheus.MustNewConstMetric(u.oldest, prometheus.GaugeValue, age, label(c.Consumer))
+		metrics <- prometheus.MustNewConstMetric(u.oldest, prometheus.GaugeValue, age, labelText(c.Consumer))
 	}
 }
 
-func (u *unread) read() []store.Unread {
+func (u *unread) readUnread() []store.Unread {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.source == nil {

@@ -31,7 +31,7 @@ func NewMetrics() *Metrics {
 // Until then reconciler_backlog_up is 0.
 func (m *Metrics) Watch(source BacklogReader, lastPass func() time.Time) {
 	m.backlog.watchSource(source, lastPass)
-	m.unread.watch(source)
+	m.unread.watchSource(source)
 }
 
 func (m *Metrics) handler() http.Handler {

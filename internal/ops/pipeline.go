@@ -98,7 +98,7 @@ func (p *pipeline) SetApps(rate float64, appIDs, classes []string) {
 	p.budgets.setRate(rate, appIDs)
 	for _, id := range appIDs {
 		for _, class := range classes {
-			p.answers.WithLabelValues(label(id), class)
+			p.answers.WithLabelValues(labelText(id), class)
 		}
 	}
 }
@@ -111,7 +111,7 @@ func (p *pipeline) RoundTripSent(appID string) {
 
 // Answered counts the end of a round trip.
 func (p *pipeline) Answered(appID, class string) {
-	p.answers.WithLabelValues(label(appID), class).Inc()
+	p.answers.WithLabelValues(labelText(appID), class).Inc()
 }
 
 // Decided counts a question.

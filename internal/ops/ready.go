@@ -94,6 +94,6 @@ func (m *Metrics) SetBuild(version string, schema int64) {
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "reconciler_build_info", Help: "1, with the version of the program and the newest migration that it knows.",
 	}, []string{"version", "schema"})
-	build.WithLabelValues(label(version), strconv.FormatInt(schema, 10)).Set(1)
+	build.WithLabelValues(labelText(version), strconv.FormatInt(schema, 10)).Set(1)
 	m.registry.MustRegister(build)
 }

@@ -66,11 +66,11 @@ func newestMatch(pattern string) (string, bool) {
 	if len(found) == 0 {
 		return "", false
 	}
-	return slices.MaxFunc(found, func(a, b string) int { return slices.Compare(version(a), version(b)) }), true
+	return slices.MaxFunc(found, func(a, b string) int { return slices.Compare(folderVersion(a), folderVersion(b)) }), true
 }
 
-// version reads the numbers of an installation's folder: /usr/pgsql-9.6/bin is 9, 6.
-func version(bin string) []int {
+// folderVersion reads the numbers of an installation's folder: /usr/pgsql-9.6/bin is 9, 6.
+func folderVersion(bin string) []int {
 	name := filepath.Base(filepath.Dir(bin))
 	var numbers []int
 	for _, digits := range strings.FieldsFunc(name, func(r rune) bool { return r < '0' || r > '9' }) {

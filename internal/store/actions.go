@@ -64,8 +64,8 @@ func addAction(ctx context.Context, db queryer, a Action) (int64, error) {
 	err := db.QueryRow(ctx, `
 		INSERT INTO operator_actions (actor, via, action, order_id, scope, key, reason, evidence, before, after)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id`,
-		safe(a.Actor), a.Via, a.Action, a.OrderID, orNull(a.Scope), orNull(safe(a.Key)), orNull(safe(a.Reason)),
-		orNull(safe(a.Evidence)), jsonText(a.Before), jsonText(a.After)).Scan(&id)
+		validText(a.Actor), a.Via, a.Action, a.OrderID, orNull(a.Scope), orNull(validText(a.Key)), orNull(validText(a.Reason)),
+		orNull(validText(a.Evidence)), jsonText(a.Before), jsonText(a.After)).Scan(&id)
 	return id, err
 }
 

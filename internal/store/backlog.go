@@ -107,7 +107,7 @@ func newBacklog(piles []pileRow) Backlog {
 		b.Unresolved[status] = Pile{}
 	}
 	for _, row := range piles {
-		pile := Pile{Orders: row.Orders, Amount: row.Amount, Oldest: seconds(row.Age)}
+		pile := Pile{Orders: row.Orders, Amount: row.Amount, Oldest: toDuration(row.Age)}
 		if sum, unresolved := b.Unresolved[row.Status]; unresolved {
 			b.Unresolved[row.Status] = sum.With(pile)
 		}
@@ -115,7 +115,7 @@ func newBacklog(piles []pileRow) Backlog {
 			b.Review[row.ReviewReason] = b.Review[row.ReviewReason].With(pile)
 		}
 		b.Overdue += row.Overdue
-		b.OverdueBy = max(b.OverdueBy, seconds(row.OverdueBy))
+		b.OverdueBy = max(b.OverdueBy, toDuration(row.OverdueBy))
 	}
 	return b
 }
@@ -125,8 +125,8 @@ func (p Pile) With(other Pile) Pile {
 	return Pile{p.Orders + other.Orders, p.Amount + other.Amount, max(p.Oldest, other.Oldest)}
 }
 
-// seconds keeps within what a duration can hold, some 292 years.
-func seconds(s float64) time.Duration {
+// toDuration keeps within what a duration can hold, some 292 years.
+func toDuration(s float64) time.Duration {
 	const most = 1<<63 - 1
 	return time.Duration(min(s*float64(time.Second), most-1024))
 }

@@ -12,10 +12,10 @@ import (
 // table, and with the booking of a complete answer.
 func bookedColumns() []column {
 	amount := func(name string, of func(*order.Booking) *int64) column {
-		return col(name, arrays.Nullable(arrays.Bigint()), func(o *order.Outcome) *int64 { return of(&o.Booking) })
+		return newColumn(name, arrays.Nullable(arrays.Bigint()), func(o *order.Outcome) *int64 { return of(&o.Booking) })
 	}
 	word := func(name string, of func(*order.Booking) *string) column {
-		return col(name, arrays.Nullable(arrays.Text()), func(o *order.Outcome) *string { return of(&o.Booking) })
+		return newColumn(name, arrays.Nullable(arrays.Text()), func(o *order.Outcome) *string { return of(&o.Booking) })
 	}
 	return []column{
 		amount("total_amount", func(b *order.Booking) *int64 { return b.TotalAmount }),
@@ -28,8 +28,8 @@ func bookedColumns() []column {
 		amount("coupon_other_contribute", func(b *order.Booking) *int64 { return b.CouponOtherContribute }),
 		amount("buyer_cash_pay_amt", func(b *order.Booking) *int64 { return b.BuyerCashPayAmt }),
 		amount("refund_amount", func(b *order.Booking) *int64 { return b.RefundAmount }),
-		col("pay_time", arrays.Nullable(arrays.Timestamptz()), func(o *order.Outcome) *time.Time { return o.Booking.PayTime }),
-		col("settle_date", arrays.EmptyIsNull(arrays.Text()), func(o *order.Outcome) string { return settleDate(o) }).As("date"),
+		newColumn("pay_time", arrays.Nullable(arrays.Timestamptz()), func(o *order.Outcome) *time.Time { return o.Booking.PayTime }),
+		newColumn("settle_date", arrays.EmptyIsNull(arrays.Text()), func(o *order.Outcome) string { return settleDate(o) }).As("date"),
 		word("seq_id", func(b *order.Booking) *string { return b.SeqID }),
 		word("ref_id", func(b *order.Booking) *string { return b.RefID }),
 		word("settle_ref_id", func(b *order.Booking) *string { return b.SettleRefID }),

@@ -38,7 +38,7 @@ func (s *Store) PauseByBreaker(ctx context.Context, p BreakerPause) error {
 			SET paused_until = excluded.paused_until, reason = excluded.reason, set_by = 'breaker', set_at = now(), probe_until = NULL,
 			    failed_order_id = excluded.failed_order_id, failed_mid = excluded.failed_mid
 			WHERE c.set_by = 'breaker' OR c.paused_until <= now()`,
-			p.Scope, p.Key, min(p.For, maxBreakerPause), safe(p.Cause), p.FailedOrderID, p.FailedMID)
+			p.Scope, p.Key, min(p.For, maxBreakerPause), validText(p.Cause), p.FailedOrderID, p.FailedMID)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}
@@ -65,7 +65,7 @@ func continueIncident(ctx context.Context, tx pgx.Tx, p BreakerPause) error {
 		WHERE id = (
 		    SELECT id FROM gateway_incidents WHERE scope = $1 AND key = $2 ORDER BY opened_at DESC, id DESC LIMIT 1
 		  ) AND opened_by = 'breaker' AND (closed_at IS NULL OR closed_at > now() - interval '2 minutes')`,
-		p.Scope, p.Key, safe(p.Cause), lost)
+		p.Scope, p.Key, validText(p.Cause), lost)
 	if err != nil || tag.RowsAffected() > 0 {
 		return err
 	}
@@ -75,7 +75,7 @@ func continueIncident(ctx context.Context, tx pgx.Tx, p BreakerPause) error {
 func openIncident(ctx context.Context, tx pgx.Tx, i Incident) error {
 	_, err := tx.Exec(ctx, `
 		INSERT INTO gateway_incidents (scope, key, cause, opened_by, questions_lost) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT DO NOTHING`, i.Scope, i.Key, safe(i.Cause), safe(i.OpenedBy), i.QuestionsLost)
+		ON CONFLICT DO NOTHING`, i.Scope, i.Key, validText(i.Cause), validText(i.OpenedBy), i.QuestionsLost)
 	return err
 }
 
@@ -84,7 +84,7 @@ func closeIncident(ctx context.Context, tx pgx.Tx, scope Scope, key, by string) 
 	err = tx.QueryRow(ctx, `
 		UPDATE gateway_incidents SET closed_at = now(), closed_by = $3
 		WHERE scope = $1 AND key = $2 AND closed_at IS NULL
-		RETURNING opened_at`, scope, key, safe(by)).Scan(&openedAt)
+		RETURNING opened_at`, scope, key, validText(by)).Scan(&openedAt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}

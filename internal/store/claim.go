@@ -23,8 +23,8 @@ type Claim struct {
 	MIDs []string
 	// ExceptMIDs are merchants that it is not about, and PausedMIDs are not asked for now.
 	ExceptMIDs, PausedMIDs []string
-	// LimitedMIDs have all that they may have, and are left out as well. But the probe of an app may
-	// be about them: nobody of the app is asked before it.
+	// LimitedMIDs have all that they may have, and are left out as well. But the probe of an app
+	// may be about them: nobody of the app is asked before it.
 	LimitedMIDs []string
 	// ExceptIDs are orders that wait aside and are not claimed.
 	ExceptIDs []int64
@@ -41,8 +41,8 @@ type Claim struct {
 	// DespitePause claims also what is paused. Where the breaker set the pause, one order is its
 	// probe.
 	DespitePause bool
-	// AskedBefore, when set, leaves out orders that were asked at or after it, so that a run asks no
-	// order twice. What lies ahead was asked before the clock was set back.
+	// AskedBefore, when set, leaves out orders that were asked at or after it, so that a run asks
+	// no order twice. What lies ahead was asked before the clock was set back.
 	AskedBefore *time.Time
 	// Lanes leaves a part of the claim to orders that have just become due, in the
 	// presence of a backlog; without, the longest due come first.
@@ -137,7 +137,7 @@ func (s *Store) Claim(ctx context.Context, c Claim) (Page, error) {
 	if err != nil {
 		return Page{}, fmt.Errorf("claim orders: %w", err)
 	}
-	slices.SortFunc(page.Orders, c.before) // RETURNING promises no order
+	slices.SortFunc(page.Orders, c.compareOrders) // RETURNING promises no order
 	return page, nil
 }
 
@@ -172,7 +172,7 @@ func (s *Store) whyPaused(ctx context.Context, c Claim) (Page, error) {
 
 // Count is how many orders the pages of c would hold together, at most c.Limit.
 func (s *Store) Count(ctx context.Context, c Claim) (int, error) {
-	from, args := c.from()
+	from, args := c.fromClause()
 	var n int
 	err := s.pool.QueryRow(ctx, "WITH "+controls+" SELECT count(*) FROM (SELECT 1 "+from+") AS page", args).Scan(&n)
 	if err != nil {
@@ -185,9 +185,9 @@ func (s *Store) readOrders(ctx context.Context, sql string, args pgx.NamedArgs) 
 	return collectRows[order.Order](ctx, s.pool, sql, args)
 }
 
-// before is the order of a page. In a selection suspects come first, so that the last order is
-// where the next page begins.
-func (c Claim) before(a, b order.Order) int {
+// compareOrders is the order of a page. In a selection suspects come first, so that the last order
+// is where the next page begins.
+func (c Claim) compareOrders(a, b order.Order) int {
 	if c.Selection != nil && c.isSuspect(a) != c.isSuspect(b) {
 		if c.isSuspect(a) {
 			return -1

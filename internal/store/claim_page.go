@@ -126,7 +126,7 @@ func (s *Store) claimOneByOne(ctx context.Context, c Claim) (Page, error) {
 	seen := make(map[int64]bool)
 	var page Page
 	suspects := c.Suspects
-	for _, sql := range c.peeks() {
+	for _, sql := range c.peekPlans() {
 		orders, err := s.readOrders(ctx, sql.text, sql.args)
 		if err != nil {
 			return Page{}, err
@@ -176,7 +176,7 @@ func (c Claim) plan() claimPlan {
 		suspect = withoutSuspect
 	}
 	return claimPlan{
-		text: c.narrow(claimPermit + page + suspect + noMerchantLock + claimTake), args: c.claimArgs(), guided: c.Selection == nil,
+		text: c.narrowToIDs(claimPermit + page + suspect + noMerchantLock + claimTake), args: c.claimArgs(), guided: c.Selection == nil,
 	}
 }
 
@@ -188,7 +188,7 @@ func (c Claim) probesPlan() claimPlan {
 	}
 	args := c.claimArgs()
 	args["merchant_probes"], args["keep_room"] = true, false
-	return claimPlan{text: c.narrow(claimPermit + page + noWindow + claimTake), args: args}
+	return claimPlan{text: c.narrowToIDs(claimPermit + page + noWindow + claimTake), args: args}
 }
 
 // onePlan is the claim of one order, which is a probe where its app or merchant is half-open.
@@ -216,11 +216,11 @@ const suspectClaims = 2
 
 // isSuspect reports whether an order was a suspect before it was claimed.
 func (c Claim) isSuspect(o order.Order) bool {
-	return o.UnrecordedClaims-c.counted() >= suspectClaims
+	return o.UnrecordedClaims-c.poisonCount() >= suspectClaims
 }
 
-// counted is by how much a claim counts toward poison.
-func (c Claim) counted() int {
+// poisonCount is by how much a claim counts toward poison.
+func (c Claim) poisonCount() int {
 	if c.Uncounted {
 		return 0
 	}
@@ -229,7 +229,7 @@ func (c Claim) counted() int {
 
 // claimArgs are the arguments of every claim.
 func (c Claim) claimArgs() pgx.NamedArgs {
-	_, args := c.from()
+	_, args := c.fromClause()
 	args["app_probe"], args["merchant_probes"], args["keep_room"] = false, false, c.keepsRoom()
 	args["with_suspects"] = false
 	args["max_recent"] = c.maxRecent()
@@ -240,14 +240,14 @@ func (c Claim) claimArgs() pgx.NamedArgs {
 	}
 	args["from_id"] = c.From.ID
 	args["from_mid"], args["window"], args["per_merchant"] = c.Round.Behind, merchantWindow, c.maxPerLook()
-	args["window_mids"] = c.window()
+	args["window_mids"] = c.windowMIDs()
 	args["worker"] = c.Worker
-	args["counted"] = c.counted()
+	args["counted"] = c.poisonCount()
 	args["rate"] = c.Rate
-	args["burst"] = burst(c.Rate)
+	args["burst"] = burstOf(c.Rate)
 	args["max_per_merchant"] = c.MaxPerMerchant
-	args["hand_mids"], args["hand"] = split(c.InHand)
-	args["cap_mids"], args["caps"] = split(c.MerchantCaps)
+	args["hand_mids"], args["hand"] = splitCounts(c.InHand)
+	args["cap_mids"], args["caps"] = splitCounts(c.MerchantCaps)
 	return args
 }
 
@@ -257,7 +257,7 @@ func (c Claim) keepsRoom() bool { return c.Limit > 1 || rand.IntN(2) == 0 }
 
 // page is the statement that reads a page.
 func (c Claim) page() (string, pgx.NamedArgs) {
-	from, args := c.from()
+	from, args := c.fromClause()
 	return readPage(from), args
 }
 
@@ -265,20 +265,20 @@ func readPage(from string) string {
 	return "WITH " + controls + " SELECT " + orderColumns + from
 }
 
-// peeks are the statements that read what a claim would take: from both ends of what is due.
-func (c Claim) peeks() []claimPlan {
-	from, args := c.from()
+// peekPlans are the statements that read what a claim would take: from both ends of what is due.
+func (c Claim) peekPlans() []claimPlan {
+	from, args := c.fromClause()
 	plans := []claimPlan{{text: readPage(from), args: args}}
 	if recent := c.maxRecent(); recent > 0 && c.Selection == nil {
-		_, args := c.from()
+		_, args := c.fromClause()
 		args["limit"] = recent
 		plans = append(plans, claimPlan{text: readPage(recentPage), args: args})
 	}
 	return plans
 }
 
-// from is the text of a page, from its FROM on, and its arguments.
-func (c Claim) from() (string, pgx.NamedArgs) {
+// fromClause is the text of a page, from its FROM on, and its arguments.
+func (c Claim) fromClause() (string, pgx.NamedArgs) {
 	args := pgx.NamedArgs{
 		"app":             c.App,
 		"despite":         c.DespitePause,
@@ -304,20 +304,20 @@ func (c Claim) from() (string, pgx.NamedArgs) {
 	args["mid"] = c.Selection.MID
 	args["created_since"] = c.Selection.CreatedSince
 	args["created_until"] = c.Selection.CreatedUntil
-	return c.narrow(selectedPage), args
+	return c.narrowToIDs(selectedPage), args
 }
 
-// narrow leaves the planner no choice where a selection has ids: it finds the orders by them, also
-// in a plan that is made for any arguments.
-func (c Claim) narrow(text string) string {
+// narrowToIDs leaves the planner no choice where a selection has ids: it finds the orders by them,
+// also in a plan that is made for any arguments.
+func (c Claim) narrowToIDs(text string) string {
 	if c.Selection == nil || c.Selection.IDs == nil {
 		return text
 	}
 	return strings.ReplaceAll(text, isNamed, `o.id = ANY (@ids)`)
 }
 
-// split returns a map as two columns.
-func split(perMerchant map[string]int) (mids []string, counts []int) {
+// splitCounts returns a map as two columns.
+func splitCounts(perMerchant map[string]int) (mids []string, counts []int) {
 	for mid, n := range perMerchant {
 		mids, counts = append(mids, mid), append(counts, n)
 	}

@@ -31,8 +31,8 @@ func (c Claim) maxPerLook() int {
 	return max(8, 4*c.Limit/merchantWindow)
 }
 
-// window lists the merchants of MIDs that the claim looks at: some from one on.
-func (c Claim) window() []string {
+// windowMIDs lists the merchants of MIDs that the claim looks at: some from one on.
+func (c Claim) windowMIDs() []string {
 	list := c.MIDs[min(c.Round.From, len(c.MIDs)):]
 	return list[:min(len(list), merchantWindow)]
 }

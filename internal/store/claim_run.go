@@ -41,7 +41,7 @@ func (s *Store) queryClaim(ctx context.Context, plan claimPlan) (list []claimedR
 		})
 		return s.pool.SendBatch(ctx, batch).Close()
 	})
-	return list, s.pool.explain(err)
+	return list, s.pool.explainError(err)
 }
 
 // claimPlan is a statement and its arguments.

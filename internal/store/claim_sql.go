@@ -51,7 +51,7 @@ const isSelected = isOpen + `
 	  AND (@created_since::timestamptz IS NULL OR o.created_at >= @created_since)
 	  AND (@created_until::timestamptz IS NULL OR o.created_at < @created_until)`
 
-// isNamed narrows a selection to ids, if it has any. See [Claim.narrow].
+// isNamed narrows a selection to ids, if it has any. See [Claim.narrowToIDs].
 const isNamed = `(@ids::bigint[] IS NULL OR o.id = ANY (@ids))`
 
 // duePage is a page of due orders, the longest due first, and recentPage one from the other end.

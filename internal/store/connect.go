@@ -161,28 +161,29 @@ type target struct {
 }
 
 func newTarget(config pgconn.Config, unsafe bool) target {
-	list := []string{address(config.Host, config.Port)}
+	list := []string{hostPort(config.Host, config.Port)}
 	for _, f := range config.Fallbacks {
-		if a := address(f.Host, f.Port); !slices.Contains(list, a) {
+		if a := hostPort(f.Host, f.Port); !slices.Contains(list, a) {
 			list = append(list, a)
 		}
 	}
 	shown := strings.Join(list, ", ")
-	if unsafe || repeats(shown, config.Password) || repeats(shown, os.Getenv("PGPASSWORD")) {
+	if unsafe || repeatsSecret(shown, config.Password) || repeatsSecret(shown, os.Getenv("PGPASSWORD")) {
 		return target{}
 	}
 	return target{" at " + shown}
 }
 
-func address(host string, port uint16) string {
+func hostPort(host string, port uint16) string {
 	if strings.HasPrefix(host, "/") {
 		return host
 	}
 	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
-// repeats reports whether a text holds four characters in a row of a secret, or a shorter one.
-func repeats(text, secret string) bool {
+// repeatsSecret reports whether a text holds four characters in a row of a secret, or a shorter
+// one.
+func repeatsSecret(text, secret string) bool {
 	const part = 4
 	if len(secret) <= part {
 		return secret != "" && strings.Contains(text, secret)
@@ -205,17 +206,17 @@ type connectTrouble struct {
 func (e *connectTrouble) Error() string { return e.words }
 func (e *connectTrouble) Unwrap() error { return e.err }
 
-// words tells of all the addresses and ways that were tried what matters: the server's own refusal
-// of the user before any other, else the last.
-func (t target) words(err error) string {
-	causes := leaves(err)
+// errorWords tells of all the addresses and ways that were tried what matters: the server's own
+// refusal of the user before any other, else the last.
+func (t target) errorWords(err error) string {
+	causes := leafErrors(err)
 	cause := causes[len(causes)-1]
 	rank := func(err error) int {
 		pgErr, found := errors.AsType[*pgconn.PgError](err)
 		switch {
 		case !found:
 			return 0
-		case class(pgErr.Code) != "28":
+		case stateClass(pgErr.Code) != "28":
 			return 1
 		}
 		return 2
@@ -228,8 +229,8 @@ func (t target) words(err error) string {
 	return "cannot connect to the database" + t.addresses + ": " + causeWords(cause)
 }
 
-// leaves are the errors at the ends of a tree.
-func leaves(err error) []error {
+// leafErrors are the errors at the ends of a tree.
+func leafErrors(err error) []error {
 	if _, found := err.(*pgconn.PgError); found { //nolint:errorlint // the node itself, not what it wraps
 		return []error{err}
 	}
@@ -237,11 +238,11 @@ func leaves(err error) []error {
 	switch node := err.(type) { //nolint:errorlint // the node itself, not what it wraps
 	case interface{ Unwrap() []error }:
 		for _, child := range node.Unwrap() {
-			list = append(list, leaves(child)...)
+			list = append(list, leafErrors(child)...)
 		}
 	case interface{ Unwrap() error }:
 		if child := node.Unwrap(); child != nil {
-			list = leaves(child)
+			list = leafErrors(child)
 		}
 	}
 	if list == nil {
@@ -252,7 +253,7 @@ func leaves(err error) []error {
 
 func causeWords(err error) string {
 	if pgErr, found := errors.AsType[*pgconn.PgError](err); found {
-		return cmp.Or(refusals()[pgErr.Code], refusals()[class(pgErr.Code)], "the server refuses the connection") + " (SQLSTATE " + pgErr.Code + ")"
+		return cmp.Or(refusalWords()[pgErr.Code], refusalWords()[stateClass(pgErr.Code)], "the server refuses the connection") + " (SQLSTATE " + pgErr.Code + ")"
 	}
 	var netErr net.Error
 	switch {
@@ -278,8 +279,8 @@ func causeWords(err error) string {
 	return "the connection cannot be made"
 }
 
-// refusals are the server's reasons by SQLSTATE, or by its class.
-func refusals() map[string]string {
+// refusalWords are the server's reasons by SQLSTATE, or by its class.
+func refusalWords() map[string]string {
 	return map[string]string{
 		"28P01": "the server refuses the user or the password",
 		"28":    "the server does not let this user in: see its pg_hba.conf, and sslmode",

@@ -93,12 +93,12 @@ func (s *Store) Orders(ctx context.Context, f OrderFilter) (OrderPage, error) {
 		f.Below = math.MaxInt64
 	}
 	var p OrderPage
-	err := s.look(ctx, func(tx pgx.Tx) (err error) {
-		if source := f.source(); source != "" {
-			p, err = f.page(ctx, tx, source)
+	err := s.readAtOnce(ctx, func(tx pgx.Tx) (err error) {
+		if source := f.sourceOf(); source != "" {
+			p, err = f.readPage(ctx, tx, source)
 			return err
 		}
-		p, err = f.walk(ctx, tx)
+		p, err = f.walkPage(ctx, tx)
 		if err != nil || len(p.Orders) > 0 || p.WalkedTo == nil || f.CreatedBefore == nil {
 			return err
 		}
@@ -108,7 +108,7 @@ func (s *Store) Orders(ctx context.Context, f OrderFilter) (OrderPage, error) {
 			return err
 		}
 		f.Below = first
-		p, err = f.walk(ctx, tx)
+		p, err = f.walkPage(ctx, tx)
 		return err
 	})
 	if err != nil {
@@ -117,9 +117,9 @@ func (s *Store) Orders(ctx context.Context, f OrderFilter) (OrderPage, error) {
 	return p, nil
 }
 
-// source is the part of the table in which the partial indexes find all that the filter lets
+// sourceOf is the part of the table in which the partial indexes find all that the filter lets
 // through; "" where none does.
-func (f OrderFilter) source() string {
+func (f OrderFilter) sourceOf() string {
 	const (
 		reviewed = `SELECT o.* FROM orders AS o WHERE ` + isUnderReview
 		open     = `SELECT o.* FROM orders AS o WHERE o.status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY') AND `
@@ -135,17 +135,17 @@ func (f OrderFilter) source() string {
 	return ""
 }
 
-func (f OrderFilter) args() pgx.StrictNamedArgs {
+func (f OrderFilter) filterArgs() pgx.StrictNamedArgs {
 	return pgx.StrictNamedArgs{
 		"below": f.Below, "mid": f.MID, "status": string(f.Status), "review": f.Review, "after": f.CreatedAfter, "before": f.CreatedBefore,
 		"limit": f.Limit + 1,
 	}
 }
 
-// page reads one row more than is shown, to learn whether there are more.
-func (f OrderFilter) page(ctx context.Context, tx pgx.Tx, source string) (OrderPage, error) {
+// readPage reads one row more than is shown, to learn whether there are more.
+func (f OrderFilter) readPage(ctx context.Context, tx pgx.Tx, source string) (OrderPage, error) {
 	list, err := collectRows[OrderRow](ctx, tx, `
-		SELECT `+listedColumns+` FROM (`+source+`) AS o WHERE `+isListed+` ORDER BY o.id DESC LIMIT @limit`, f.args())
+		SELECT `+listedColumns+` FROM (`+source+`) AS o WHERE `+isListed+` ORDER BY o.id DESC LIMIT @limit`, f.filterArgs())
 	p := OrderPage{Orders: list}
 	if len(list) > f.Limit {
 		p.Orders, p.Below = list[:f.Limit], list[f.Limit-1].ID
@@ -153,10 +153,10 @@ func (f OrderFilter) page(ctx context.Context, tx pgx.Tx, source string) (OrderP
 	return p, err
 }
 
-// walk reads at most [maxWalk] rows.
-func (f OrderFilter) walk(ctx context.Context, tx pgx.Tx) (OrderPage, error) {
+// walkPage reads at most [maxWalk] rows.
+func (f OrderFilter) walkPage(ctx context.Context, tx pgx.Tx) (OrderPage, error) {
 	below := fmt.Sprintf(`o.id < @below ORDER BY o.id DESC LIMIT %d`, maxWalk)
-	p, err := f.page(ctx, tx, `SELECT o.* FROM orders AS o WHERE `+below)
+	p, err := f.readPage(ctx, tx, `SELECT o.* FROM orders AS o WHERE `+below)
 	if err != nil || p.Below != 0 {
 		return p, err
 	}
@@ -210,7 +210,7 @@ const maxRecent = 300_000
 // AnswersByMinute counts the questions of the last hour, at most [maxRecent] of them, and the round
 // trips of the last minute.
 func (s *Store) AnswersByMinute(ctx context.Context) (minutes []MinuteCount, loads []Load, err error) {
-	err = s.look(ctx, func(tx pgx.Tx) error {
+	err = s.readAtOnce(ctx, func(tx pgx.Tx) error {
 		first, err := firstSince(ctx, tx, time.Now().Add(-time.Hour-5*time.Minute), "order_queries", "queried_at")
 		if err != nil || first == 0 {
 			return err

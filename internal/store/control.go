@@ -50,15 +50,15 @@ const inForce = `(` + isProbed + ` OR ` + isPaused + `)`
 
 // Controls lists the pauses that are in force.
 func (s *Store) Controls(ctx context.Context) ([]Control, error) {
-	return s.controls(ctx, inForce)
+	return s.readControls(ctx, inForce)
 }
 
 // HalfOpenControls lists the pauses of the breaker that have ended and wait for their probe.
 func (s *Store) HalfOpenControls(ctx context.Context) ([]Control, error) {
-	return s.controls(ctx, `c.set_by = 'breaker' AND c.paused_until <= now() AND NOT `+inForce)
+	return s.readControls(ctx, `c.set_by = 'breaker' AND c.paused_until <= now() AND NOT `+inForce)
 }
 
-func (s *Store) controls(ctx context.Context, where string, args ...any) ([]Control, error) {
+func (s *Store) readControls(ctx context.Context, where string, args ...any) ([]Control, error) {
 	list, err := collectRows[Control](ctx, s.pool, `
 		SELECT c.scope, c.key,
 		       CASE WHEN isfinite(c.paused_until) THEN c.paused_until END AS paused_until,
@@ -79,17 +79,17 @@ const tokensNow = `least(@burst::float8, b.tokens + @rate::float8 *
          WHEN b.refilled_at < clock_timestamp() - interval '1 day' THEN 86400
          ELSE extract(epoch FROM clock_timestamp() - b.refilled_at)::float8 END)`
 
-// burst is how much the bucket of a rate holds: a fifth of a second's worth, so
+// burstOf is how much the bucket of a rate holds: a fifth of a second's worth, so
 // that no five seconds see more than a tenth above the rate, with some room for
 // the time from a claim to its request.
-func burst(rate float64) float64 { return max(1, rate/5) }
+func burstOf(rate float64) float64 { return max(1, rate/5) }
 
 // OpenBudget makes the app's budget where there is none.
 func (s *Store) OpenBudget(ctx context.Context, app string, rate float64) error {
 	_, err := s.pool.Exec(ctx, `
 		INSERT INTO gateway_budgets (app_id, tokens, refilled_at)
 		VALUES ($1, $2, clock_timestamp())
-		ON CONFLICT (app_id) DO NOTHING`, app, burst(rate))
+		ON CONFLICT (app_id) DO NOTHING`, app, burstOf(rate))
 	if err != nil {
 		return fmt.Errorf("open the budget: %w", err)
 	}
@@ -105,7 +105,7 @@ func (s *Store) Reserve(ctx context.Context, app string, rate float64) (time.Dur
 		SET tokens = `+tokensNow+` - 1, refilled_at = clock_timestamp()
 		WHERE b.app_id = @app
 		RETURNING b.tokens`,
-		pgx.StrictNamedArgs{"app": app, "rate": rate, "burst": burst(rate)}).Scan(&tokens)
+		pgx.StrictNamedArgs{"app": app, "rate": rate, "burst": burstOf(rate)}).Scan(&tokens)
 	if err != nil {
 		return 0, fmt.Errorf("reserve a round trip: %w", err)
 	}

@@ -75,7 +75,7 @@ func (s *Store) ReleaseDeliveries(ctx context.Context, holder string) error {
 func (s *Store) EnlistDeliveries(ctx context.Context, holder string, limit int) (n int, err error) {
 	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'"}
 	err = s.pool.inTx(ctx, begin, func(tx pgx.Tx) error {
-		n, err = enlist(ctx, tx, holder, limit)
+		n, err = enlistEvents(ctx, tx, holder, limit)
 		return err
 	})
 	if err != nil {
@@ -84,7 +84,7 @@ func (s *Store) EnlistDeliveries(ctx context.Context, holder string, limit int) 
 	return n, nil
 }
 
-func enlist(ctx context.Context, tx pgx.Tx, holder string, limit int) (int, error) {
+func enlistEvents(ctx context.Context, tx pgx.Tx, holder string, limit int) (int, error) {
 	type position struct {
 		ID   int64
 		Xact string
@@ -165,7 +165,7 @@ func (s *Store) RecordAttempt(ctx context.Context, a Attempt) error {
 		WHERE e.order_id = @order_id AND e.id > @event_id AND d.event_id = e.id AND d.next_at IS NOT NULL`,
 		pgx.StrictNamedArgs{
 			"event_id": a.EventID, "order_id": a.OrderID, "attempts": a.Attempts, "pending_since": a.PendingSince,
-			"status": orNull(int64(a.Status)), "answer": orNull(safe(a.Answer)), "delivered": a.Delivered, "retry_after": a.RetryAfter,
+			"status": orNull(int64(a.Status)), "answer": orNull(validText(a.Answer)), "delivered": a.Delivered, "retry_after": a.RetryAfter,
 		})
 	if err != nil {
 		return fmt.Errorf("record the delivery of event %d: %w", a.EventID, err)

@@ -28,7 +28,7 @@ func (s *Store) Insert(ctx context.Context, orders []NewOrder) error {
 	})
 	columns := []string{"mid", "tid", "mer_order_id", "order_amount", "created_at", "expires_at"}
 	if _, err := s.pool.CopyFrom(ctx, pgx.Identifier{"orders"}, columns, rows); err != nil {
-		return fmt.Errorf("insert orders: %w", s.pool.explain(err))
+		return fmt.Errorf("insert orders: %w", s.pool.explainError(err))
 	}
 	return nil
 }

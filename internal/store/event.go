@@ -24,12 +24,12 @@ func withEvents(group []order.Outcome) []order.Outcome {
 // eventColumns are the columns of order_events, and the claim that they are of.
 func eventColumns() []column {
 	return []column{
-		col("order_id", arrays.Bigint(), func(o *order.Outcome) int64 { return o.Order.ID }),
-		col("mid", arrays.Text(), func(o *order.Outcome) string { return o.Order.MID }),
-		col("mer_order_id", arrays.EmptyIsNull(arrays.Text()), func(o *order.Outcome) string { return merOrderID(o) }),
-		col("event", arrays.Text(), func(o *order.Outcome) string { return o.Event }),
-		col("payload", arrays.Bytes(), func(o *order.Outcome) []byte { return eventPayload(o) }).As("jsonb"),
-		col("claim_no", arrays.Bigint(), func(o *order.Outcome) int64 { return o.Order.ClaimNo }),
+		newColumn("order_id", arrays.Bigint(), func(o *order.Outcome) int64 { return o.Order.ID }),
+		newColumn("mid", arrays.Text(), func(o *order.Outcome) string { return o.Order.MID }),
+		newColumn("mer_order_id", arrays.EmptyIsNull(arrays.Text()), func(o *order.Outcome) string { return merOrderID(o) }),
+		newColumn("event", arrays.Text(), func(o *order.Outcome) string { return o.Event }),
+		newColumn("payload", arrays.Bytes(), func(o *order.Outcome) []byte { return eventPayload(o) }).As("jsonb"),
+		newColumn("claim_no", arrays.Bigint(), func(o *order.Outcome) int64 { return o.Order.ClaimNo }),
 	}
 }
 
@@ -58,10 +58,10 @@ func eventPayload(o *order.Outcome) []byte {
 		ClaimNo       int64        `json:"claim_no"`
 	}{
 		OrderID: o.Order.ID, MID: o.Order.MID, TID: o.Order.TID,
-		MerOrderID: merOrderID(o), TargetOrderID: first(o.Order.TargetOrderID, b.TargetOrderID),
+		MerOrderID: merOrderID(o), TargetOrderID: knownOrAnswered(o.Order.TargetOrderID, b.TargetOrderID),
 		From: o.Order.Status, To: o.Status, OrderAmount: o.Order.OrderAmount,
 		TotalAmount: b.TotalAmount, RefundAmount: b.RefundAmount, PayTime: b.PayTime,
-		SettleDate: settleDate(o), ReviewReason: o.ReviewReason, ReviewNote: safe(o.ReviewNote), SettledBy: settledBy, ClaimNo: o.Order.ClaimNo,
+		SettleDate: settleDate(o), ReviewReason: o.ReviewReason, ReviewNote: validText(o.ReviewNote), SettledBy: settledBy, ClaimNo: o.Order.ClaimNo,
 	}
 	text, err := json.Marshal(payload)
 	if err != nil { // only a time beyond the year 9999 can do that, and the decoder has none
@@ -70,10 +70,12 @@ func eventPayload(o *order.Outcome) []byte {
 	return text
 }
 
-func merOrderID(o *order.Outcome) string { return first(o.Order.MerOrderID, o.Booking.MerOrderID) }
+func merOrderID(o *order.Outcome) string {
+	return knownOrAnswered(o.Order.MerOrderID, o.Booking.MerOrderID)
+}
 
-// first is the number that the order has, or else the answered one.
-func first(known string, answered *string) string {
+// knownOrAnswered is the number that the order has, or else the answered one.
+func knownOrAnswered(known string, answered *string) string {
 	if known == "" && answered != nil {
 		return *answered
 	}

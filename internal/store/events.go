@@ -56,8 +56,8 @@ type EventFilter struct {
 
 // Events lists events, the latest first.
 func (s *Store) Events(ctx context.Context, f EventFilter) (list []EventDelivery, err error) {
-	err = s.look(ctx, func(tx pgx.Tx) error {
-		list, err = f.list(ctx, tx)
+	err = s.readAtOnce(ctx, func(tx pgx.Tx) error {
+		list, err = f.listEvents(ctx, tx)
 		return err
 	})
 	if err != nil {
@@ -77,7 +77,7 @@ type EventPage struct {
 // EventPage is [Store.Events] for a page. It looks at no more than [maxWalk] numbers, unless only
 // failed deliveries are listed: they have indexes.
 func (s *Store) EventPage(ctx context.Context, f EventFilter) (p EventPage, err error) {
-	err = s.look(ctx, func(tx pgx.Tx) error {
+	err = s.readAtOnce(ctx, func(tx pgx.Tx) error {
 		var first, last int64
 		err := tx.QueryRow(ctx, `SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM order_events`).Scan(&first, &last)
 		if err != nil {
@@ -91,7 +91,7 @@ func (s *Store) EventPage(ctx context.Context, f EventFilter) (p EventPage, err 
 		}
 		limit := f.Limit
 		f.Limit++ // to learn whether there are more
-		if p.Events, err = f.list(ctx, tx); err != nil {
+		if p.Events, err = f.listEvents(ctx, tx); err != nil {
 			return err
 		}
 		if len(p.Events) > limit {
@@ -110,8 +110,8 @@ func (s *Store) EventPage(ctx context.Context, f EventFilter) (p EventPage, err 
 	return p, nil
 }
 
-func (f EventFilter) list(ctx context.Context, tx pgx.Tx) ([]EventDelivery, error) {
-	where, args, err := f.where(ctx, tx)
+func (f EventFilter) listEvents(ctx context.Context, tx pgx.Tx) ([]EventDelivery, error) {
+	where, args, err := f.whereClause(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ const failedEvents = `e.id IN (
 	UNION ALL
 	SELECT f.event_id FROM webhook_deliveries AS f WHERE f.next_at IS NOT NULL AND f.attempts > 0)`
 
-func (f EventFilter) where(ctx context.Context, tx pgx.Tx) (string, pgx.NamedArgs, error) {
+func (f EventFilter) whereClause(ctx context.Context, tx pgx.Tx) (string, pgx.NamedArgs, error) {
 	conditions, args := []string{"true"}, pgx.NamedArgs{}
 	if len(f.IDs) > 0 {
 		conditions = append(conditions, "e.id = ANY (@ids)")
@@ -185,7 +185,7 @@ func (f EventFilter) where(ctx context.Context, tx pgx.Tx) (string, pgx.NamedArg
 // that nothing was done.
 func (s *Store) ResendEvents(ctx context.Context, f EventFilter, a Action) (n int, err error) {
 	err = s.pool.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
-		n, err = resend(ctx, tx, f, a)
+		n, err = resendEvents(ctx, tx, f, a)
 		return err
 	})
 	if err != nil {
@@ -197,7 +197,7 @@ func (s *Store) ResendEvents(ctx context.Context, f EventFilter, a Action) (n in
 // maxListedEvents bounds the ids in the record of one action.
 const maxListedEvents = 1000
 
-func resend(ctx context.Context, tx pgx.Tx, f EventFilter, a Action) (int, error) {
+func resendEvents(ctx context.Context, tx pgx.Tx, f EventFilter, a Action) (int, error) {
 	var exists bool
 	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM event_consumers AS c WHERE c.name = $1)`, WebhookConsumer).Scan(&exists)
 	if err != nil {
@@ -206,7 +206,7 @@ func resend(ctx context.Context, tx pgx.Tx, f EventFilter, a Action) (int, error
 	if !exists {
 		return 0, ErrNoWebhook
 	}
-	where, args, err := f.where(ctx, tx)
+	where, args, err := f.whereClause(ctx, tx)
 	if err != nil {
 		return 0, err
 	}

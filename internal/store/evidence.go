@@ -23,7 +23,7 @@ func (s *Store) NotFoundEvidence(ctx context.Context, o order.Order, since time.
 		WHERE order_id = $1 AND err_code = 'NO_ORDER'
 		  AND trade_status IS NULL AND `+isProperAnswer("order_queries"), o.ID).Scan(&e.NoOrders)
 	if err == nil {
-		e.MerchantFound, err = s.found.since(ctx, s.pool, o.MID, since)
+		e.MerchantFound, err = s.found.isFoundSince(ctx, s.pool, o.MID, since)
 	}
 	if err != nil {
 		return order.Evidence{}, fmt.Errorf("read the ledger of order %d: %w", o.ID, err)
@@ -58,8 +58,8 @@ type foundAnswer struct {
 	until time.Time // when to look again, if at is not good enough
 }
 
-// since reports whether the merchant has a found answer at or after a time.
-func (c *foundCache) since(ctx context.Context, db queryer, mid string, since time.Time) (bool, error) {
+// isFoundSince reports whether the merchant has a found answer at or after a time.
+func (c *foundCache) isFoundSince(ctx context.Context, db queryer, mid string, since time.Time) (bool, error) {
 	if found, known := c.knownSince(mid, since); known {
 		return found, nil
 	}

@@ -40,7 +40,7 @@ func (s *Store) Setting(ctx context.Context, name string) (value string, err err
 // MissingClaimArgs returns the named arguments that the statements of a claim lack.
 func MissingClaimArgs(c Claim) (missing []string) {
 	text, args := c.page()
-	plans := append(c.peeks(), c.plan(), c.probesPlan(), c.onePlan(1), claimPlan{text: text, args: args})
+	plans := append(c.peekPlans(), c.plan(), c.probesPlan(), c.onePlan(1), claimPlan{text: text, args: args})
 	for _, plan := range plans {
 		for _, name := range regexp.MustCompile(`@([a-z_]+)`).FindAllStringSubmatch(plan.text, -1) {
 			if _, given := plan.args[name[1]]; !given {
@@ -66,6 +66,6 @@ const (
 
 // LookSetting is a setting of the server while people look.
 func (s *Store) LookSetting(ctx context.Context, name string) (value string, err error) {
-	err = s.look(ctx, func(tx pgx.Tx) error { return tx.QueryRow(ctx, `SELECT current_setting($1)`, name).Scan(&value) })
+	err = s.readAtOnce(ctx, func(tx pgx.Tx) error { return tx.QueryRow(ctx, `SELECT current_setting($1)`, name).Scan(&value) })
 	return value, err
 }

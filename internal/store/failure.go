@@ -34,7 +34,7 @@ func FailureReason(err error) string {
 	case "55P03":
 		return "locked"
 	default:
-		switch class(code) {
+		switch stateClass(code) {
 		case "40": // deadlock, serialization
 			return "locked"
 		case "42":
@@ -58,8 +58,8 @@ func sqlState(err error) string {
 	return cmp.Or(pgErr.Code, "00000")
 }
 
-// class is the first two characters of a code.
-func class(code string) string { return code[:min(2, len(code))] }
+// stateClass is the first two characters of a code.
+func stateClass(code string) string { return code[:min(2, len(code))] }
 
 // isOfOneRow reports whether a row of the statement caused the error, by its values, by a trigger,
 // by a constraint or by a policy. Triggers may raise any code, so every class counts that is not
@@ -67,13 +67,13 @@ func class(code string) string { return code[:min(2, len(code))] }
 // about, and so does a statement that took too long.
 func isOfOneRow(err error) bool {
 	state := sqlState(err)
-	if pgErr, found := errors.AsType[*pgconn.PgError](err); found && (class(state) == "42" || state == queryCanceled) {
+	if pgErr, found := errors.AsType[*pgconn.PgError](err); found && (stateClass(state) == "42" || state == queryCanceled) {
 		// The context of an error names the functions that were running: a trigger's, as a rule. No
 		// function runs where a policy's WITH CHECK refuses a row; the place in the server tells.
 		return functionContext(pgErr) != "" || pgErr.Routine == "ExecWithCheckOptions"
 	}
 	about := []string{"", "00", "08", "0A", "25", "26", "28", "3D", "3F", "40", "42", "53", "57", "58", "F0"}
-	return !slices.Contains(about, class(state))
+	return !slices.Contains(about, stateClass(state))
 }
 
 // lockWait is the longest wait of a statement for a lock. Locked orders are skipped; this is for
@@ -125,8 +125,9 @@ func nameFunction(err error) error {
 }
 
 // functionContext is the context of an error without the statement's parameters, which the server
-// adds at the end where log_parameter_max_length_on_error is set. They say nothing of functions, and
-// hold whole answers. Their text is in the server's language; no other begins with a first value.
+// adds at the end where log_parameter_max_length_on_error is set. They say nothing of functions,
+// and hold whole answers. Their text is in the server's language; no other begins with a first
+// value.
 func functionContext(pgErr *pgconn.PgError) string {
 	return regexp.MustCompile(`(?s)(^|\n)[^\n"]*: \$1 = .*`).ReplaceAllString(pgErr.Where, "")
 }
@@ -141,7 +142,7 @@ func isValueError(err error) bool {
 		// The code alone would not do: a commit has it too where the listeners' queue is full.
 		return strings.HasPrefix(pgErr.Routine, "index_form_tuple") || pgErr.Routine == "_bt_check_third_page"
 	}
-	refused := class(sqlState(err))
+	refused := stateClass(sqlState(err))
 	return refused == "22" || refused == "23"
 }
 

@@ -11,17 +11,17 @@ import (
 // write: see [guardHolds].
 func guardColumns() []column {
 	return []column{
-		col("id", arrays.Bigint(), func(o *order.Outcome) int64 { return o.Order.ID }),
-		col("claim_no", arrays.Bigint(), func(o *order.Outcome) int64 { return o.Order.ClaimNo }),
-		col("settles", arrays.Boolean(), func(o *order.Outcome) bool { return o.Decision == order.Settled }),
-		col("status_read", arrays.Text(), func(o *order.Outcome) string { return string(o.Order.Status) }),
-		col("review_read", arrays.Text(), func(o *order.Outcome) string { return o.Order.ReviewReason }),
-		col("mid_read", arrays.Text(), func(o *order.Outcome) string { return o.Order.MID }),
-		col("mer_order_id_read", arrays.Text(), func(o *order.Outcome) string { return o.Order.MerOrderID }),
-		col("target_order_id_read", arrays.Text(), func(o *order.Outcome) string { return o.Order.TargetOrderID }),
-		col("order_amount_read", arrays.Bigint(), func(o *order.Outcome) int64 { return o.Order.OrderAmount }),
-		col("created_at_read", arrays.Timestamptz(), func(o *order.Outcome) time.Time { return o.Order.CreatedAt }),
-		col("expires_at_read", arrays.Timestamptz(), func(o *order.Outcome) time.Time { return o.Order.ExpiresAt }),
+		newColumn("id", arrays.Bigint(), func(o *order.Outcome) int64 { return o.Order.ID }),
+		newColumn("claim_no", arrays.Bigint(), func(o *order.Outcome) int64 { return o.Order.ClaimNo }),
+		newColumn("settles", arrays.Boolean(), func(o *order.Outcome) bool { return o.Decision == order.Settled }),
+		newColumn("status_read", arrays.Text(), func(o *order.Outcome) string { return string(o.Order.Status) }),
+		newColumn("review_read", arrays.Text(), func(o *order.Outcome) string { return o.Order.ReviewReason }),
+		newColumn("mid_read", arrays.Text(), func(o *order.Outcome) string { return o.Order.MID }),
+		newColumn("mer_order_id_read", arrays.Text(), func(o *order.Outcome) string { return o.Order.MerOrderID }),
+		newColumn("target_order_id_read", arrays.Text(), func(o *order.Outcome) string { return o.Order.TargetOrderID }),
+		newColumn("order_amount_read", arrays.Bigint(), func(o *order.Outcome) int64 { return o.Order.OrderAmount }),
+		newColumn("created_at_read", arrays.Timestamptz(), func(o *order.Outcome) time.Time { return o.Order.CreatedAt }),
+		newColumn("expires_at_read", arrays.Timestamptz(), func(o *order.Outcome) time.Time { return o.Order.ExpiresAt }),
 	}
 }
 

@@ -37,7 +37,7 @@ func (s *Store) Heartbeat(ctx context.Context, i Instance, aside ...AsideOrder) 
 	}
 	ids, causes := make([]int64, len(aside)), make([]string, len(aside))
 	for n, a := range aside {
-		ids[n], causes[n] = a.ID, safe(a.Cause)
+		ids[n], causes[n] = a.ID, validText(a.Cause)
 	}
 	batch := &pgx.Batch{}
 	batch.Queue(`
@@ -49,11 +49,11 @@ func (s *Store) Heartbeat(ctx context.Context, i Instance, aside ...AsideOrder) 
 		ON CONFLICT (worker) DO UPDATE SET version = excluded.version, started_at = excluded.started_at, seen_at = now(),
 		    last_pass_at = excluded.last_pass_at, trouble = excluded.trouble,
 		    settings = CASE WHEN i.settings = excluded.settings THEN i.settings ELSE excluded.settings END`,
-		i.Worker, i.Version, i.StartedAt, i.LastPassAt, orNull(safe(i.Trouble)), string(settings), ids, causes)
+		i.Worker, i.Version, i.StartedAt, i.LastPassAt, orNull(validText(i.Trouble)), string(settings), ids, causes)
 	batch.Queue(`DELETE FROM instances WHERE seen_at < now() - interval '1 day'`)
 	batch.Queue(endLapsed)
 	batch.Queue(endWithoutOrders)
-	if err := s.pool.explain(s.pool.SendBatch(ctx, batch).Close()); err != nil {
+	if err := s.pool.explainError(s.pool.SendBatch(ctx, batch).Close()); err != nil {
 		return fmt.Errorf("write the heartbeat: %w", err)
 	}
 	return nil

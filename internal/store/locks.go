@@ -30,7 +30,7 @@ const (
 // called.
 func (s *Store) WatchLocks(ctx context.Context, tell func(blocker string)) (stop func()) {
 	w := &lockWatch{store: s, tell: tell}
-	return w.start(ctx, longWait, func(ctx context.Context) ([]int32, error) {
+	return w.startLooking(ctx, longWait, func(ctx context.Context) ([]int32, error) {
 		if s.pool.Stat().AcquiredConns() == 0 {
 			return nil, nil // no statement is under way: a daemon at rest costs nothing
 		}
@@ -48,7 +48,7 @@ func (s *Store) openMigrationDB(watch *lockWatch, patience time.Duration) *sql.D
 		SET default_transaction_isolation = 'read committed'`,
 		maxLockWait.Milliseconds(), patience.Milliseconds())
 	prepare := func(ctx context.Context, conn *pgx.Conn) error {
-		watch.add(conn.PgConn().PID())
+		watch.addSession(conn.PgConn().PID())
 		_, err := conn.Exec(ctx, settings)
 		return err
 	}
@@ -87,7 +87,7 @@ type lockWatch struct {
 	latest   string
 }
 
-func (w *lockWatch) add(pid uint32) {
+func (w *lockWatch) addSession(pid uint32) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !slices.Contains(w.sessions, int32(pid)) {
@@ -95,22 +95,23 @@ func (w *lockWatch) add(pid uint32) {
 	}
 }
 
-// last names who was in the way last.
-func (w *lockWatch) last() string {
+// lastBlocker names who was in the way last.
+func (w *lockWatch) lastBlocker() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return cmp.Or(w.latest, "another session held the lock for a moment")
 }
 
-// added are the sessions of a migration.
-func (w *lockWatch) added(context.Context) ([]int32, error) {
+// addedSessions are the sessions of a migration.
+func (w *lockWatch) addedSessions(context.Context) ([]int32, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.sessions), nil
 }
 
-// start looks again and again at those who may wait, until the function that it returns is called.
-func (w *lockWatch) start(ctx context.Context, every time.Duration, waiting func(context.Context) ([]int32, error)) (stop func()) {
+// startLooking looks again and again at those who may wait, until the function that it returns is
+// called.
+func (w *lockWatch) startLooking(ctx context.Context, every time.Duration, waiting func(context.Context) ([]int32, error)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var done sync.WaitGroup
 	done.Go(func() {
@@ -122,7 +123,7 @@ func (w *lockWatch) start(ctx context.Context, every time.Duration, waiting func
 				return
 			case <-ticks.C:
 				if sessions, err := waiting(ctx); err == nil && len(sessions) > 0 {
-					w.look(ctx, sessions)
+					w.lookOnce(ctx, sessions)
 				}
 			}
 		}
@@ -130,8 +131,8 @@ func (w *lockWatch) start(ctx context.Context, every time.Duration, waiting func
 	return func() { cancel(); done.Wait() }
 }
 
-// look is only for telling: where it fails, the one who waits says what matters.
-func (w *lockWatch) look(ctx context.Context, sessions []int32) {
+// lookOnce tells and no more: where it fails, the one who waits says what matters.
+func (w *lockWatch) lookOnce(ctx context.Context, sessions []int32) {
 	blockers, err := collectRows[blocker](ctx, w.store.pool, `
 		SELECT DISTINCT b.pid, coalesce(a.application_name, '') AS application, coalesce(a.usename::text, '') AS "user",
 		       coalesce(a.state, '') AS state, a.xact_start AS since
@@ -141,10 +142,10 @@ func (w *lockWatch) look(ctx context.Context, sessions []int32) {
 	if err != nil || len(blockers) == 0 {
 		return
 	}
-	w.report(blockers, time.Now())
+	w.reportBlockers(blockers, time.Now())
 }
 
-func (w *lockWatch) report(blockers []blocker, now time.Time) {
+func (w *lockWatch) reportBlockers(blockers []blocker, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.told == nil {

@@ -52,7 +52,7 @@ func (m Migrator) Up(ctx context.Context) ([]Migration, error) {
 			return err
 		}
 		for {
-			result, err := m.retry(ctx, w, p.UpByOne)
+			result, err := m.retryStep(ctx, w, p.UpByOne)
 			if errors.Is(err, goose.ErrNoNextVersion) {
 				return nil
 			}
@@ -88,7 +88,7 @@ func (m Migrator) Down(ctx context.Context, dropData bool) (*Migration, error) {
 		back := func(ctx context.Context) (*goose.MigrationResult, error) {
 			return p.ApplyVersion(ctx, last.Version, false)
 		}
-		if _, err := m.retry(ctx, w, back); err != nil {
+		if _, err := m.retryStep(ctx, w, back); err != nil {
 			return err
 		}
 		last.Applied, last.AppliedAt = false, nil
@@ -98,11 +98,11 @@ func (m Migrator) Down(ctx context.Context, dropData bool) (*Migration, error) {
 	return undone, err
 }
 
-// retry tries a step again while others hold the locks that it needs.
-func (m Migrator) retry(ctx context.Context, w *lockWatch, step func(context.Context) (*goose.MigrationResult, error)) (*goose.MigrationResult, error) {
+// retryStep tries a step again while others hold the locks that it needs.
+func (m Migrator) retryStep(ctx context.Context, w *lockWatch, step func(context.Context) (*goose.MigrationResult, error)) (*goose.MigrationResult, error) {
 	waits := backoff.WithContext(backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(500*time.Millisecond), backoff.WithMaxInterval(5*time.Second),
-		backoff.WithMaxElapsedTime(m.patience())), ctx)
+		backoff.WithMaxElapsedTime(m.lockPatience())), ctx)
 	result, err := backoff.RetryWithData(func() (*goose.MigrationResult, error) {
 		result, err := step(ctx)
 		if err != nil && !isLockTrouble(err) {
@@ -111,12 +111,12 @@ func (m Migrator) retry(ctx context.Context, w *lockWatch, step func(context.Con
 		return result, err
 	}, waits)
 	if isLockTrouble(err) {
-		return nil, fmt.Errorf("gave up after %v: %s. This step was undone: %w", m.patience(), w.last(), err)
+		return nil, fmt.Errorf("gave up after %v: %s. This step was undone: %w", m.lockPatience(), w.lastBlocker(), err)
 	}
 	return result, err
 }
 
-func (m Migrator) patience() time.Duration {
+func (m Migrator) lockPatience() time.Duration {
 	if m.Patience > 0 {
 		return m.Patience
 	}
@@ -130,15 +130,15 @@ func isLockTrouble(err error) bool {
 
 func (m Migrator) withProvider(ctx context.Context, do func(*goose.Provider, *lockWatch) error) error {
 	watch := &lockWatch{store: m.Store, tell: m.Tell}
-	db := m.Store.openMigrationDB(watch, m.patience())
+	db := m.Store.openMigrationDB(watch, m.lockPatience())
 	provider, err := m.newProvider(ctx, db)
 	if err != nil {
 		return fmt.Errorf("migrate: %w", errors.Join(err, db.Close()))
 	}
-	stop := watch.start(ctx, lockPoll, watch.added)
+	stop := watch.startLooking(ctx, lockPoll, watch.addedSessions)
 	err = do(provider, watch)
 	stop()
-	if err := m.Store.pool.explain(errors.Join(err, provider.Close())); err != nil {
+	if err := m.Store.pool.explainError(errors.Join(err, provider.Close())); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	return nil
@@ -166,7 +166,7 @@ func (m Migrator) newProvider(ctx context.Context, db *sql.DB) (*goose.Provider,
 func (m Migrator) dropInvalid(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	db := m.Store.openMigrationDB(&lockWatch{}, m.patience())
+	db := m.Store.openMigrationDB(&lockWatch{}, m.lockPatience())
 	defer db.Close()
 	for _, name := range builtIndexes() {
 		if err := dropInvalidIndex(ctx, db, name); err != nil {

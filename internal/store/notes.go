@@ -16,7 +16,7 @@ type notes string
 // is called before the store is in use.
 func (s *Store) UseLanguage(lang string) { s.notes = notes(lang) }
 
-func (n notes) conflict(held, answered order.Status) string {
+func (n notes) conflictNote(held, answered order.Status) string {
 	if n == "zh" {
 		return fmt.Sprintf("查询期间订单已确定为 %s，而网关答复 %s。未作任何更改。请与商户平台核对两者，并人工更正订单。", held, answered)
 	}
@@ -24,7 +24,7 @@ func (n notes) conflict(held, answered order.Status) string {
 		"Nothing was changed. Compare both with the merchant platform and correct the order by hand.", held, answered)
 }
 
-func (n notes) unwritable(answered, cause string) string {
+func (n notes) unwritableNote(answered, cause string) string {
 	if n == "zh" {
 		return fmt.Sprintf("网关答复%s，但该答复无法写入：%s。未入账。答复保存在台账（order_queries）中，请人工确定订单。",
 			cmp.Or(answered, "中没有交易状态"), cause)

@@ -23,8 +23,9 @@ var ErrPauseChanged = errors.New("the pause has changed meanwhile")
 // ShownPause is a pause as a person saw it; a nil control is none.
 type ShownPause struct{ Control *Control }
 
-// holds reports whether the pause is as it was shown. Who was shown nothing agrees with everything.
-func (s *ShownPause) holds(now *Control) bool {
+// stillHolds reports whether the pause is as it was shown. Who was shown nothing agrees with
+// everything.
+func (s *ShownPause) stillHolds(now *Control) bool {
 	if s == nil {
 		return true
 	}
@@ -56,7 +57,7 @@ func (s *Store) PauseByPerson(ctx context.Context, p PauseOrder) (Trace, error) 
 		if err != nil {
 			return err
 		}
-		if !p.Shown.holds(former) {
+		if !p.Shown.stillHolds(former) {
 			return ErrPauseChanged
 		}
 		if former != nil && former.SetBy != Breaker && former.SetBy != c.SetBy && !p.Replace {
@@ -71,14 +72,14 @@ func (s *Store) PauseByPerson(ctx context.Context, p PauseOrder) (Trace, error) 
 			ON CONFLICT (scope, key) DO UPDATE
 			SET paused_until = excluded.paused_until, reason = excluded.reason, set_by = excluded.set_by, set_at = now(),
 			    probe_until = NULL, failed_order_id = NULL, failed_mid = NULL
-			RETURNING `+tracedControl, c.Scope, c.Key, c.PausedUntil, safe(c.Reason), safe(c.SetBy)).Scan(&t.After)
+			RETURNING `+tracedControl, c.Scope, c.Key, c.PausedUntil, validText(c.Reason), validText(c.SetBy)).Scan(&t.After)
 		if err != nil {
 			return err
 		}
 		if err := openIncident(ctx, tx, Incident{Scope: c.Scope, Key: c.Key, Cause: c.Reason, OpenedBy: c.SetBy}); err != nil {
 			return err
 		}
-		return p.Action.about(ctx, tx, c, &t)
+		return p.Action.recordPauseAction(ctx, tx, c, &t)
 	})
 	if err != nil {
 		return Trace{}, fmt.Errorf("pause: %w", err)
@@ -95,7 +96,7 @@ func (s *Store) ResumeByPerson(ctx context.Context, scope Scope, key string, sho
 		if former, err = lockControl(ctx, tx, scope, key, &t); err != nil || former == nil {
 			return err
 		}
-		if !shown.holds(former) {
+		if !shown.stillHolds(former) {
 			return ErrPauseChanged
 		}
 		if _, err := tx.Exec(ctx, `DELETE FROM gateway_controls WHERE scope = $1 AND key = $2`, scope, key); err != nil {
@@ -104,7 +105,7 @@ func (s *Store) ResumeByPerson(ctx context.Context, scope Scope, key string, sho
 		if err := endIncident(ctx, tx, scope, key, a.Actor); err != nil {
 			return err
 		}
-		return a.about(ctx, tx, *former, &t)
+		return a.recordPauseAction(ctx, tx, *former, &t)
 	})
 	if err != nil {
 		return nil, Trace{}, fmt.Errorf("resume: %w", err)
@@ -167,8 +168,8 @@ func endIncident(ctx context.Context, tx pgx.Tx, scope Scope, key, by string) er
 	return err
 }
 
-// about records an action about a pause.
-func (a Action) about(ctx context.Context, tx pgx.Tx, c Control, t *Trace) (err error) {
+// recordPauseAction records an action about a pause.
+func (a Action) recordPauseAction(ctx context.Context, tx pgx.Tx, c Control, t *Trace) (err error) {
 	a.Scope, a.Key, a.Before, a.After = string(c.Scope), c.Key, t.Before, t.After
 	t.ActionID, err = addAction(ctx, tx, a)
 	return err
@@ -178,7 +179,7 @@ func (a Action) about(ctx context.Context, tx pgx.Tx, c Control, t *Trace) (err 
 // rest has no index by merchant, so it may end with an error after five seconds.
 func (s *Store) HasMerchant(ctx context.Context, mid string) (bool, error) {
 	var found bool
-	err := s.look(ctx, func(tx pgx.Tx) error {
+	err := s.readAtOnce(ctx, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM orders AS o WHERE `+isQueued+` AND o.mid = $1)`, mid).Scan(&found)
 		if err != nil || found {
 			return err

@@ -151,7 +151,7 @@ func (s *Store) recordTogether(ctx context.Context, group []order.Outcome, wait 
 	}
 	begin := beginLimited(cmp.Or(limit, s.maxTogether)) + "; SET LOCAL lock_timeout = '" + string(usualWait) + "'"
 	err = s.pool.inTx(ctx, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
-		if err := s.supersede(ctx, tx, stale); err != nil {
+		if err := s.handleStale(ctx, tx, stale); err != nil {
 			return err
 		}
 		return endLimits(ctx, tx)
@@ -185,7 +185,8 @@ func (s *Store) recordMatching(ctx context.Context, group, questions []order.Out
 	return matching, err
 }
 
-// inLimitedTx runs a transaction. None of its statements may take longer than limit; its commit may.
+// inLimitedTx runs a transaction. None of its statements may take longer than limit; its commit
+// may.
 func (s *Store) inLimitedTx(ctx context.Context, limit time.Duration, do func(pgx.Tx) error) error {
 	return s.pool.inTx(ctx, pgx.TxOptions{BeginQuery: beginLimited(limit)}, func(tx pgx.Tx) error {
 		if err := do(tx); err != nil {
@@ -201,15 +202,15 @@ func beginLimited(limit time.Duration) string {
 	return "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'; SELECT " + timeLimit(limit)
 }
 
-// endLimits runs the deferred triggers under the limits of their rows, and lets the commit wait: see
-// isCommitWait.
+// endLimits runs the deferred triggers under the limits of their rows, and lets the commit wait:
+// see isCommitWait.
 func endLimits(ctx context.Context, tx pgx.Tx) error {
 	_, err := tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL lock_timeout = 0")
 	return err
 }
 
-// awaitCancel returns the error of a statement once the server has ended it. Until then it holds the
-// rows locked.
+// awaitCancel returns the error of a statement once the server has ended it. Until then it holds
+// the rows locked.
 func (s *Store) awaitCancel(c *pgxpool.Conn, err error) error {
 	if err != nil && c.Conn().IsClosed() {
 		select {

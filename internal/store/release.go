@@ -12,7 +12,7 @@ import (
 // count toward poison. A claim that has been overtaken is left alone. Rows that others hold locked
 // are left to the end of their lease: giving back waits for nobody.
 func (s *Store) Release(ctx context.Context, orders []order.Order) error {
-	if err := s.unclaim(ctx, orders, "lease_until = NULL, claimed_by = NULL,"); err != nil {
+	if err := s.takeClaimsBack(ctx, orders, "lease_until = NULL, claimed_by = NULL,"); err != nil {
 		return fmt.Errorf("release claims: %w", err)
 	}
 	return nil
@@ -21,25 +21,25 @@ func (s *Store) Release(ctx context.Context, orders []order.Order) error {
 // UncountClaims takes claims off the count toward poison: their answers came and could not be
 // written, through no fault of the orders. Their leases go on. Locked rows are left as they are.
 func (s *Store) UncountClaims(ctx context.Context, orders []order.Order) error {
-	if err := s.unclaim(ctx, orders, ""); err != nil {
+	if err := s.takeClaimsBack(ctx, orders, ""); err != nil {
 		return fmt.Errorf("uncount claims: %w", err)
 	}
 	return nil
 }
 
-// unclaim takes the claims that are still ours off their orders' counts, and sets
+// takeClaimsBack takes the claims that are still ours off their orders' counts, and sets
 // what else is given.
-func (s *Store) unclaim(ctx context.Context, orders []order.Order, set string) error {
+func (s *Store) takeClaimsBack(ctx context.Context, orders []order.Order, set string) error {
 	if len(orders) == 1 {
-		return s.unclaimTogether(ctx, s.maxAlone, orders, set)
+		return s.takeTogether(ctx, s.maxAlone, orders, set)
 	}
-	err := s.unclaimTogether(ctx, s.maxTogether, orders, set)
+	err := s.takeTogether(ctx, s.maxTogether, orders, set)
 	if !isOfOneRow(err) {
 		return err
 	}
 	var refused error
 	for i := range orders { // one of the rows refuses it, for example by a trigger
-		switch err := s.unclaimTogether(ctx, s.maxAlone, orders[i:i+1], set); {
+		switch err := s.takeTogether(ctx, s.maxAlone, orders[i:i+1], set); {
 		case isOfOneRow(err):
 			refused = err
 		case err != nil:
@@ -49,7 +49,7 @@ func (s *Store) unclaim(ctx context.Context, orders []order.Order, set string) e
 	return refused
 }
 
-func (s *Store) unclaimTogether(ctx context.Context, limit time.Duration, orders []order.Order, set string) error {
+func (s *Store) takeTogether(ctx context.Context, limit time.Duration, orders []order.Order, set string) error {
 	ids, claims := make([]int64, len(orders)), make([]int64, len(orders))
 	for i, o := range orders {
 		ids[i], claims[i] = o.ID, o.ClaimNo

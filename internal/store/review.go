@@ -90,7 +90,7 @@ const traced = `jsonb_build_object('status', o.status, 'review_reason', o.review
 // [ErrChanged] or an [InFlightError] where the row is not free or not as it was shown.
 func (s *Store) SettleByHand(ctx context.Context, h HandSettlement) (Trace, error) {
 	var w Trace
-	err := s.change(ctx, h.Shown, h.Action, &w, func(tx pgx.Tx) error {
+	err := s.changeOrder(ctx, h.Shown, h.Action, &w, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
 			UPDATE orders AS o
 			SET status = $2::text, total_amount = $3,
@@ -136,7 +136,7 @@ type Correction struct {
 // [Store.SettleByHand] is.
 func (s *Store) Retry(ctx context.Context, shown Detail, c Correction, a Action) (Trace, error) {
 	var w Trace
-	err := s.change(ctx, shown, a, &w, func(tx pgx.Tx) error {
+	err := s.changeOrder(ctx, shown, a, &w, func(tx pgx.Tx) error {
 		return tx.QueryRow(ctx, `
 			UPDATE orders AS o
 			SET review_reason = NULL, review_note = NULL, next_query_at = now(), unrecorded_claims = 0, updated_at = now(),
@@ -151,9 +151,9 @@ func (s *Store) Retry(ctx context.Context, shown Detail, c Correction, a Action)
 	return w, nil
 }
 
-// change locks an order, holds it against what was shown, lets do write it, and records the action.
-// Of two people at once the second waits for the first, and then meets the changed row.
-func (s *Store) change(ctx context.Context, shown Detail, a Action, w *Trace, do func(pgx.Tx) error) error {
+// changeOrder locks an order, holds it against what was shown, lets do write it, and records the
+// action. Of two people at once the second waits for the first, and then meets the changed row.
+func (s *Store) changeOrder(ctx context.Context, shown Detail, a Action, w *Trace, do func(pgx.Tx) error) error {
 	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '10s'"}
 	return s.pool.inTx(ctx, begin, func(tx pgx.Tx) error {
 		now, err := lockShown(ctx, tx, shown, w)

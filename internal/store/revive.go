@@ -18,10 +18,10 @@ func (s *Store) ReviveNoCredentials(ctx context.Context, mids []string) (left in
 		WHERE `+lacksCredentials+` AND ($2::text[] IS NULL OR o.mid = ANY ($2))`, order.ReviewNoCredentials, mids)
 	revived := 0
 	if err == nil && len(ids) > 0 {
-		revived, err = s.revive(ctx, s.maxTogether, ids)
+		revived, err = s.reviveOrders(ctx, s.maxTogether, ids)
 	}
 	if isOfOneRow(err) {
-		revived, err = changeOneByOne(ids, func(one []int64) (int, error) { return s.revive(ctx, s.maxAlone, one) })
+		revived, err = changeOneByOne(ids, func(one []int64) (int, error) { return s.reviveOrders(ctx, s.maxAlone, one) })
 	}
 	if err != nil {
 		return 0, fmt.Errorf("make orders due whose merchants have credentials again: %w", err)
@@ -29,7 +29,7 @@ func (s *Store) ReviveNoCredentials(ctx context.Context, mids []string) (left in
 	return len(ids) - revived, nil
 }
 
-func (s *Store) revive(ctx context.Context, limit time.Duration, ids []int64) (int, error) {
+func (s *Store) reviveOrders(ctx context.Context, limit time.Duration, ids []int64) (int, error) {
 	tag, err := s.pool.execWithin(ctx, limit, `
 		WITH free AS MATERIALIZED (
 		    SELECT o.id FROM orders AS o

@@ -34,8 +34,8 @@ type right struct {
 	function   string   // instead of a table: its signature
 }
 
-// rights are all that an audience needs, and nothing more.
-func rights(audience Audience) []right {
+// rightsOf are all that an audience needs, and nothing more.
+func rightsOf(audience Audience) []right {
 	switch audience {
 	case ForDaemon:
 		return daemonRights()
@@ -51,7 +51,9 @@ func rights(audience Audience) []right {
 	return nil
 }
 
-func on(table string, privileges ...string) right { return right{table: table, privileges: privileges} }
+func onTable(table string, privileges ...string) right {
+	return right{table: table, privileges: privileges}
+}
 
 func onColumns(table, privilege string, columns []string) right {
 	return right{table: table, privileges: []string{privilege}, columns: columns}
@@ -59,57 +61,57 @@ func onColumns(table, privilege string, columns []string) right {
 
 func daemonRights() []right {
 	return append([]right{
-		on(versionTable, "SELECT"),
-		on("orders", "SELECT"),
+		onTable(versionTable, "SELECT"),
+		onTable("orders", "SELECT"),
 		onColumns("orders", "UPDATE", append(queueColumns(), resultColumns()...)),
-		on("order_queries", "SELECT", "INSERT"),
-		on("order_events", "SELECT", "INSERT"),
-		on("event_consumers", "SELECT"),
+		onTable("order_queries", "SELECT", "INSERT"),
+		onTable("order_events", "SELECT", "INSERT"),
+		onTable("event_consumers", "SELECT"),
 		onColumns("event_consumers", "UPDATE", []string{"held_by", "held_until"}),
-		on("gateway_controls", "SELECT", "INSERT", "UPDATE", "DELETE"),
-		on("gateway_budgets", "SELECT", "INSERT", "UPDATE"),
-		on("gateway_incidents", "SELECT", "INSERT", "UPDATE"),
-		on("instances", "SELECT", "INSERT", "UPDATE", "DELETE"),
-		on("webhook_deliveries", "SELECT", "INSERT", "UPDATE", "DELETE"),
-		on("operator_actions", "SELECT", "INSERT"), // run-once --despite-pause
+		onTable("gateway_controls", "SELECT", "INSERT", "UPDATE", "DELETE"),
+		onTable("gateway_budgets", "SELECT", "INSERT", "UPDATE"),
+		onTable("gateway_incidents", "SELECT", "INSERT", "UPDATE"),
+		onTable("instances", "SELECT", "INSERT", "UPDATE", "DELETE"),
+		onTable("webhook_deliveries", "SELECT", "INSERT", "UPDATE", "DELETE"),
+		onTable("operator_actions", "SELECT", "INSERT"), // run-once --despite-pause
 	}, eventFunctions()...)
 }
 
 func operatorRights() []right {
 	return append(viewerRights(),
 		onColumns("orders", "UPDATE", slices.Concat(queueColumns(), resultColumns(), []string{"tid", "inst_mid"})),
-		on("order_queries", "DELETE"),
-		on("order_events", "INSERT", "DELETE"),
-		on("gateway_controls", "INSERT", "UPDATE", "DELETE"),
-		on("gateway_incidents", "INSERT", "UPDATE"),
-		on("webhook_deliveries", "INSERT", "UPDATE", "DELETE"),
-		on("operator_actions", "INSERT"),
+		onTable("order_queries", "DELETE"),
+		onTable("order_events", "INSERT", "DELETE"),
+		onTable("gateway_controls", "INSERT", "UPDATE", "DELETE"),
+		onTable("gateway_incidents", "INSERT", "UPDATE"),
+		onTable("webhook_deliveries", "INSERT", "UPDATE", "DELETE"),
+		onTable("operator_actions", "INSERT"),
 	)
 }
 
 func pruneRights() []right {
 	return []right{
-		on("orders", "SELECT"),
-		on("order_queries", "SELECT", "DELETE"),
-		on("order_events", "SELECT", "DELETE"),
-		on("event_consumers", "SELECT"),
-		on("webhook_deliveries", "SELECT", "DELETE"),
-		on("operator_actions", "SELECT", "INSERT"),
+		onTable("orders", "SELECT"),
+		onTable("order_queries", "SELECT", "DELETE"),
+		onTable("order_events", "SELECT", "DELETE"),
+		onTable("event_consumers", "SELECT"),
+		onTable("webhook_deliveries", "SELECT", "DELETE"),
+		onTable("operator_actions", "SELECT", "INSERT"),
 	}
 }
 
 func viewerRights() []right {
-	list := []right{on(versionTable, "SELECT")}
+	list := []right{onTable(versionTable, "SELECT")}
 	for _, table := range ownTables() {
-		list = append(list, on(table, "SELECT"))
+		list = append(list, onTable(table, "SELECT"))
 	}
 	return list
 }
 
 func applicationRights() []right {
 	return append([]right{
-		on("orders", "SELECT", "INSERT", "UPDATE"),
-		on("order_events", "SELECT"),
+		onTable("orders", "SELECT", "INSERT", "UPDATE"),
+		onTable("order_events", "SELECT"),
 	}, eventFunctions()...)
 }
 
@@ -141,8 +143,8 @@ func resultColumns() []string {
 	return slices.Compact(columns)
 }
 
-// statement is the GRANT of some of the privileges.
-func (r right) statement(schema, role string, privileges []string) string {
+// grantStatement is the GRANT of some of the privileges.
+func (r right) grantStatement(schema, role string, privileges []string) string {
 	to := " TO " + quoteName(role) + ";"
 	if r.function != "" {
 		return "GRANT EXECUTE ON FUNCTION " + quoteName(schema) + "." + r.function + to
@@ -163,8 +165,8 @@ func quoteName(name string) string { return pgx.Identifier{name}.Sanitize() }
 // Grants are the statements that give a role what an audience needs in a schema.
 func Grants(audience Audience, schema, role string) []string {
 	list := []string{usageStatement(schema, role)}
-	for _, r := range rights(audience) {
-		list = append(list, r.statement(schema, role, r.privileges))
+	for _, r := range rightsOf(audience) {
+		list = append(list, r.grantStatement(schema, role, r.privileges))
 	}
 	return list
 }
@@ -219,14 +221,14 @@ func (s *Store) MissingRights(ctx context.Context, audience Audience) ([]string,
 	if !usage {
 		missing = append(missing, usageStatement(schema, role))
 	}
-	for _, r := range rights(audience) {
+	for _, r := range rightsOf(audience) {
 		lacking, columns, err := s.lackingPrivileges(ctx, schema, r)
 		if err != nil {
 			return nil, fmt.Errorf("check the rights: %w", err)
 		}
 		if len(lacking) > 0 {
 			r.columns = columns
-			missing = append(missing, r.statement(schema, role, lacking))
+			missing = append(missing, r.grantStatement(schema, role, lacking))
 		}
 	}
 	return missing, nil

@@ -30,7 +30,7 @@ func collectRows[T any](ctx context.Context, db queryer, sql string, args ...any
 		return err
 	}
 	if pool, found := db.(*connPool); found {
-		return list, pool.explain(pool.retryStale(read))
+		return list, pool.explainError(pool.retryStale(read))
 	}
 	return list, read()
 }
@@ -38,9 +38,10 @@ func collectRows[T any](ctx context.Context, db queryer, sql string, args ...any
 // lookTimeout ends a statement for people on the server.
 const lookTimeout = "5s"
 
-// look reads several things as of one moment. Each statement ends after five seconds on the server.
-// It reads few rows: to compile it, or to start workers for it, takes longer than to run it.
-func (s *Store) look(ctx context.Context, do func(pgx.Tx) error) error {
+// readAtOnce reads several things as of one moment. Each statement ends after five seconds on the
+// server. It reads few rows: to compile it, or to start workers for it, takes longer than to run
+// it.
+func (s *Store) readAtOnce(ctx context.Context, do func(pgx.Tx) error) error {
 	begin := pgx.TxOptions{BeginQuery: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '" + lookTimeout + "'; " +
 		"SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0"}
 	return s.pool.inTx(ctx, begin, do)
@@ -48,7 +49,7 @@ func (s *Store) look(ctx context.Context, do func(pgx.Tx) error) error {
 
 // lookRows looks with one statement. Its error begins with what was to be done.
 func lookRows[T any](ctx context.Context, s *Store, doing, sql string, args ...any) (list []T, err error) {
-	err = s.look(ctx, func(tx pgx.Tx) error {
+	err = s.readAtOnce(ctx, func(tx pgx.Tx) error {
 		list, err = collectRows[T](ctx, tx, sql, args...)
 		return err
 	})

@@ -61,7 +61,7 @@ type connPool struct {
 // QueryRow asks for the first row of a statement, which runs when the row is scanned.
 func (p *connPool) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	return rowScan(func(dest ...any) error {
-		return p.explain(p.retryStale(func() error { return p.Pool.QueryRow(ctx, sql, args...).Scan(dest...) }))
+		return p.explainError(p.retryStale(func() error { return p.Pool.QueryRow(ctx, sql, args...).Scan(dest...) }))
 	})
 }
 
@@ -77,7 +77,7 @@ func (p *connPool) Exec(ctx context.Context, sql string, args ...any) (tag pgcon
 		tag, err = p.Pool.Exec(ctx, sql, args...)
 		return err
 	})
-	return tag, p.explain(err)
+	return tag, p.explainError(err)
 }
 
 // execWithin runs a statement that returns no rows and may not take longer than limit.
@@ -91,20 +91,20 @@ func (p *connPool) execWithin(ctx context.Context, limit time.Duration, sql stri
 		})
 		return p.SendBatch(ctx, batch).Close()
 	})
-	return tag, p.explain(err)
+	return tag, p.explainError(err)
 }
 
 // AcquireFunc lends a connection to f, again where a plan was stale.
 func (p *connPool) AcquireFunc(ctx context.Context, f func(*pgxpool.Conn) error) error {
-	return p.explain(p.retryStale(func() error { return p.Pool.AcquireFunc(ctx, f) }))
+	return p.explainError(p.retryStale(func() error { return p.Pool.AcquireFunc(ctx, f) }))
 }
 
 // Ping reports whether the server answers.
-func (p *connPool) Ping(ctx context.Context) error { return p.explain(p.Pool.Ping(ctx)) }
+func (p *connPool) Ping(ctx context.Context) error { return p.explainError(p.Pool.Ping(ctx)) }
 
 // inTx runs a transaction, all of it again where one of its plans was stale: do must not mind.
 func (p *connPool) inTx(ctx context.Context, options pgx.TxOptions, do func(pgx.Tx) error) error {
-	return p.explain(p.retryStale(func() error { return pgx.BeginTxFunc(ctx, p.Pool, options, do) }))
+	return p.explainError(p.retryStale(func() error { return pgx.BeginTxFunc(ctx, p.Pool, options, do) }))
 }
 
 // retryStale tries again at once while a plan is stale. Each connection has plans of its own, and
@@ -124,9 +124,9 @@ func isStalePlan(err error) bool {
 	return found && pgErr.Code == "0A000" && pgErr.Routine == "RevalidateCachedQuery"
 }
 
-// explain puts what the driver says into words that help, and that hold no part of a password. It
-// closes sessions that may have begun under other settings of their role or database.
-func (p *connPool) explain(err error) error {
+// explainError puts what the driver says into words that help, and that hold no part of a password.
+// It closes sessions that may have begun under other settings of their role or database.
+func (p *connPool) explainError(err error) error {
 	if isOfSession(err) {
 		p.Reset()
 	}
@@ -134,7 +134,7 @@ func (p *connPool) explain(err error) error {
 		return err // it is in our words
 	}
 	if connectErr, found := errors.AsType[*pgconn.ConnectError](err); found {
-		return &connectTrouble{words: p.target.words(connectErr), err: connectErr}
+		return &connectTrouble{words: p.target.errorWords(connectErr), err: connectErr}
 	}
 	switch sqlState(err) {
 	case "26000", "42P05":

@@ -90,7 +90,7 @@ func (s *Store) ReviewPile(ctx context.Context) (map[string]Pile, error) {
 	}
 	piles := make(map[string]Pile, len(rows))
 	for _, r := range rows {
-		piles[r.ReviewReason] = Pile{Orders: r.Orders, Amount: r.Amount, Oldest: seconds(r.Age)}
+		piles[r.ReviewReason] = Pile{Orders: r.Orders, Amount: r.Amount, Oldest: toDuration(r.Age)}
 	}
 	return piles, nil
 }
@@ -176,7 +176,7 @@ type Unread struct {
 // UnreadEvents lists the consumers of the events. It also counts the deliveries by HTTP that were
 // set aside.
 func (s *Store) UnreadEvents(ctx context.Context) (list []Unread, setAside int, err error) {
-	err = s.look(ctx, func(tx pgx.Tx) error {
+	err = s.readAtOnce(ctx, func(tx pgx.Tx) error {
 		list, err = collectRows[Unread](ctx, tx, `
 			SELECT c.name AS consumer, least(oldest.created_at, pending.since) AS oldest, c.seen_at
 			FROM event_consumers AS c
@@ -224,7 +224,7 @@ func (s *Store) LatestAnswers(ctx context.Context) (Answers, error) {
 		    WHERE q.queried_at > now() - interval '1 hour'
 		)`
 	var a Answers
-	err := s.look(ctx, func(tx pgx.Tx) error {
+	err := s.readAtOnce(ctx, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, latest+`
 			SELECT count(*), count(*) FILTER (WHERE decision NOT IN ('no_answer', 'refused')),
 			       coalesce(percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_ms) FILTER (WHERE decision NOT IN ('no_answer', 'refused')), 0),

@@ -124,7 +124,7 @@ func IsTransient(err error) bool {
 			return false
 		}
 	}
-	switch class(sqlState(err)) {
+	switch stateClass(sqlState(err)) {
 	case "", "08", "25", "40", "53", "55", "57", "58":
 		// no server, connection, read-only after a failover, serialization and deadlock,
 		// resources, locks, operator intervention, system

@@ -23,10 +23,10 @@ type current struct {
 	Matches      bool // the guard holds after all
 }
 
-// supersede handles the outcomes that the first statement did not write. It writes those whose rows
-// were only locked, leaves out those that had been written before, and keeps the evidence of those
-// that came too late.
-func (s *Store) supersede(ctx context.Context, tx pgx.Tx, stale []*Recorded) error {
+// handleStale handles the outcomes that the first statement did not write. It writes those whose
+// rows were only locked, leaves out those that had been written before, and keeps the evidence of
+// those that came too late.
+func (s *Store) handleStale(ctx context.Context, tx pgx.Tx, stale []*Recorded) error {
 	rows, err := readCurrent(ctx, tx, stale)
 	if err != nil {
 		return err
@@ -84,8 +84,8 @@ func (s *Store) recordLocked(ctx context.Context, tx pgx.Tx, group []*Recorded) 
 }
 
 // writeSuperseded writes what is left of late outcomes. A trigger of the shop's may keep settled
-// orders as they are. The evidence is written all the same; a conflict that the order cannot show is
-// no event.
+// orders as they are. The evidence is written all the same; a conflict that the order cannot show
+// is no event.
 func (s *Store) writeSuperseded(ctx context.Context, tx pgx.Tx, late []*Recorded, rows map[claimKey]current) error {
 	reasons := make(map[int64]string) // reviews that this group has set, by order
 	for _, r := range late {
@@ -117,7 +117,7 @@ func readCurrent(ctx context.Context, tx pgx.Tx, stale []*Recorded) (map[claimKe
 	var p arrays.Params
 	// A claim number alone does not name a question: an ORM that saves a stale copy of the row
 	// lowers it.
-	columns := append(guardColumns(), col("asked_at", arrays.Timestamptz(), func(o *order.Outcome) time.Time { return o.Question.At }))
+	columns := append(guardColumns(), newColumn("asked_at", arrays.Timestamptz(), func(o *order.Outcome) time.Time { return o.Question.At }))
 	arrays.Add(&p, columns, outcomesOf(stale))
 	list, err := arrays.QueryOnce[current](ctx, tx.Conn(), &p, `
 		SELECT o.id, r.claim_no, o.status, coalesce(o.review_reason, ''),
@@ -168,7 +168,7 @@ func (s *Store) supersededBy(o *order.Outcome, row current, found bool) {
 		return
 	}
 	o.Decision, o.Reason, o.ReviewReason = order.Review, order.ReviewConflict, order.ReviewConflict
-	o.ReviewNote = s.notes.conflict(row.Status, answered)
+	o.ReviewNote = s.notes.conflictNote(row.Status, answered)
 	if row.ReviewReason != order.ReviewConflict {
 		o.Event = order.EventReview
 	}
@@ -214,17 +214,17 @@ func insertEvidence(ctx context.Context, tx pgx.Tx, group []order.Outcome) error
 		return nil
 	}
 	batch := &pgconn.Batch{}
-	queue(batch, insertQuestions()+arrays.Unnest("q", questionColumns(), 0), questionColumns(), group)
+	queueRows(batch, insertQuestions()+arrays.Unnest("q", questionColumns(), 0), questionColumns(), group)
 	if events := withEvents(group); len(events) > 0 {
 		settled := "SELECT o.id FROM orders AS o WHERE o.id = e.order_id AND o.settled_at IS NOT NULL"
-		queue(batch, insertEvents(settled)+arrays.Unnest("e", eventColumns(), 0), eventColumns(), events)
+		queueRows(batch, insertEvents(settled)+arrays.Unnest("e", eventColumns(), 0), eventColumns(), events)
 		batch.ExecParams("NOTIFY order_events", nil, nil, nil, nil)
 	}
 	return tx.Conn().PgConn().ExecBatch(ctx, batch).Close()
 }
 
-// queue adds the statement that writes the rows which columns make of a group.
-func queue(batch *pgconn.Batch, sql string, columns []column, group []order.Outcome) {
+// queueRows adds the statement that writes the rows which columns make of a group.
+func queueRows(batch *pgconn.Batch, sql string, columns []column, group []order.Outcome) {
 	var p arrays.Params
 	arrays.Add(&p, columns, group)
 	p.Queue(batch, sql)

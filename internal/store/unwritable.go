@@ -20,7 +20,7 @@ func (s *Store) RecordUnwritable(ctx context.Context, o order.Outcome, cause err
 }
 
 func (s *Store) recordUnwritable(ctx context.Context, o order.Outcome, cause error) (Recorded, error) {
-	o = s.unwritable(o, cause)
+	o = s.unwritableOutcome(o, cause)
 	silent := o
 	silent.Event = ""
 	var refusal error
@@ -55,12 +55,12 @@ func (s *Store) recordReviewAlone(ctx context.Context, o order.Outcome, refusal 
 	return Recorded{}, err
 }
 
-// unwritable is the review of an outcome whose values were refused.
-func (s *Store) unwritable(o order.Outcome, cause error) order.Outcome {
+// unwritableOutcome is the review of an outcome whose values were refused.
+func (s *Store) unwritableOutcome(o order.Outcome, cause error) order.Outcome {
 	o.Booking = order.Booking{}
 	o.Decision, o.Reason, o.ReviewReason = order.Review, order.ReviewUnwritable, order.ReviewUnwritable
 	o.Status, o.NextQueryAt, o.LastError = o.Order.Status, nil, ""
-	o.ReviewNote = s.notes.unwritable(o.Question.TradeStatus, plain(cause))
+	o.ReviewNote = s.notes.unwritableNote(o.Question.TradeStatus, plainWords(cause))
 	o.Event = ""
 	if o.Order.ReviewReason != order.ReviewUnwritable {
 		o.Event = order.EventReview

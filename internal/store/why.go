@@ -51,7 +51,7 @@ type OrderName struct {
 // number finds another order of the same merchant.
 func (s *Store) FindOrders(ctx context.Context, name OrderName, zone *time.Location) ([]Detail, error) {
 	var list []Detail
-	err := s.look(ctx, func(tx pgx.Tx) (err error) {
+	err := s.readAtOnce(ctx, func(tx pgx.Tx) (err error) {
 		list, err = findOrders(ctx, tx, name, zone)
 		return err
 	})
@@ -155,7 +155,7 @@ type History struct {
 // History reads the history of an order.
 func (s *Store) History(ctx context.Context, o order.Order) (History, error) {
 	var h History
-	err := s.look(ctx, func(tx pgx.Tx) (err error) {
+	err := s.readAtOnce(ctx, func(tx pgx.Tx) (err error) {
 		h.Questions, err = collectRows[LedgerRow](ctx, tx, `
 			SELECT * FROM (
 			    SELECT id, order_id, claim_no, queried_at, duration_ms, round_trips, worker, http_status, err_code, err_msg,
@@ -206,7 +206,7 @@ func (s *Store) FoundAt(ctx context.Context, mid string, since time.Time) (*time
 // FallingDue lists the orders that are due before a time, the longest due first, at most limit of
 // them, and counts all.
 func (s *Store) FallingDue(ctx context.Context, before time.Time, limit int) (list []order.Order, total int, err error) {
-	err = s.look(ctx, func(tx pgx.Tx) error {
+	err = s.readAtOnce(ctx, func(tx pgx.Tx) error {
 		const where = ` FROM orders AS o WHERE ` + isQueued + ` AND o.next_query_at < $1`
 		list, err = collectRows[order.Order](ctx, tx, `SELECT `+orderColumns+where+` ORDER BY o.next_query_at, o.id LIMIT $2`, before, limit)
 		if err != nil || len(list) < limit {

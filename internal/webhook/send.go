@@ -100,10 +100,10 @@ type message struct {
 	Data      json.RawMessage `json:"data"`
 }
 
-// send makes one request. Only an answer of the 2xx class is a delivery.
-func (s *sender) send(ctx context.Context, d store.Delivery) store.Attempt {
+// sendOnce makes one request. Only an answer of the 2xx class is a delivery.
+func (s *sender) sendOnce(ctx context.Context, d store.Delivery) store.Attempt {
 	attempt := store.Attempt{Delivery: d}
-	response, err := s.post(ctx, d)
+	response, err := s.postDelivery(ctx, d)
 	if err != nil {
 		attempt.Answer = s.inWords(err)
 		return attempt
@@ -122,7 +122,7 @@ func (s *sender) send(ctx context.Context, d store.Delivery) store.Attempt {
 	return attempt
 }
 
-func (s *sender) post(ctx context.Context, d store.Delivery) (*http.Response, error) {
+func (s *sender) postDelivery(ctx context.Context, d store.Delivery) (*http.Response, error) {
 	body, err := json.Marshal(message{ID: d.EventID, Event: d.Event, CreatedAt: inChina(d.CreatedAt), Data: json.RawMessage(d.Payload)})
 	if err != nil {
 		return nil, err

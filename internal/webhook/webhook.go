@@ -211,7 +211,7 @@ func (d *Deliverer) deliverOnce(ctx context.Context, delivery store.Delivery, he
 		return ending{Attempt: store.Attempt{Delivery: delivery}} // stopped for so long that another may deliver
 	}
 	ctx = context.WithoutCancel(ctx)
-	attempt := d.sender.send(ctx, delivery)
+	attempt := d.sender.sendOnce(ctx, delivery)
 	if !attempt.Delivered {
 		attempt.RetryAfter = retryWait(delivery.Attempts+1, delivery.PendingFor+d.options.Now().Sub(began))
 	}
