@@ -156,7 +156,7 @@ func TestStatusOfTheBacklog(t *testing.T) {
 	w.exec(t, `UPDATE gateway_controls SET set_by = 'breaker', paused_until = now() - interval '4 seconds'`)
 	wantState(t, w.Status(t.Context()), "overdue", operator.StateOK, operator.StateAttention, "1 order, the longest for")
 	w.exec(t, `UPDATE gateway_controls SET paused_until = now() - interval '16 minutes'`)
-	wantState(t, w.Status(t.Context()), "overdue", operator.StateCritical, operator.StateCritical, "16 min")
+	wantState(t, w.Status(t.Context()), "overdue", operator.StateCritical, operator.StateCritical, "1 order, the longest for")
 }
 
 func TestStatusOfWhatWasLearned(t *testing.T) {

@@ -113,6 +113,22 @@ func TestNoRetryDespiteRetryAfter(t *testing.T) {
 	}
 }
 
+// It is no trouble of the order's own, whatever others of its app are answered meanwhile.
+func TestRetryAfterSpendsNoPlan(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.add(t, 0, says("WAIT_BUYER_PAY"))
+	w.add(t, 1, says("WAIT_BUYER_PAY"))
+	p := w.poller(t, workers(1))
+	sweep(t, p, Run{Once: true})
+	w.exec(t, `UPDATE orders SET next_query_at = now() - interval '1 minute' WHERE mer_order_id = $1`, mer(1))
+	sweep(t, p, Run{})
+	w.exec(t, `UPDATE orders SET next_query_at = now() - interval '1 minute' WHERE mer_order_id = $1`, mer(0))
+	w.script(t, testMID, 0, simulator.Step{Fault: simulator.FaultRateLimit, RetryAfter: "600"})
+	sweep(t, p, Run{})
+	w.wantLedger(t, 0, "deferred unresolved 1", "no_answer transient 1")
+}
+
 // A question whose first answers were no use and whose last one refuses us, or is
 // about another order, ends with that.
 func TestLastReplyDecides(t *testing.T) {

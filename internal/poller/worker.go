@@ -225,7 +225,8 @@ func (q *question) roundTrip(ctx context.Context) order.Outcome {
 		return q.Rules.NotAnswered(q.Order, order.ReasonTransient, "the answer is about another order: its connection is out of step", q.databaseNow())
 	}
 	reply := policy.Reply{Answer: answer, Trouble: trouble}
-	if at := q.breaker.othersAnsweredAt(q.claimed); !at.IsZero() {
+	asksForPause := q.finalReply(order.Outcome{}).asksForPause() // which is no order's own trouble
+	if at := q.breaker.othersAnsweredAt(q.claimed); !at.IsZero() && !asksForPause {
 		reply.OthersAnsweredAt = q.databaseNow().Add(-time.Since(at))
 	}
 	if q.Rules.NeedsEvidence(q.Order, trouble, q.databaseNow()) {

@@ -157,8 +157,9 @@ FROM why LEFT JOIN claimed ON true`
 
 // outlivedClaims is 1 where the worker itself made the former claim, whose lease has run out. The
 // worker lives, so that claim does not count toward poison. Its answer could not be written, for
-// example because a row was locked for longer than a lease.
-const outlivedClaims = `CASE WHEN o.claimed_by = @worker THEN 1 ELSE 0 END`
+// example because a row was locked for longer than a lease. What [Store.UncountClaims] has taken off
+// the count is in nobody's name. A probe, which is not counted itself, takes nothing off.
+const outlivedClaims = `CASE WHEN @counted > 0 AND o.claimed_by = @worker THEN 1 ELSE 0 END`
 
 // claimedColumns are those of an [order.Order], of no order if there is none.
 const claimedColumns = `

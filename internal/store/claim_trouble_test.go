@@ -288,6 +288,20 @@ func TestReleaseSkipsLockedRows(t *testing.T) {
 	if want := "1:1 2:1 3:1"; got != want {
 		t.Errorf("claimed again: %s, want %s", got, want)
 	}
+
+	// What was taken off the count, and what never was on it, is not taken off a second time: the
+	// claims of processes that died are still counted.
+	d.exec(t, `UPDATE orders SET unrecorded_claims = 1, claimed_by = 'died', lease_until = now()`)
+	for range 3 {
+		must(t, d.UncountClaims(t.Context(), d.claim(t, 3)))
+		d.exec(t, `UPDATE orders SET lease_until = now()`)
+		d.claimWith(t, store.Claim{Limit: 3, Uncounted: true})
+		d.exec(t, `UPDATE orders SET lease_until = now(), claimed_by = NULL`)
+	}
+	got = scan[string](t, d, `SELECT string_agg(concat_ws(':', id, unrecorded_claims), ' ' ORDER BY id) FROM orders`)
+	if want := "1:1 2:1 3:1"; got != want {
+		t.Errorf("after the claims that do not count: %s, want %s", got, want)
+	}
 }
 
 // Every argument of every statement of a claim is given.

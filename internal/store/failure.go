@@ -129,7 +129,7 @@ func nameFunction(err error) error {
 // and hold whole answers. Their text is in the server's language; no other begins with a first
 // value.
 func functionContext(pgErr *pgconn.PgError) string {
-	return regexp.MustCompile(`(?s)(^|\n)[^\n"]*: \$1 = .*`).ReplaceAllString(pgErr.Where, "")
+	return regexp.MustCompile(`(?s)(^|\n)[^\n"]*: (« )?\$1 = .*`).ReplaceAllString(pgErr.Where, "")
 }
 
 // isLockTimeout reports whether the statement gave up waiting for a lock.

@@ -19,9 +19,10 @@ func (s *Store) Release(ctx context.Context, orders []order.Order) error {
 }
 
 // UncountClaims takes claims off the count toward poison: their answers came and could not be
-// written, through no fault of the orders. Their leases go on. Locked rows are left as they are.
+// written, through no fault of the orders. Their leases go on, in nobody's name. Locked rows are
+// left as they are.
 func (s *Store) UncountClaims(ctx context.Context, orders []order.Order) error {
-	if err := s.takeClaimsBack(ctx, orders, ""); err != nil {
+	if err := s.takeClaimsBack(ctx, orders, "claimed_by = NULL,"); err != nil {
 		return fmt.Errorf("uncount claims: %w", err)
 	}
 	return nil
