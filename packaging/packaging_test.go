@@ -69,7 +69,7 @@ func TestUnitsAreHardened(t *testing.T) {
 	}
 }
 
-// Whoever looks into a package finds the settings in it, and an upgrade keeps theirs.
+// A package holds the settings, and an upgrade keeps what people made of them.
 func TestSettingsAreAConfigFile(t *testing.T) {
 	t.Parallel()
 	config, err := os.ReadFile("nfpm.yaml")

@@ -140,13 +140,7 @@ func (c *runOnceCommand) runPass(p *process, r resolved, orders *store.Store, ru
 	if err := errors.Join(report.printAs(p.stdout, c.Output), runErr); err != nil {
 		return err
 	}
-	c.tellBreakers(p, orders, summary.PausedApps)
-	for _, appID := range summary.HeldApps {
-		fmt.Fprintf(p.stderr, "reconciler: app id %s is paused by a person; its orders stay due. --despite-pause asks them too.\n", appID)
-	}
-	if err := c.tellPausedMerchants(p, orders, named); err != nil {
-		fmt.Fprintln(p.stderr, "reconciler: the orders of paused merchants could not be counted:", err)
-	}
+	c.tellPauses(p, orders, summary, named)
 	left := p.ctx.Err() != nil && report.Asked < report.Selected
 	if left || !summary.Complete() || named.lacksOrders() || leavesToBreaker(report.Orders) {
 		return errIncomplete

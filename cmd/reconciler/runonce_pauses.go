@@ -6,8 +6,21 @@ import (
 	"slices"
 	"time"
 
+	"reconciler/internal/operator"
+	"reconciler/internal/poller"
 	"reconciler/internal/store"
 )
+
+// tellPauses names what the run left because it is paused.
+func (c *runOnceCommand) tellPauses(p *process, orders *store.Store, summary poller.Summary, named *account) {
+	c.tellBreakers(p, orders, summary.PausedApps)
+	for _, appID := range summary.HeldApps {
+		fmt.Fprintf(p.stderr, "reconciler: app id %s is paused by a person; its orders stay due. --despite-pause asks them too.\n", appID)
+	}
+	if err := c.tellPausedMerchants(p, orders, named); err != nil {
+		fmt.Fprintln(p.stderr, "reconciler: the orders of paused merchants could not be counted:", err)
+	}
+}
 
 // tellBreakers names the app ids whose orders the breaker kept back, with its cause. A dry run
 // stores no pause, so there the log alone has the cause.
@@ -18,11 +31,12 @@ func (c *runOnceCommand) tellBreakers(p *process, orders *store.Store, appIDs []
 	pauses, _ := orders.Controls(context.WithoutCancel(p.ctx)) // the app ids are worth telling without
 	for _, appID := range appIDs {
 		cause := ""
-		for _, pause := range pauses {
-			if pause.Scope == store.ScopeApp && pause.Key == appID && pause.PausedUntil != nil {
-				until := pause.PausedUntil.In(c.People.locale(p.getenv).Zone).Format(time.RFC3339)
-				cause = ", paused until " + until + ": " + visibleText(pause.Reason)
-			}
+		at := slices.IndexFunc(pauses, func(held store.Control) bool {
+			return held.Scope == store.ScopeApp && held.Key == appID && held.PausedUntil != nil
+		})
+		if at >= 0 {
+			until := pauses[at].PausedUntil.In(c.People.locale(p.getenv).Zone).Format(time.RFC3339)
+			cause = ", paused until " + until + ": " + visibleText(pauses[at].Reason)
 		}
 		fmt.Fprintf(p.stderr, "reconciler: the gateway fails or refuses the credentials of app id %s%s. Its other orders stay due.\n", appID, cause)
 	}
@@ -37,24 +51,13 @@ func (c *runOnceCommand) tellPausedMerchants(p *process, orders *store.Store, na
 	if c.DespitePause || len(named.list) > 0 || p.ctx.Err() != nil {
 		return nil
 	}
-	controls, err := orders.Controls(p.ctx)
-	if err != nil {
-		return err
-	}
-	controls = slices.DeleteFunc(controls, func(held store.Control) bool {
-		return held.Scope != store.ScopeMerchant || c.MID != "" && held.Key != string(c.MID)
-	})
-	if len(controls) == 0 {
-		return nil
-	}
-	open, err := orders.OpenMerchants(p.ctx)
+	list, err := (&operator.Desk{Locale: c.People.locale(p.getenv), Store: orders}).Pauses(p.ctx)
 	if err != nil {
 		return err
 	}
 	told := 0
-	for _, held := range controls {
-		at := slices.IndexFunc(open, func(m store.OpenMerchant) bool { return m.MID == held.Key && m.Waiting > 0 })
-		if at < 0 {
+	for _, held := range list.Pauses {
+		if held.Scope != store.ScopeMerchant || held.Orders == 0 || c.MID != "" && held.Key != string(c.MID) {
 			continue
 		}
 		if told++; told > maxToldMerchants {
@@ -65,7 +68,7 @@ func (c *runOnceCommand) tellPausedMerchants(p *process, orders *store.Store, na
 		if held.SetBy == store.Breaker {
 			by = "the circuit breaker"
 		}
-		fmt.Fprintf(p.stderr, "reconciler: merchant %s is paused by %s; its open orders (%d) wait. --despite-pause asks them too.\n", held.Key, by, open[at].Waiting)
+		fmt.Fprintf(p.stderr, "reconciler: merchant %s is paused by %s; its open orders (%d) wait. --despite-pause asks them too.\n", held.Key, by, held.Orders)
 	}
 	return nil
 }

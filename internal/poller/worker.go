@@ -100,7 +100,9 @@ func (w *worker) handleOrder(ctx context.Context, c claimed) result {
 	q := &question{worker: w, claimed: c}
 	out := q.askGateway(ctx)
 	trouble := policy.TroubleOf(out, q.trouble)
-	w.breaker.reportQuestion(ctx, c, trouble, q.finalReply(out))
+	last := q.finalReply()
+	last.cause = out.LastError
+	w.breaker.reportQuestion(ctx, c, trouble, last)
 	if trouble == policy.NoTrouble && w.fairness.noteAnswer(c.MID, out.Question.Duration) {
 		w.queue.wakeWorkers()
 	}
@@ -155,7 +157,7 @@ func (q *question) askGateway(ctx context.Context) (out order.Outcome) {
 			}
 		}
 		if out.Decision == order.NoAnswer || out.Reason == order.ReasonUnusableAnswer {
-			if q.finalReply(out).asksForPause() {
+			if q.finalReply().asksForPause() {
 				return backoff.Permanent(errAskAgain) // the breaker opens at once
 			}
 			return errAskAgain
@@ -225,8 +227,7 @@ func (q *question) roundTrip(ctx context.Context) order.Outcome {
 		return q.Rules.NotAnswered(q.Order, order.ReasonTransient, "the answer is about another order: its connection is out of step", q.databaseNow())
 	}
 	reply := policy.Reply{Answer: answer, Trouble: trouble}
-	asksForPause := q.finalReply(order.Outcome{}).asksForPause() // which is no order's own trouble
-	if at := q.breaker.othersAnsweredAt(q.claimed); !at.IsZero() && !asksForPause {
+	if at := q.breaker.othersAnsweredAt(q.claimed); !at.IsZero() && !q.finalReply().asksForPause() { // which is no order's own trouble
 		reply.OthersAnsweredAt = q.databaseNow().Add(-time.Since(at))
 	}
 	if q.Rules.NeedsEvidence(q.Order, trouble, q.databaseNow()) {
@@ -265,8 +266,8 @@ func (q *question) readEvidence(ctx context.Context) *order.Evidence {
 	return &e
 }
 
-func (q *question) finalReply(out order.Outcome) finalReply {
-	last := finalReply{cause: out.LastError}
+func (q *question) finalReply() finalReply {
+	var last finalReply
 	if e, ok := errors.AsType[*chinaums.Error](q.trouble); ok {
 		last.overloaded = e.HTTPStatus == http.StatusTooManyRequests
 		if e.RetryAfter != nil {
