@@ -3,15 +3,11 @@ package store
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 )
 
 const (
@@ -39,20 +35,6 @@ func (s *Store) WatchLocks(ctx context.Context, tell func(blocker string)) (stop
 			WHERE datname = current_database() AND usename = session_user AND application_name = current_setting('application_name')
 			  AND wait_event_type = 'Lock' AND query_start < clock_timestamp() - make_interval(secs => $1)`, longWait.Seconds())
 	})
-}
-
-// openMigrationDB has sessions that never wait long for a lock, and whose statements may take long.
-func (s *Store) openMigrationDB(watch *lockWatch, patience time.Duration) *sql.DB {
-	settings := fmt.Sprintf(`SET lock_timeout = '%dms'; SET reconciler.patience = '%dms'; SET statement_timeout = 0;
-		SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning;
-		SET default_transaction_isolation = 'read committed'`,
-		maxLockWait.Milliseconds(), patience.Milliseconds())
-	prepare := func(ctx context.Context, conn *pgx.Conn) error {
-		watch.addSession(conn.PgConn().PID())
-		_, err := conn.Exec(ctx, settings)
-		return err
-	}
-	return stdlib.OpenDB(*s.pool.Config().ConnConfig, stdlib.OptionAfterConnect(prepare), stdlib.OptionResetSession(prepare))
 }
 
 // blocker is a session that holds a lock which one of ours waits for.

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
@@ -48,7 +50,7 @@ func (s *Store) MigrateUp(ctx context.Context) ([]Migration, error) {
 func (m Migrator) Up(ctx context.Context) ([]Migration, error) {
 	var applied []Migration
 	err := m.withProvider(ctx, func(p *goose.Provider, w *lockWatch) error {
-		if err := m.Store.prepareVersions(ctx); err != nil {
+		if err := m.prepareVersions(ctx); err != nil {
 			return err
 		}
 		for {
@@ -77,11 +79,11 @@ func (m Migrator) Down(ctx context.Context, dropData bool) (*Migration, error) {
 		if !last.Known {
 			return fmt.Errorf("migration %d is newer than this program: take it back with the program that has it", last.Version)
 		}
-		if err := m.Store.prepareVersions(ctx); err != nil {
+		if err := m.prepareVersions(ctx); err != nil {
 			return err
 		}
 		if !dropData {
-			if err := m.Store.checkDroppable(ctx, last.Name); err != nil {
+			if err := m.checkDroppable(ctx, last.Name); err != nil {
 				return err
 			}
 		}
@@ -130,7 +132,7 @@ func isLockTrouble(err error) bool {
 
 func (m Migrator) withProvider(ctx context.Context, do func(*goose.Provider, *lockWatch) error) error {
 	watch := &lockWatch{store: m.Store, tell: m.Tell}
-	db := m.Store.openMigrationDB(watch, m.lockPatience())
+	db := m.openDB(watch)
 	provider, err := m.newProvider(ctx, db)
 	if err != nil {
 		return fmt.Errorf("migrate: %w", errors.Join(err, db.Close()))
@@ -144,8 +146,22 @@ func (m Migrator) withProvider(ctx context.Context, do func(*goose.Provider, *lo
 	return nil
 }
 
+// openDB has sessions that never wait long for a lock, and whose statements may take long.
+func (m Migrator) openDB(watch *lockWatch) *sql.DB {
+	settings := fmt.Sprintf(`SET lock_timeout = '%dms'; SET reconciler.patience = '%dms'; SET statement_timeout = 0;
+		SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning;
+		SET default_transaction_isolation = 'read committed'`,
+		maxLockWait.Milliseconds(), m.lockPatience().Milliseconds())
+	prepare := func(ctx context.Context, conn *pgx.Conn) error {
+		watch.addSession(conn.PgConn().PID())
+		_, err := conn.Exec(ctx, settings)
+		return err
+	}
+	return stdlib.OpenDB(*m.Store.pool.Config().ConnConfig, stdlib.OptionAfterConnect(prepare), stdlib.OptionResetSession(prepare))
+}
+
 func (m Migrator) newProvider(ctx context.Context, db *sql.DB) (*goose.Provider, error) {
-	files, err := m.Store.migrationFiles(ctx)
+	files, err := m.migrationFiles(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +182,7 @@ func (m Migrator) newProvider(ctx context.Context, db *sql.DB) (*goose.Provider,
 func (m Migrator) dropInvalid(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	db := m.Store.openMigrationDB(&lockWatch{}, m.lockPatience())
+	db := m.openDB(&lockWatch{})
 	defer db.Close()
 	for _, name := range builtIndexes() {
 		if err := dropInvalidIndex(ctx, db, name); err != nil {
@@ -215,9 +231,9 @@ func migrationTexts() map[string]string {
 
 // migrationFiles are the migrations. Postgres builds no index of a partitioned table beside
 // writers, so where a table was made partitioned, its indexes are built in the plain way.
-func (s *Store) migrationFiles(ctx context.Context) (fs.FS, error) {
+func (m Migrator) migrationFiles(ctx context.Context) (fs.FS, error) {
 	var partitioned bool
-	err := s.pool.QueryRow(ctx, `
+	err := m.Store.pool.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM pg_class WHERE relkind = 'p' AND relname IN ('orders', 'order_events')
 		               AND relnamespace = to_regnamespace(quote_ident(current_schema())))`).Scan(&partitioned)
 	if err != nil || !partitioned {

@@ -14,7 +14,7 @@ type notes string
 
 // UseLanguage sets the language of the review notes that the store itself writes, "en" or "zh". It
 // is called before the store is in use.
-func (s *Store) UseLanguage(lang string) { s.notes = notes(lang) }
+func (s *Store) UseLanguage(lang string) { s.answers.notes = notes(lang) }
 
 func (n notes) conflictNote(held, answered order.Status) string {
 	if n == "zh" {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"reconciler/internal/order"
@@ -39,6 +41,30 @@ type Recorded struct {
 	Err     error // why it is not written
 }
 
+// answerWriter writes answers, and owns what is kept from one write to the next.
+type answerWriter struct {
+	*timeLimits
+
+	pool  *connPool
+	found *foundCache
+	notes notes
+
+	statements func() map[lockWait]string // built when first used: most programs never write an answer
+	params     chan *arrays.Params        // one, for the next write
+	apartUntil atomic.Int64               // the end of the time in which each is written alone; Unix nanoseconds
+}
+
+func newAnswerWriter(pool *connPool, limits *timeLimits, found *foundCache) *answerWriter {
+	return &answerWriter{
+		timeLimits: limits, pool: pool, found: found, params: make(chan *arrays.Params, 1),
+		statements: sync.OnceValue(func() map[lockWait]string {
+			return map[lockWait]string{
+				usualWait: recordSQL(usualWait), hastyWait: recordSQL(hastyWait), patientWait: recordSQL(patientWait),
+			}
+		}),
+	}
+}
+
 var errDropped = errors.New("a trigger of the database dropped the write")
 
 // Record writes a group of outcomes and returns what became of each, in the same order. A written
@@ -54,7 +80,7 @@ var errDropped = errors.New("a trigger of the database dropped the write")
 // ([FailureReason]). Then parts of the group may be written. Writing a group again is safe: an
 // outcome whose row is in the ledger already is left out.
 func (s *Store) Record(ctx context.Context, group []order.Outcome) ([]Recorded, error) {
-	written, err := s.recordGroup(ctx, group)
+	written, err := s.answers.recordGroup(ctx, group)
 	if err != nil {
 		return nil, fmt.Errorf("record answers: %w", err)
 	}
@@ -63,29 +89,29 @@ func (s *Store) Record(ctx context.Context, group []order.Outcome) ([]Recorded, 
 
 // recordGroup writes a group together, if it can, and else one by one. For a while after a slow
 // trigger it does not try the first: that would take long again.
-func (s *Store) recordGroup(ctx context.Context, group []order.Outcome) ([]Recorded, error) {
-	if time.Now().UnixNano() < s.apartUntil.Load() {
-		return s.recordOneByOne(ctx, group)
+func (w *answerWriter) recordGroup(ctx context.Context, group []order.Outcome) ([]Recorded, error) {
+	if time.Now().UnixNano() < w.apartUntil.Load() {
+		return w.recordOneByOne(ctx, group)
 	}
-	together, cancel := context.WithTimeout(ctx, s.maxTogether)
+	together, cancel := context.WithTimeout(ctx, w.maxTogether)
 	defer cancel()
-	written, err := s.recordTogether(together, group, usualWait, 0)
+	written, err := w.recordTogether(together, group, usualWait, 0)
 	if err == nil || !isOfOneRow(err) && (together.Err() == nil || ctx.Err() != nil) {
 		return written, err
 	}
-	if written, err = s.recordOneByOne(ctx, group); ctx.Err() != nil {
-		s.writeApart()
+	if written, err = w.recordOneByOne(ctx, group); ctx.Err() != nil {
+		w.writeApart()
 	}
 	return written, err
 }
 
 // recordOneByOne writes each outcome alone. It tells a trigger that hangs from a database that is
 // slow: the server ends the statement while a function runs, and says so.
-func (s *Store) recordOneByOne(ctx context.Context, group []order.Outcome) ([]Recorded, error) {
+func (w *answerWriter) recordOneByOne(ctx context.Context, group []order.Outcome) ([]Recorded, error) {
 	written := make([]Recorded, 0, len(group))
 	wait := usualWait
 	for _, o := range group {
-		alone, err := s.recordAlone(ctx, o, wait)
+		alone, err := w.recordAlone(ctx, o, wait)
 		switch {
 		case err == nil:
 			written = append(written, alone)
@@ -93,7 +119,7 @@ func (s *Store) recordOneByOne(ctx context.Context, group []order.Outcome) ([]Re
 				wait = hastyWait // many rows may be behind that lock
 			}
 			if sqlState(alone.Err) == queryCanceled {
-				s.writeApart()
+				w.writeApart()
 			}
 		case ctx.Err() != nil && len(written) > 0:
 			// The time went by: the rest is for the next try.
@@ -106,38 +132,38 @@ func (s *Store) recordOneByOne(ctx context.Context, group []order.Outcome) ([]Re
 }
 
 // writeApart lets outcomes be written one by one for a minute.
-func (s *Store) writeApart() { s.apartUntil.Store(time.Now().Add(time.Minute).UnixNano()) }
+func (w *answerWriter) writeApart() { w.apartUntil.Store(time.Now().Add(time.Minute).UnixNano()) }
 
-func (s *Store) recordAlone(ctx context.Context, o order.Outcome, wait lockWait) (Recorded, error) {
-	written, err := s.recordTogether(ctx, []order.Outcome{o}, wait, s.maxAlone)
+func (w *answerWriter) recordAlone(ctx context.Context, o order.Outcome, wait lockWait) (Recorded, error) {
+	written, err := w.recordTogether(ctx, []order.Outcome{o}, wait, w.maxAlone)
 	switch {
 	case err == nil:
 		return written[0], nil
 	case isOfOneRow(err):
-		return s.recordRefused(ctx, o, nameFunction(err))
+		return w.recordRefused(ctx, o, nameFunction(err))
 	}
 	return Recorded{}, err
 }
 
 // recordRefused handles an outcome whose own write was refused.
-func (s *Store) recordRefused(ctx context.Context, o order.Outcome, cause error) (Recorded, error) {
+func (w *answerWriter) recordRefused(ctx context.Context, o order.Outcome, cause error) (Recorded, error) {
 	switch {
 	case isLockTimeout(cause):
 		return Recorded{Outcome: o, State: Locked, Err: cause}, nil
 	case isValueError(cause):
-		return s.recordUnwritable(ctx, o, cause)
+		return w.recordUnwritable(ctx, o, cause)
 	}
 	return Recorded{Outcome: o, State: Refused, Err: cause}, nil
 }
 
 // recordTogether writes a group, all or nothing of what matches, and all or nothing of the rest. No
 // statement may take longer than limit; 0: it ends with the context.
-func (s *Store) recordTogether(ctx context.Context, group []order.Outcome, wait lockWait, limit time.Duration) ([]Recorded, error) {
-	matching, err := s.recordMatching(ctx, group, group, wait, limit)
+func (w *answerWriter) recordTogether(ctx context.Context, group []order.Outcome, wait lockWait, limit time.Duration) ([]Recorded, error) {
+	matching, err := w.recordMatching(ctx, group, group, wait, limit)
 	if err != nil {
 		return nil, err
 	}
-	s.found.lookAgain(group)
+	w.found.lookAgain(group)
 	written := make([]Recorded, len(group))
 	var stale []*Recorded
 	for i := range group {
@@ -149,9 +175,9 @@ func (s *Store) recordTogether(ctx context.Context, group []order.Outcome, wait 
 	if len(stale) == 0 {
 		return written, nil
 	}
-	begin := beginLimited(cmp.Or(limit, s.maxTogether)) + "; SET LOCAL lock_timeout = '" + string(usualWait) + "'"
-	err = s.pool.inTx(ctx, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
-		if err := s.handleStale(ctx, tx, stale); err != nil {
+	begin := beginLimited(cmp.Or(limit, w.maxTogether)) + "; SET LOCAL lock_timeout = '" + string(usualWait) + "'"
+	err = w.pool.inTx(ctx, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
+		if err := w.handleStale(ctx, tx, stale); err != nil {
 			return err
 		}
 		return endLimits(ctx, tx)
@@ -167,16 +193,16 @@ func claimOf(o *order.Outcome) claimKey { return claimKey{o.Order.ID, o.Order.Cl
 
 // recordMatching writes the outcomes whose guard holds, with the ledger rows of questions, and
 // returns their claims.
-func (s *Store) recordMatching(ctx context.Context, group, questions []order.Outcome, wait lockWait, limit time.Duration) (matching map[claimKey]bool, err error) {
+func (w *answerWriter) recordMatching(ctx context.Context, group, questions []order.Outcome, wait lockWait, limit time.Duration) (matching map[claimKey]bool, err error) {
 	record := func(conn *pgx.Conn) (err error) {
-		matching, err = s.runRecord(ctx, conn, s.recordSQL()[wait], group, questions)
+		matching, err = w.runRecord(ctx, conn, w.statements()[wait], group, questions)
 		return err
 	}
 	try := func() error {
-		return s.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error { return s.awaitCancel(c, record(c.Conn())) })
+		return w.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error { return w.awaitCancel(c, record(c.Conn())) })
 	}
 	if limit > 0 {
-		try = func() error { return s.inLimitedTx(ctx, limit, func(tx pgx.Tx) error { return record(tx.Conn()) }) }
+		try = func() error { return w.inLimitedTx(ctx, limit, func(tx pgx.Tx) error { return record(tx.Conn()) }) }
 	}
 	if err = try(); isCommitWait(err) {
 		wait = patientWait
@@ -187,8 +213,8 @@ func (s *Store) recordMatching(ctx context.Context, group, questions []order.Out
 
 // inLimitedTx runs a transaction. None of its statements may take longer than limit; its commit
 // may.
-func (s *Store) inLimitedTx(ctx context.Context, limit time.Duration, do func(pgx.Tx) error) error {
-	return s.pool.inTx(ctx, pgx.TxOptions{BeginQuery: beginLimited(limit)}, func(tx pgx.Tx) error {
+func (w *answerWriter) inLimitedTx(ctx context.Context, limit time.Duration, do func(pgx.Tx) error) error {
+	return w.pool.inTx(ctx, pgx.TxOptions{BeginQuery: beginLimited(limit)}, func(tx pgx.Tx) error {
 		if err := do(tx); err != nil {
 			return err
 		}
@@ -211,20 +237,20 @@ func endLimits(ctx context.Context, tx pgx.Tx) error {
 
 // awaitCancel returns the error of a statement once the server has ended it. Until then it holds
 // the rows locked.
-func (s *Store) awaitCancel(c *pgxpool.Conn, err error) error {
+func (w *answerWriter) awaitCancel(c *pgxpool.Conn, err error) error {
 	if err != nil && c.Conn().IsClosed() {
 		select {
 		case <-c.Conn().PgConn().CleanupDone():
-		case <-time.After(s.maxAlone):
+		case <-time.After(w.maxAlone):
 		}
 	}
 	return err
 }
 
 // runRecord runs the statement of a write.
-func (s *Store) runRecord(ctx context.Context, conn *pgx.Conn, sql string, group, questions []order.Outcome) (map[claimKey]bool, error) {
-	p := s.takeParams()
-	defer s.keepParams(p)
+func (w *answerWriter) runRecord(ctx context.Context, conn *pgx.Conn, sql string, group, questions []order.Outcome) (map[claimKey]bool, error) {
+	p := w.takeParams()
+	defer w.keepParams(p)
 	arrays.Add(p, outcomeColumns(), group)
 	arrays.Add(p, questionColumns(), questions)
 	arrays.Add(p, eventColumns(), withEvents(group))
@@ -244,9 +270,9 @@ const maxParams = 4 << 20
 
 // takeParams returns empty parameters. The memory of the last write is used again: a drain would
 // otherwise ask for megabytes with each group.
-func (s *Store) takeParams() *arrays.Params {
+func (w *answerWriter) takeParams() *arrays.Params {
 	select {
-	case p := <-s.params:
+	case p := <-w.params:
 		p.Reset()
 		return p
 	default:
@@ -254,12 +280,12 @@ func (s *Store) takeParams() *arrays.Params {
 	}
 }
 
-func (s *Store) keepParams(p *arrays.Params) {
+func (w *answerWriter) keepParams(p *arrays.Params) {
 	if p.Size() > maxParams {
 		return
 	}
 	select {
-	case s.params <- p:
+	case w.params <- p:
 	default:
 	}
 }

@@ -27,11 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
-
-	"reconciler/internal/store/arrays"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -43,18 +39,17 @@ const leastConns = 8
 
 // Store reads and writes the tables. It is safe for use by many goroutines.
 type Store struct {
-	pool   *connPool
-	found  foundCache
-	notes  notes
-	params chan *arrays.Params // one, for the next write
+	*timeLimits
 
-	recordSQL func() map[lockWait]string // built when it is first used: most programs never write an answer
-
-	// A trigger of the shop's may hang. A statement that changes many orders and takes longer than
-	// maxTogether is followed by one for each order, of which none may take longer than maxAlone.
-	maxTogether, maxAlone time.Duration
-	apartUntil            atomic.Int64 // the end of the time in which each is written alone; Unix nanoseconds
+	pool    *connPool
+	found   *foundCache
+	answers *answerWriter
 }
+
+// timeLimits bound statements, because a trigger of the shop's may hang. A statement that changes
+// many orders and takes longer than maxTogether is followed by one for each order, of which none may
+// take longer than maxAlone.
+type timeLimits struct{ maxTogether, maxAlone time.Duration }
 
 // Open prepares a pool for url (any pgx URL or keyword string; the standard PG* variables fill in
 // what it leaves out). It fails on a url that cannot be read. [Store.Ping] tells whether the server
@@ -81,15 +76,13 @@ func openPool(ctx context.Context, url string, prepare func(context.Context, *pg
 	if err != nil {
 		return nil, errors.New("database url: its settings cannot be used together")
 	}
-	return &Store{
-		pool: &connPool{Pool: pool, target: target}, params: make(chan *arrays.Params, 1),
-		recordSQL: sync.OnceValue(func() map[lockWait]string {
-			return map[lockWait]string{
-				usualWait: recordSQL(usualWait), hastyWait: recordSQL(hastyWait), patientWait: recordSQL(patientWait),
-			}
-		}),
-		maxTogether: 6 * time.Second, maxAlone: 3 * time.Second,
-	}, nil
+	return newStore(&connPool{Pool: pool, target: target}), nil
+}
+
+func newStore(pool *connPool) *Store {
+	limits := &timeLimits{maxTogether: 6 * time.Second, maxAlone: 3 * time.Second}
+	found := new(foundCache)
+	return &Store{timeLimits: limits, pool: pool, found: found, answers: newAnswerWriter(pool, limits, found)}
 }
 
 // Close waits for the statements in flight and closes the connections.

@@ -26,7 +26,7 @@ type current struct {
 // handleStale handles the outcomes that the first statement did not write. It writes those whose
 // rows were only locked, leaves out those that had been written before, and keeps the evidence of
 // those that came too late.
-func (s *Store) handleStale(ctx context.Context, tx pgx.Tx, stale []*Recorded) error {
+func (w *answerWriter) handleStale(ctx context.Context, tx pgx.Tx, stale []*Recorded) error {
 	rows, err := readCurrent(ctx, tx, stale)
 	if err != nil {
 		return err
@@ -50,10 +50,10 @@ func (s *Store) handleStale(ctx context.Context, tx pgx.Tx, stale []*Recorded) e
 			}
 		}
 	}
-	if err := s.recordLocked(ctx, tx, matching); err != nil {
+	if err := w.recordLocked(ctx, tx, matching); err != nil {
 		return err
 	}
-	return s.writeSuperseded(ctx, tx, late, rows)
+	return w.writeSuperseded(ctx, tx, late, rows)
 }
 
 func outcomesOf(list []*Recorded) []order.Outcome {
@@ -66,12 +66,12 @@ func outcomesOf(list []*Recorded) []order.Outcome {
 
 // recordLocked writes outcomes whose rows the transaction has locked and whose guard holds. Only a
 // trigger can prevent that.
-func (s *Store) recordLocked(ctx context.Context, tx pgx.Tx, group []*Recorded) error {
+func (w *answerWriter) recordLocked(ctx context.Context, tx pgx.Tx, group []*Recorded) error {
 	if len(group) == 0 {
 		return nil
 	}
 	outcomes := outcomesOf(group)
-	written, err := s.runRecord(ctx, tx.Conn(), s.recordSQL()[usualWait], outcomes, outcomes)
+	written, err := w.runRecord(ctx, tx.Conn(), w.statements()[usualWait], outcomes, outcomes)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (s *Store) recordLocked(ctx context.Context, tx pgx.Tx, group []*Recorded) 
 // writeSuperseded writes what is left of late outcomes. A trigger of the shop's may keep settled
 // orders as they are. The evidence is written all the same; a conflict that the order cannot show
 // is no event.
-func (s *Store) writeSuperseded(ctx context.Context, tx pgx.Tx, late []*Recorded, rows map[claimKey]current) error {
+func (w *answerWriter) writeSuperseded(ctx context.Context, tx pgx.Tx, late []*Recorded, rows map[claimKey]current) error {
 	reasons := make(map[int64]string) // reviews that this group has set, by order
 	for _, r := range late {
 		o := &r.Outcome
@@ -94,7 +94,7 @@ func (s *Store) writeSuperseded(ctx context.Context, tx pgx.Tx, late []*Recorded
 		if reason, set := reasons[row.ID]; set {
 			row.ReviewReason = reason // two claims of one order are one conflict
 		}
-		s.supersededBy(o, row, found)
+		w.supersededBy(o, row, found)
 		if !found {
 			continue
 		}
@@ -155,7 +155,7 @@ func (r *Recorded) whyUnseen(ctx context.Context, tx pgx.Tx) (gone bool, err err
 
 // supersededBy keeps the evidence and drops the effect. Two settlements of which
 // one says paid and the other not need a person.
-func (s *Store) supersededBy(o *order.Outcome, row current, found bool) {
+func (w *answerWriter) supersededBy(o *order.Outcome, row current, found bool) {
 	answered := settlementOf(*o)
 	o.Reason = "superseded after: " + o.Reason
 	o.Decision, o.Status, o.NextQueryAt, o.Event = order.Superseded, row.Status, row.NextQueryAt, ""
@@ -168,7 +168,7 @@ func (s *Store) supersededBy(o *order.Outcome, row current, found bool) {
 		return
 	}
 	o.Decision, o.Reason, o.ReviewReason = order.Review, order.ReviewConflict, order.ReviewConflict
-	o.ReviewNote = s.notes.conflictNote(row.Status, answered)
+	o.ReviewNote = w.notes.conflictNote(row.Status, answered)
 	if row.ReviewReason != order.ReviewConflict {
 		o.Event = order.EventReview
 	}

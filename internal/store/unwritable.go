@@ -12,20 +12,20 @@ import (
 // evidence, and the review [order.ReviewUnwritable] with the cause in its note. It leaves out
 // whatever is refused as well, in the end all but the review.
 func (s *Store) RecordUnwritable(ctx context.Context, o order.Outcome, cause error) (Recorded, error) {
-	r, err := s.recordUnwritable(ctx, o, cause)
+	r, err := s.answers.recordUnwritable(ctx, o, cause)
 	if err != nil {
 		return Recorded{}, fmt.Errorf("record answers: %w", err)
 	}
 	return r, nil
 }
 
-func (s *Store) recordUnwritable(ctx context.Context, o order.Outcome, cause error) (Recorded, error) {
-	o = s.unwritableOutcome(o, cause)
+func (w *answerWriter) recordUnwritable(ctx context.Context, o order.Outcome, cause error) (Recorded, error) {
+	o = w.unwritableOutcome(o, cause)
 	silent := o
 	silent.Event = ""
 	var refusal error
 	for _, attempt := range []order.Outcome{o, asText(o), silent, asText(silent)} {
-		written, err := s.recordTogether(ctx, []order.Outcome{attempt}, usualWait, s.maxAlone)
+		written, err := w.recordTogether(ctx, []order.Outcome{attempt}, usualWait, w.maxAlone)
 		switch {
 		case err == nil:
 			return written[0], nil
@@ -38,12 +38,12 @@ func (s *Store) recordUnwritable(ctx context.Context, o order.Outcome, cause err
 			break // a trigger that hangs does so whatever the values are
 		}
 	}
-	return s.recordReviewAlone(ctx, silent, refusal)
+	return w.recordReviewAlone(ctx, silent, refusal)
 }
 
 // recordReviewAlone writes a review without its ledger row, where even that is refused.
-func (s *Store) recordReviewAlone(ctx context.Context, o order.Outcome, refusal error) (Recorded, error) {
-	written, err := s.recordMatching(ctx, []order.Outcome{o}, nil, usualWait, s.maxAlone)
+func (w *answerWriter) recordReviewAlone(ctx context.Context, o order.Outcome, refusal error) (Recorded, error) {
+	written, err := w.recordMatching(ctx, []order.Outcome{o}, nil, usualWait, w.maxAlone)
 	switch {
 	case err == nil && written[claimOf(&o)]:
 		return Recorded{Outcome: o}, nil
@@ -56,11 +56,11 @@ func (s *Store) recordReviewAlone(ctx context.Context, o order.Outcome, refusal 
 }
 
 // unwritableOutcome is the review of an outcome whose values were refused.
-func (s *Store) unwritableOutcome(o order.Outcome, cause error) order.Outcome {
+func (w *answerWriter) unwritableOutcome(o order.Outcome, cause error) order.Outcome {
 	o.Booking = order.Booking{}
 	o.Decision, o.Reason, o.ReviewReason = order.Review, order.ReviewUnwritable, order.ReviewUnwritable
 	o.Status, o.NextQueryAt, o.LastError = o.Order.Status, nil, ""
-	o.ReviewNote = s.notes.unwritableNote(o.Question.TradeStatus, plainWords(cause))
+	o.ReviewNote = w.notes.unwritableNote(o.Question.TradeStatus, plainWords(cause))
 	o.Event = ""
 	if o.Order.ReviewReason != order.ReviewUnwritable {
 		o.Event = order.EventReview

@@ -198,18 +198,18 @@ func tablesStanding(ctx context.Context, db queryer) (map[string]string, error) 
 
 // prepareVersions takes an older version table over where it is ours. It refuses tables in the way,
 // so that nothing is half done.
-func (s *Store) prepareVersions(ctx context.Context) error {
-	if err := s.checkPlace(ctx); err != nil {
+func (m Migrator) prepareVersions(ctx context.Context) error {
+	if err := m.Store.checkPlace(ctx); err != nil {
 		return err
 	}
-	table, err := s.versionTableInForce(ctx)
+	table, err := m.Store.versionTableInForce(ctx)
 	if err != nil || table == versionTable {
 		return err
 	}
 	if table == sharedVersionTable {
-		return s.adoptVersions(ctx)
+		return m.adoptVersions(ctx)
 	}
-	standing, err := tablesStanding(ctx, s.pool)
+	standing, err := tablesStanding(ctx, m.Store.pool)
 	if err != nil {
 		return err
 	}
@@ -236,8 +236,8 @@ func ownTables() []string {
 }
 
 // adoptVersions copies the shared table, which stays: an older program reads it.
-func (s *Store) adoptVersions(ctx context.Context) error {
-	return s.pool.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
+func (m Migrator) adoptVersions(ctx context.Context) error {
+	return m.Store.pool.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		// One at a time; the number is ours by chance.
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(7238411952034776)`); err != nil {
 			return err
@@ -290,9 +290,9 @@ func (versionStore) TableExists(ctx context.Context, db database.DBTxConn) (bool
 }
 
 // checkDroppable refuses a step back that drops a table which has rows.
-func (s *Store) checkDroppable(ctx context.Context, name string) error {
+func (m Migrator) checkDroppable(ctx context.Context, name string) error {
 	_, down, _ := strings.Cut(migrationTexts()[name], "-- +goose Down")
-	standing, err := tablesStanding(ctx, s.pool)
+	standing, err := tablesStanding(ctx, m.Store.pool)
 	if err != nil {
 		return err
 	}
@@ -302,7 +302,7 @@ func (s *Store) checkDroppable(ctx context.Context, name string) error {
 			continue
 		}
 		var hasRows bool
-		if err := s.pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+match[1]+")").Scan(&hasRows); err != nil {
+		if err := m.Store.pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+match[1]+")").Scan(&hasRows); err != nil {
 			return err
 		}
 		if hasRows {
