@@ -155,11 +155,15 @@ SELECT why.*, ` + claimedColumns + `,
        clock_timestamp() - statement_timestamp() AS took
 FROM why LEFT JOIN claimed ON true`
 
-// outlivedClaims is 1 where the worker itself made the former claim, whose lease has run out. The
-// worker lives, so that claim does not count toward poison. Its answer could not be written, for
-// example because a row was locked for longer than a lease. What [Store.UncountClaims] has taken off
-// the count is in nobody's name. A probe, which is not counted itself, takes nothing off.
-const outlivedClaims = `CASE WHEN @counted > 0 AND o.claimed_by = @worker THEN 1 ELSE 0 END`
+// outlivedClaims is 1 where the process of the former claim outlived its lease. So that claim does
+// not count toward poison: its answer could not be written, for example because a row was locked for
+// longer. The process is this worker, or an instance that was seen after the lease. What
+// [Store.UncountClaims] has taken off the count is in nobody's name. A probe, which is not counted
+// itself, takes nothing off.
+const outlivedClaims = `CASE WHEN @counted = 0 OR o.claimed_by IS NULL THEN 0
+             WHEN o.claimed_by = @worker THEN 1
+             WHEN EXISTS (SELECT FROM instances AS i WHERE i.worker = o.claimed_by AND i.seen_at > o.lease_until) THEN 1
+             ELSE 0 END`
 
 // claimedColumns are those of an [order.Order], of no order if there is none.
 const claimedColumns = `

@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -301,6 +303,40 @@ func TestReleaseSkipsLockedRows(t *testing.T) {
 	got = scan[string](t, d, `SELECT string_agg(concat_ws(':', id, unrecorded_claims), ' ' ORDER BY id) FROM orders`)
 	if want := "1:1 2:1 3:1"; got != want {
 		t.Errorf("after the claims that do not count: %s, want %s", got, want)
+	}
+}
+
+// A claim whose process was seen after the lease is not counted beside the next, of whichever
+// instance. One whose process was not seen again may have ended it, and is counted.
+func TestClaimsOfLivingInstancesAreNotCounted(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ lastSeen, want string }{
+		"seen after the lease":  {"10 minutes", "1 1 1"},
+		"last seen at its end":  {"0", "1 2 3"},
+		"last seen before":      {"-1 second", "1 2 3"},
+		"no instance, run-once": {"", "1 2 3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := open(t)
+			d.insert(t, 1)
+			var counts []string
+			for _, worker := range []string{"a", "b", "c"} {
+				claimed := d.claimWith(t, store.Claim{Limit: 1, Worker: worker, Suspects: true})
+				if len(claimed) != 1 {
+					t.Fatalf("%s claimed %d orders", worker, len(claimed))
+				}
+				counts = append(counts, strconv.Itoa(claimed[0].UnrecordedClaims))
+				d.exec(t, `UPDATE orders SET lease_until = now() - interval '1 hour'`)
+				if test.lastSeen != "" {
+					must(t, d.Heartbeat(t.Context(), store.Instance{Worker: worker}))
+					d.exec(t, `UPDATE instances SET seen_at = (SELECT lease_until FROM orders) + $2::text::interval WHERE worker = $1`, worker, test.lastSeen)
+				}
+			}
+			if got := strings.Join(counts, " "); got != test.want {
+				t.Errorf("counts %s, want %s", got, test.want)
+			}
+		})
 	}
 }
 

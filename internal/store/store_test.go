@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,7 +94,7 @@ func (d database) claimWith(t *testing.T, c store.Claim) []order.Order {
 // page claims for a minute and returns the whole result.
 func (d database) page(t *testing.T, c store.Claim) store.Page {
 	t.Helper()
-	c.Worker, c.Lease = "test", time.Minute
+	c.Worker, c.Lease = cmp.Or(c.Worker, "test"), time.Minute
 	page, err := d.Claim(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
