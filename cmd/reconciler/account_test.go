@@ -187,6 +187,8 @@ func TestRunOnceFromCSV(t *testing.T) {
 		"mid,mer_order_id\na,\"3194\n":           "line",
 		"mid,mer_order_id\na\x00,319400000001\n": "line 2",
 		"mer_order_id,mer_order_id\n1,2\n":       "two columns",
+		"319400000001;898340149000005\n":         "line 1: the CSV has no column mer_order_id; commas separate",
+		"number;mid\n319400000001;a\n":           "line 1: the CSV has no column mer_order_id; commas separate",
 		"mid;mer_order_id\na;319400000001\n":     "line 1: the CSV has no column mer_order_id; commas separate",
 		strings.Repeat("9", 1<<20):               `9" is no order number`,
 	} {

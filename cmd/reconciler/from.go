@@ -66,7 +66,7 @@ func parseList(text []byte) ([]store.NamedOrder, error) {
 }
 
 // headerOf is the header of a CSV, in small letters: a first line with several columns, or one that
-// speaks of mer_order_id.
+// speaks of mer_order_id. Semicolons count too, so that what spreadsheets write is refused in words.
 func headerOf(text string) []string {
 	header, err := csv.NewReader(strings.NewReader(text)).Read()
 	if err != nil {
@@ -75,7 +75,7 @@ func headerOf(text string) []string {
 	for i, name := range header {
 		header[i] = strings.ToLower(strings.TrimSpace(name))
 	}
-	if len(header) > 1 || strings.Contains(header[0], "mer_order_id") {
+	if len(header) > 1 || strings.Contains(header[0], "mer_order_id") || strings.Contains(header[0], ";") {
 		return header
 	}
 	return nil
