@@ -81,6 +81,44 @@ func TestWhyNot(t *testing.T) {
 	}
 }
 
+// While a question is in flight run-once leaves the order and review refuses it, so that neither is
+// offered.
+func TestNoCommandWhileInFlight(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.insert(t, mid, "319400000001")
+	for _, change := range []string{
+		`UPDATE orders SET lease_until = now() + interval '1 minute', claimed_by = 'web-9/1'`,
+		`UPDATE orders SET status = 'NOT_FOUND'`,
+		`UPDATE orders SET status = 'UNKNOWN', review_reason = 'poison'`,
+	} {
+		w.exec(t, change)
+		if commands := document[map[string]any](t, w, 0, "why", "319400000001")["commands"].([]any); len(commands) != 0 {
+			t.Errorf("%s: %q", change, commands)
+		}
+		w.invoke(t, "review", "retry", "319400000001", "--reason=x").want(t, 1, "in flight, by web-9/1")
+		w.invoke(t, "review", "resolve", "319400000001", "--as=TRADE_CLOSED", "--reason=x", "--yes").want(t, 1, "in flight, by web-9/1")
+	}
+}
+
+// The last question about an order is told as such also while it is due.
+func TestLastQuestionIsDue(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.insert(t, mid, "319400000001")
+	for _, tt := range []struct{ change, then, plan string }{
+		{`UPDATE orders SET created_at = now() - interval '8 days', expires_at = now() - interval '8 days', next_query_at = now() - interval '1 hour'`, "give_up", "goes to a person"},
+		{`UPDATE orders SET status = 'NOT_FOUND'`, "late_check", "asked one last time"},
+	} {
+		w.exec(t, tt.change)
+		then := document[map[string]any](t, w, 0, "why", "319400000001")["then"].([]any)
+		if len(then) != 1 || then[0].(map[string]any)["what"] != tt.then {
+			t.Errorf("%s: then = %v, want %s", tt.change, then, tt.then)
+		}
+		w.invoke(t, "plan", "319400000001").want(t, 0, tt.plan)
+	}
+}
+
 type orderPlan struct {
 	Questions []struct {
 		N  int

@@ -147,6 +147,8 @@ func TestRefusedForms(t *testing.T) {
 		{resolve(id), success("amount", "-1"), 422, "must be such as 1290.50", "金额格式应如 1290.50"},
 		{resolve(id), success("refund_amount", "9999999999999999"), 422, "must be such as 1290.50", "金额格式应如 1290.50"},
 		{resolve(id), success("refund_amount", "51"), 422, "The refund, ¥51.00, is greater", "退款金额 ¥51.00 大于"},
+		{resolve(id), form("as", "TRADE_CLOSED", "refund_amount", "51"), 422, "The refund, ¥51.00, is greater", "退款金额 ¥51.00 大于"},
+		{resolve(id), success("pay_time", "2999-01-31 09:00"), 422, "The pay time, 2999-01-31T09:00:00+08:00, is in the future", "晚于当前时间"},
 		{resolve(id), success("pay_time", "yesterday", "settle_date", "2026-13-01"), 422, "A day must be such as", "日期格式应如"},
 		{resolve(paid), success(), 422, "settled already, as TRADE_SUCCESS", "此订单已有结果：TRADE_SUCCESS"},
 		{resolve(flying), success(), 409, "in flight, by web-1/7", "web-1/7 正在查询此订单"},

@@ -7,6 +7,7 @@ const (
 	msgRefusedNegative   message = "An amount must not be negative." + zh + "金额不能为负数。"
 	msgRefusedAmount     message = "An amount must be such as 1290.50, not %q." + zh + "金额格式应如 1290.50，而不是 %q。"
 	msgRefusedAccept     message = "%s is not the amount that the payer was asked for, %s. Tick the box below the amount to accept it." + zh + "%s 与应付金额 %s 不一致。如确认无误，请勾选金额下方的选项。"
+	msgRefusedFuture     message = "The pay time, %s, is in the future." + zh + "支付时间 %s 晚于当前时间。"
 	msgRefusedRefund     message = "The refund, %s, is greater than the amount, %s." + zh + "退款金额 %s 大于订单金额 %s。"
 	msgRefusedTime       message = "A time must be such as 2026-01-31 15:04, not %q." + zh + "时间格式应如 2026-01-31 15:04，而不是 %q。"
 	msgRefusedDay        message = "A day must be such as 2026-01-31, not %q." + zh + "日期格式应如 2026-01-31，而不是 %q。"

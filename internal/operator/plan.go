@@ -195,8 +195,12 @@ func (o OrderPlan) Page(l Locale) Page {
 	}
 	for _, q := range o.Questions {
 		mark := ""
+		asked := q.At
+		if asked.Before(o.detail.ClaimedAt) {
+			asked = o.detail.ClaimedAt // it is due
+		}
 		switch {
-		case o.ReviewAt != nil && q.At.Equal(*o.ReviewAt):
+		case o.ReviewAt != nil && asked.Equal(*o.ReviewAt):
 			mark = l.say(msgThenGiveUp)
 		case o.LateCheckAt != nil && q.At.Equal(*o.LateCheckAt):
 			mark = l.say(msgThenLateCheck)

@@ -79,18 +79,34 @@ func (d *Desk) PrepareResolve(ctx context.Context, name store.OrderName, r Resol
 	if total == nil && r.As != order.StatusTradeClosed {
 		total = &o.OrderAmount
 	}
-	if total != nil && *total != o.OrderAmount && !r.AcceptAmount {
-		return Settlement{}, refuse(fmt.Errorf("%w: %s is not the amount that the payer was asked for, %s; --accept-amount settles the order all the same",
-			ErrUsage, Yuan(*total), Yuan(o.OrderAmount)), msgRefusedAccept, Yuan(*total), Yuan(o.OrderAmount))
-	}
-	if r.RefundAmount != nil && total != nil && *r.RefundAmount > *total {
-		return Settlement{}, refuse(fmt.Errorf("%w: the refund, %s, is greater than the amount, %s", ErrUsage, Yuan(*r.RefundAmount), Yuan(*total)),
-			msgRefusedRefund, Yuan(*r.RefundAmount), Yuan(*total))
+	if err := r.checkValues(o, total); err != nil {
+		return Settlement{}, err
 	}
 	return Settlement{store.HandSettlement{
 		Shown: o, Status: r.As, Event: eventOf(r.As), TotalAmount: total, RefundAmount: r.RefundAmount, PayTime: r.PayTime, SettleDate: r.SettleDate,
 		Action: store.Action{Actor: d.Actor, Via: d.Via, Action: "resolve", Reason: r.Reason, Evidence: r.Evidence},
 	}}, nil
+}
+
+// checkValues refuses what cannot be true of the order, most likely a slip of the hand.
+func (r Resolution) checkValues(o store.Detail, total *int64) error {
+	if total != nil && *total != o.OrderAmount && !r.AcceptAmount {
+		return refuse(fmt.Errorf("%w: %s is not the amount that the payer was asked for, %s; --accept-amount settles the order all the same",
+			ErrUsage, Yuan(*total), Yuan(o.OrderAmount)), msgRefusedAccept, Yuan(*total), Yuan(o.OrderAmount))
+	}
+	paid := o.OrderAmount
+	if total != nil {
+		paid = *total
+	}
+	if r.RefundAmount != nil && *r.RefundAmount > paid {
+		return refuse(fmt.Errorf("%w: the refund, %s, is greater than the amount, %s", ErrUsage, Yuan(*r.RefundAmount), Yuan(paid)),
+			msgRefusedRefund, Yuan(*r.RefundAmount), Yuan(paid))
+	}
+	if r.PayTime != nil && r.PayTime.After(o.ClaimedAt.Add(time.Minute)) { // clocks differ
+		return refuse(fmt.Errorf("%w: the pay time, %s, is in the future", ErrUsage, r.PayTime.Format(time.RFC3339)),
+			msgRefusedFuture, r.PayTime.Format(time.RFC3339))
+	}
+	return nil
 }
 
 // checkActor refuses a name that the records use for the circuit breaker.

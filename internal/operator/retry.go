@@ -80,11 +80,10 @@ func (d *Desk) PrepareRetry(ctx context.Context, name store.OrderName, c store.C
 	switch {
 	case o.Status.Settled():
 		return Retrial{}, refuse(fmt.Errorf("order %d is settled, as %s: it is not asked again; review resolve ends a conflict", o.ID, o.Status), msgRefusedNotAsked, o.Status)
+	case o.LeaseUntil != nil:
+		return Retrial{}, d.checkResolvable(o)
 	case o.ReviewReason == "":
 		return Retrial{}, refuse(fmt.Errorf("order %d is not under review; run-once asks it now", o.ID), msgRefusedNoReview)
-	}
-	if err := d.checkResolvable(o); err != nil {
-		return Retrial{}, err
 	}
 	return Retrial{shown: o, correction: c, action: store.Action{Actor: d.Actor, Via: d.Via, Action: "retry", Reason: reason}}, nil
 }

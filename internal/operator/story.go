@@ -36,8 +36,13 @@ func (d *Desk) stepsToCome(f findings) []Then {
 		add(&o.ExpiresAt, "expiry")
 	}
 	add(s.SlowFrom, "slow_lane")
-	add(s.ReviewAt, "give_up")
-	add(s.LateCheckAt, "late_check")
+	// The last question of an order stays to come while it is due.
+	if s.ReviewAt != nil {
+		list = append(list, Then{At: d.localTime(*s.ReviewAt), What: "give_up"})
+	}
+	if s.LateCheckAt != nil {
+		list = append(list, Then{At: d.localTime(*s.LateCheckAt), What: "late_check"})
+	}
 	slices.SortStableFunc(list, func(a, b Then) int { return a.At.Compare(b.At) })
 	return list
 }
@@ -163,6 +168,8 @@ func commandsFor(f findings) []string {
 	again := "reconciler run-once --mid " + quoteShell(o.MID) + " --mer-order-id " + quoteShell(o.MerOrderID)
 	list := []string{}
 	switch outcome := OutcomeOf(o.Status, o.ReviewReason); {
+	case o.LeaseUntil != nil:
+		return list // run-once leaves it, review refuses
 	case outcome == OutcomeReview && o.Status.Settled():
 		return []string{"reconciler review resolve " + name + " --as " + string(o.Status) + " --reason '…' --evidence '…'"}
 	case outcome == OutcomeReview:
