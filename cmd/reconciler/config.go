@@ -112,7 +112,8 @@ type configCommand struct {
 // Run lists the settings, and then fails if something is wrong with them.
 func (c *configCommand) Run(p *process) error {
 	err := printSettings(p.stdout, c.Output, p.settings)
-	_, settingsErr := c.resolveDaemon(p, c.Console.checkListen())
+	_, _, usersErr := c.Console.readUsers()
+	_, settingsErr := c.resolveDaemon(p, c.Console.checkListen(), usersErr)
 	return errors.Join(err, settingsErr)
 }
 

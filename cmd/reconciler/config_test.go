@@ -29,7 +29,7 @@ func TestConfig(t *testing.T) {
 	t.Parallel()
 	env := []string{
 		"DATABASE_URL=postgres://u:pass-that-nobody-may-see@h/d", "CHINAUMS_APP_ID=app", "CHINAUMS_APP_KEY=" + appKey,
-		"RECONCILER_RATE=7", "RECONCILER_CONSOLE_ACTIONS=true", "LC_ALL=zh_CN.UTF-8", "RECONCILER_LEASE=2m", "RECONCILER_PLAN_MAX=", "RECONCILER_CONCURRENCY=", "RECONCILER_LISTEN=",
+		"RECONCILER_RATE=7", "RECONCILER_CONSOLE_ACTIONS=no", "LC_ALL=zh_CN.UTF-8", "RECONCILER_LEASE=2m", "RECONCILER_PLAN_MAX=", "RECONCILER_CONCURRENCY=", "RECONCILER_LISTEN=",
 	}
 	got := configured(t, env, 0, "--lease=3m", "--pprof")
 	for _, want := range []listed{
@@ -49,7 +49,7 @@ func TestConfig(t *testing.T) {
 		{"RECONCILER_LANG", "zh", "default"}, // of the locale
 		{"RECONCILER_CONSOLE_LISTEN", "127.0.0.1:9465", "default"},
 		{"RECONCILER_CONSOLE_USERS_FILE", "", "default"},
-		{"RECONCILER_CONSOLE_ACTIONS", "true", "environment"},
+		{"RECONCILER_CONSOLE_ACTIONS", "false", "environment"},
 	} {
 		if got[want.Name] != want {
 			t.Errorf("got %+v, want %+v", got[want.Name], want)
@@ -64,15 +64,23 @@ func TestConfig(t *testing.T) {
 }
 
 // Settings with a mistake are listed too, and the mistake is named.
+// A host's case says nothing, so that it needs no --insecure-http.
+func TestLoopbackInAnyCase(t *testing.T) {
+	t.Parallel()
+	env := []string{"DATABASE_URL=postgres://h/d", "CHINAUMS_APP_ID=app", "CHINAUMS_APP_KEY=" + appKey, "CHINAUMS_BASE_URL=http://LocalHost:8080"}
+	invoke(t, env, "config").want(t, 0)
+	invoke(t, append(env, "CHINAUMS_BASE_URL=http://LocalHost.example:8080"), "config").want(t, 2, "--insecure-http")
+}
+
 func TestConfigWithMistakes(t *testing.T) {
 	t.Parallel()
-	env := []string{"CHINAUMS_BASE_URL=https://u:pass-that-nobody-may-see@h", "RECONCILER_RATE=fast", "RECONCILER_TZ=Nowhere", "RECONCILER_CONSOLE_LISTEN=nowhere", "RECONCILER_LANG=\x1b[31m"}
+	env := []string{"CHINAUMS_BASE_URL=https://u:pass-that-nobody-may-see@h", "RECONCILER_RATE=fast", "RECONCILER_TZ=Nowhere", "RECONCILER_CONSOLE_LISTEN=nowhere", "RECONCILER_LANG=\x1b[31m", "RECONCILER_CONSOLE_ACTIONS=true"}
 	got := configured(t, env, 2)
 	if got["CHINAUMS_BASE_URL"].Value != "[withheld]" || got["RECONCILER_RATE"].Value != "fast" {
 		t.Errorf("%+v", got)
 	}
 	r := invoke(t, env, "config")
-	r.want(t, 2, "--rate (RECONCILER_RATE)", "--tz (RECONCILER_TZ)", "--lang (RECONCILER_LANG)", "--console-listen (RECONCILER_CONSOLE_LISTEN)", "CHINAUMS_APP_ID")
+	r.want(t, 2, "--rate (RECONCILER_RATE)", "--tz (RECONCILER_TZ)", "--lang (RECONCILER_LANG)", "--console-listen (RECONCILER_CONSOLE_LISTEN)", "--console-users-file (RECONCILER_CONSOLE_USERS_FILE) is required", "CHINAUMS_APP_ID")
 	r.lacks(t, "\x1b", "pass-that-nobody-may-see")
 }
 

@@ -34,6 +34,24 @@ type consoleSettings struct {
 	Actions toggle `name:"console-actions" env:"RECONCILER_CONSOLE_ACTIONS" help:"Let people of the role operator settle, retry, pause and resume. Without: the pages only show."`
 }
 
+// readUsers reads the users file, or says that it is missing. The warnings are for the log.
+func (s consoleSettings) readUsers() (users *console.Users, warnings []string, err error) {
+	if s.Users == "" {
+		if s.Actions.T || (s.checkListen() == nil && !console.IsLoopback(s.Listen)) {
+			err = badSetting{"console-users-file", "is required for an address that is not on loopback, and for --console-actions"}
+		}
+		return nil, nil, err
+	}
+	users, warning, err := console.ReadUsers(s.Users)
+	if err != nil {
+		err = badSetting{"console-users-file", s.Users + " " + err.Error()}
+	}
+	if warning != "" {
+		warnings = []string{s.Users + " " + warning}
+	}
+	return users, warnings, err
+}
+
 func (s consoleSettings) checkListen() error {
 	if err := ops.CheckAddress(s.Listen); err != nil || s.Listen == "" {
 		return badSetting{"console-listen", fmt.Sprintf("must be host:port or :port, not %q", s.Listen)}
@@ -88,19 +106,8 @@ func (c *consoleServe) options(p *process) (console.Options, []string, error) {
 		Desk:    operator.Desk{Locale: operator.Locale{Lang: lang, Zone: zone}, Rate: c.Poll.Rate.T, Rules: rules},
 		Actions: c.Console.Actions.T, Loopback: console.IsLoopback(c.Console.Listen), Version: version, AppIDs: appIDsAtHand(p),
 	}
-	var warnings []string
-	var usersErr error
-	if c.Console.Users != "" {
-		var warning string
-		if o.Users, warning, usersErr = console.ReadUsers(c.Console.Users); usersErr != nil {
-			usersErr = badSetting{"console-users-file", c.Console.Users + " " + usersErr.Error()}
-		}
-		if warning != "" {
-			warnings = append(warnings, c.Console.Users+" "+warning)
-		}
-	} else if err := o.Validate(); err != nil {
-		usersErr = badSetting{"console-users-file", "is required for an address that is not on loopback, and for --console-actions"}
-	}
+	users, warnings, usersErr := c.Console.readUsers()
+	o.Users = users
 	return o, warnings, p.checkSettings(c.Database.validate(p.getenv), zoneErr, langErr, c.Poll.validatePlan(), usersErr, c.Console.checkListen())
 }
 

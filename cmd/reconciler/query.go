@@ -10,6 +10,7 @@ import (
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/credentials"
+	"reconciler/internal/poller"
 )
 
 type queryCommand struct {
@@ -41,7 +42,7 @@ func (c *queryCommand) Run(p *process) error {
 	request := chinaums.Request{
 		MID: c.MID, TID: c.TID, InstMID: c.InstMID, MerOrderID: c.MerOrderID, TargetOrderID: c.TargetOrderID,
 	}
-	if err := p.checkSettings(credentialsErr, err, request.Validate()); err != nil {
+	if err := p.checkSettings(credentialsErr, err, poller.CheckTimeout(c.Gateway.RequestTimeout.T), request.Validate()); err != nil {
 		return err
 	}
 	warnAboutFiles(p.ctx, p.newLogger(), warnings)

@@ -32,7 +32,10 @@ type databaseSettings struct {
 // end up in whatever server happens to run here.
 func (s databaseSettings) validate(getenv func(string) string) error {
 	if s.URL != "" {
-		return store.CheckURL(s.URL)
+		if err := store.CheckURL(s.URL); err != nil {
+			return badSetting{"database-url", "cannot be used: " + err.Error()}
+		}
+		return nil
 	}
 	for _, name := range []string{"PGHOST", "PGDATABASE", "PGSERVICE"} {
 		if getenv(name) != "" {
@@ -60,10 +63,7 @@ func (s gatewaySettings) clientOptions(concurrency int) (chinaums.Options, error
 	}
 	probe := options
 	probe.Credentials = chinaums.Credentials{AppID: "any", AppKey: "any"}
-	probe.Concurrency = max(1, concurrency) // the poller judges it
-	if s.RequestTimeout.problem != nil {
-		probe.Timeout = time.Second // its text is reported already
-	}
+	probe.Concurrency, probe.Timeout = 1, time.Second // the poller judges them
 	return options, errors.Join(checkClient(probe), s.checkURL())
 }
 
@@ -79,10 +79,12 @@ func checkClient(options chinaums.Options) error {
 // merchants. The warnings are for the log.
 func (s gatewaySettings) readApps(getenv func(string) string) (apps []credentials.App, warnings []string, err error) {
 	if s.Credentials != "" {
+		var bothErr error
 		if s.AppID != "" || s.AppKeyFile != "" || getenv("CHINAUMS_APP_KEY") != "" {
-			return nil, nil, errors.New("CHINAUMS_CREDENTIALS_FILE is set beside CHINAUMS_APP_ID, CHINAUMS_APP_KEY or CHINAUMS_APP_KEY_FILE: set the file, or one app id and its key")
+			bothErr = errors.New("CHINAUMS_CREDENTIALS_FILE is set beside CHINAUMS_APP_ID, CHINAUMS_APP_KEY or CHINAUMS_APP_KEY_FILE: set the file, or one app id and its key")
 		}
-		return credentials.ReadFile(s.Credentials)
+		apps, warnings, err = credentials.ReadFile(s.Credentials)
+		return apps, warnings, errors.Join(bothErr, err)
 	}
 	key, warning, keyErr := s.readKey(getenv)
 	if warning != "" {
@@ -114,7 +116,7 @@ func (s gatewaySettings) readKey(getenv func(string) string) (key, warning strin
 	}
 	key, warning, err = credentials.ReadKeyFile(s.AppKeyFile)
 	if err != nil {
-		return "", "", fmt.Errorf("app-key-file %s %w", s.AppKeyFile, err)
+		return "", "", badSetting{"app-key-file", fmt.Sprintf("%s %v", s.AppKeyFile, err)}
 	}
 	if warning != "" {
 		warning = s.AppKeyFile + " " + warning
@@ -137,7 +139,7 @@ func (s gatewaySettings) checkURL() error {
 		return nil // the client says what is wrong with it
 	}
 	ip := net.ParseIP(u.Hostname())
-	loopback := u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback())
+	loopback := strings.EqualFold(u.Hostname(), "localhost") || (ip != nil && ip.IsLoopback())
 	if u.Scheme == "http" && !loopback && !s.InsecureHTTP.T {
 		return badSetting{"gateway-url", fmt.Sprintf("%s is plain http to another machine, so anybody in between could forge answers: "+
 			"use https, or --insecure-http for a test network", s.URL)}

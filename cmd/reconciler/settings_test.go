@@ -58,6 +58,20 @@ func TestEveryProblemIsNamedAtOnce(t *testing.T) {
 			env:  []string{"CHINAUMS_BASE_URL=ftp://gateway.example", "CHINAUMS_QUERY_PATH=query"},
 			want: []string{"gateway-url", "query-path", "DATABASE_URL", "CHINAUMS_APP_ID", "CHINAUMS_APP_KEY"},
 		},
+		{
+			name: "beside another that is wrong too",
+			env:  []string{"RECONCILER_PLAN_INITIAL=soon", "CHINAUMS_CREDENTIALS_FILE=/nowhere/credentials.yaml", "CHINAUMS_APP_ID=any"},
+			args: []string{"--plan-max=0s", "--not-found-after=0s", "--give-up-after=0s", "--request-timeout=0s", "--lease=1s"},
+			want: []string{
+				"RECONCILER_PLAN_INITIAL", "plan-max", "not-found-after", "give-up-after", "request-timeout", "--lease (RECONCILER_LEASE) must be at least 6.125s with any",
+				"CHINAUMS_APP_ID", "/nowhere/credentials.yaml", "DATABASE_URL",
+			},
+		},
+		{
+			name: "a webhook's secret without its address",
+			env:  []string{"RECONCILER_WEBHOOK_SECRET=!!"},
+			want: []string{"RECONCILER_WEBHOOK_URL", "base64, as a rule behind whsec_ (RECONCILER_WEBHOOK_SECRET", "DATABASE_URL", "CHINAUMS_APP_ID", "CHINAUMS_APP_KEY"},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -66,11 +80,25 @@ func TestEveryProblemIsNamedAtOnce(t *testing.T) {
 			if r.stdout != "" {
 				t.Errorf("stdout = %q", r.stdout)
 			}
+			namesEachOnce(t, r.stderr)
 		})
 	}
 	for _, command := range []string{"plan", "plan --simulate=5", "why 3194000001", "console"} { // they show a plan
 		invoke(t, []string{"RECONCILER_RATE=-1"}, append(strings.Fields(command), "--plan-jitter=2", "--lang=fr")...).
 			want(t, 2, "--rate (RECONCILER_RATE) must be", "--plan-jitter (RECONCILER_PLAN_JITTER) must be", "--lang")
+	}
+}
+
+// namesEachOnce wants no two problems of one flag.
+func namesEachOnce(t *testing.T, stderr string) {
+	t.Helper()
+	seen := make(map[string]bool)
+	for line := range strings.SplitSeq(stderr, "\n  - ") {
+		flag, _, _ := strings.Cut(line, " ")
+		if strings.HasPrefix(flag, "--") && seen[flag] {
+			t.Errorf("%s is named twice in:\n%s", flag, stderr)
+		}
+		seen[flag] = true
 	}
 }
 
@@ -90,6 +118,11 @@ func TestSettingIsRefused(t *testing.T) {
 		{"CHINAUMS_BASE_URL=ftp://gateway.example", []string{"gateway-url"}},
 		{"CHINAUMS_BASE_URL=https://user:pass@gateway.example", []string{"gateway-url"}},
 		{"CHINAUMS_BASE_URL=http://10.0.0.1", []string{"gateway-url", "--insecure-http"}},
+		{"CHINAUMS_BASE_URL=https://gateway.example:99999", []string{"gateway-url", "port"}},
+		{"CHINAUMS_BASE_URL=https://gateway.example:0", []string{"gateway-url", "port"}},
+		{"CHINAUMS_BASE_URL=https://gateway.example:", []string{"gateway-url", "port"}},
+		{"CHINAUMS_BASE_URL=https://gateway.example/a b", []string{"gateway-url", "spaces"}},
+		{"CHINAUMS_QUERY_PATH=/v1/a query", []string{"query-path", "%20"}},
 		{"CHINAUMS_BASE_URL=http://127.0.0.1.example.com", []string{"gateway-url", "--insecure-http"}},
 		{"CHINAUMS_QUERY_PATH=v1/query", []string{"query-path"}},
 		{"CHINAUMS_APP_ID=two words", []string{"app-id"}},
@@ -98,7 +131,7 @@ func TestSettingIsRefused(t *testing.T) {
 		{"RECONCILER_SCHEDULE=0 0 30 2 *", []string{"schedule"}}, // never comes
 		{"RECONCILER_SCHEDULE=CRON_TZ= 0 9 * * *", []string{"--schedule (RECONCILER_SCHEDULE)", "zone"}},
 		{"RECONCILER_LEASE=51124ms", []string{"lease", "51.125s"}},
-		{"DATABASE_URL=nonsense", []string{"database"}},
+		{"DATABASE_URL=nonsense", []string{"--database-url (DATABASE_URL) cannot be used: it is neither"}},
 		{"DATABASE_URL=postgres://u:pass-that-nobody-may-see@host:port/db", []string{"database"}},
 	} {
 		t.Run(test.setting, func(t *testing.T) {

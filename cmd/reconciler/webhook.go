@@ -23,14 +23,13 @@ type webhookSettings struct {
 // resolveWebhook checks the settings and reads the secret. The warnings are for the log.
 func (s webhookSettings) resolveWebhook(getenv func(string) string, insecureHTTP bool) (secret string, warnings []string, err error) {
 	secret = getenv(webhookSecretVariable)
-	if s.URL == "" {
-		if secret != "" || s.SecretFile != "" {
-			return "", nil, errors.New("a webhook secret is set without RECONCILER_WEBHOOK_URL (or --webhook-url)")
-		}
-		return "", nil, nil
-	}
 	var urlErr error
-	if problem := webhook.CheckURL(s.URL, insecureHTTP); problem != nil {
+	switch problem := webhook.CheckURL(s.URL, insecureHTTP); {
+	case s.URL == "" && secret == "" && s.SecretFile == "":
+		return "", nil, nil
+	case s.URL == "":
+		urlErr = errors.New("a webhook secret is set without RECONCILER_WEBHOOK_URL (or --webhook-url)")
+	case problem != nil:
 		urlErr = badSetting{"webhook-url", problem.Error()}
 	}
 	secret, warnings, secretErr := s.readSecret(secret)
@@ -54,6 +53,9 @@ func (s webhookSettings) readSecret(secret string) (_ string, warnings []string,
 		return "", nil, errors.New("no webhook secret: set RECONCILER_WEBHOOK_SECRET, or RECONCILER_WEBHOOK_SECRET_FILE (or --webhook-secret-file)")
 	}
 	warning, err := webhook.CheckSecret(secret)
+	if err != nil {
+		err = fmt.Errorf("%w (RECONCILER_WEBHOOK_SECRET, or in the file)", err)
+	}
 	if warning != "" {
 		warnings = append(warnings, warning)
 	}

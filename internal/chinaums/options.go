@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -95,8 +96,8 @@ func (o Options) findProblems() error {
 		}
 	}
 	goodPath := strings.HasPrefix(o.Path, "/") && isPlainURL("http://host"+o.Path)
-	refuse(!isPlainURL(o.BaseURL), "BaseURL", "must be an http or https URL with a host, without user, query and fragment")
-	refuse(!goodPath, "Path", "must begin with a slash, without query and fragment, not %q", o.Path)
+	refuse(!isPlainURL(o.BaseURL), "BaseURL", "must be an http or https URL with a host, without spaces, user, query and fragment; its port, if any, from 1 to 65535")
+	refuse(!goodPath, "Path", "must begin with a slash, without query and fragment, and with %%20 in place of a space, not %q", o.Path)
 	refuse(!fitsHeader(o.Credentials.AppID, `"\,`), "AppID", "must be given, without spaces, quotes, commas and control characters")
 	refuse(!fitsHeader(o.Credentials.AppKey, ""), "AppKey", "must be given, without spaces and control characters")
 	refuse(!o.Auth.isKnown(), "Auth", "must be %s or %s, not %q", AuthBodySig, AuthAccessToken, o.Auth)
@@ -107,8 +108,18 @@ func (o Options) findProblems() error {
 
 func isPlainURL(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" &&
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && hasGoodPort(u) &&
+		strings.HasSuffix(s, u.EscapedPath()) && // as it will be sent
 		u.User == nil && u.RawQuery == "" && !u.ForceQuery && !strings.Contains(s, "#")
+}
+
+// hasGoodPort refuses a port that no server can have, which would else look like an outage.
+func hasGoodPort(u *url.URL) bool {
+	if u.Port() == "" {
+		return !strings.HasSuffix(u.Host, ":")
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil && port > 0
 }
 
 // fitsHeader reports whether a credential has a form that a header can carry, so that a stray

@@ -32,7 +32,7 @@ func TestOptionsThatAreNotSafe(t *testing.T) {
 		}
 	}
 	for address, loopback := range map[string]bool{
-		"127.0.0.1:9465": true, "[::1]:1": true, "localhost:1": true, "127.9.9.9:1": true, ":9465": false, "0.0.0.0:1": false, "[::]:1": false, "10.0.0.1:1": false, "x": false,
+		"127.0.0.1:9465": true, "[::1]:1": true, "LocalHost:1": true, "127.9.9.9:1": true, ":9465": false, "0.0.0.0:1": false, "[::]:1": false, "10.0.0.1:1": false, "x": false,
 	} {
 		if console.IsLoopback(address) != loopback {
 			t.Errorf("%s: loopback is %v", address, !loopback)

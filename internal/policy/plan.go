@@ -56,11 +56,13 @@ func (p Plan) Validate() error {
 	refuse(p.Initial <= 0, "Initial", "must be more than 0, not %s", p.Initial)
 	refuse(!(p.Multiplier >= 1 && p.Multiplier <= 100), "Multiplier", "must be from 1 to 100, not %g", p.Multiplier)
 	refuse(p.Max < p.Initial, "Max", "must be at least the first wait (%s), not %s", p.Initial, p.Max)
+	refuse(p.Max <= 0 && p.Max >= p.Initial, "Max", "must be more than 0, not %s", p.Max)
 	refuse(!(p.Jitter >= 0 && p.Jitter < 1), "Jitter", "must be from 0 to below 1, not %g", p.Jitter)
 	refuse(p.SlowAfter <= 0, "SlowAfter", "must be more than 0, not %s", p.SlowAfter)
 	refuse(p.NotFoundAfter <= 0, "NotFoundAfter", "must be more than 0, not %s", p.NotFoundAfter)
 	refuse(p.GiveUpAfter < p.NotFoundAfter, "GiveUpAfter",
 		"must be at least the age from which an order can be not found (%s), not %s", p.NotFoundAfter, p.GiveUpAfter)
+	refuse(p.GiveUpAfter <= 0 && p.GiveUpAfter >= p.NotFoundAfter, "GiveUpAfter", "must be more than 0, not %s", p.GiveUpAfter)
 	return errors.Join(errs...)
 }
 

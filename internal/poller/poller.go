@@ -151,16 +151,33 @@ func (o Options) Validate() error {
 	if err := CheckRate(o.Rate); err != nil {
 		errs = append(errs, err)
 	}
-	if o.RequestTimeout <= 0 || o.RequestTimeout > time.Hour {
-		errs = append(errs, policy.Problemf("RequestTimeout", "must be more than 0 and at most 1h, not %s", o.RequestTimeout))
-	} else if least := MinLease(o.RequestTimeout); o.Lease < least {
-		errs = append(errs, policy.Problemf("Lease", "must be at least %s with a request timeout of %s "+
-			"(%d round trips, the waits between them and %s for the write), not %s", least, o.RequestTimeout, maxRoundTrips, writeMargin, o.Lease))
+	return errors.Join(append(errs, o.checkLease(), o.Rules.Plan.Validate())...)
+}
+
+// checkLease judges the lease beside a wrong timeout too, as far as no timeout could mend it.
+func (o Options) checkLease() error {
+	var errs []error
+	least, with := MinLease(o.RequestTimeout), "a request timeout of "+o.RequestTimeout.String()
+	if err := CheckTimeout(o.RequestTimeout); err != nil {
+		errs = append(errs, err)
+		least, with = MinLease(0), "any request timeout"
+	}
+	if o.Lease < least {
+		errs = append(errs, policy.Problemf("Lease", "must be at least %s with %s "+
+			"(%d round trips, the waits between them and %s for the write), not %s", least, with, maxRoundTrips, writeMargin, o.Lease))
 	}
 	if o.Lease > maxLease {
 		errs = append(errs, policy.Problemf("Lease", "must be at most %s, not %s", maxLease, o.Lease))
 	}
-	return errors.Join(append(errs, o.Rules.Plan.Validate())...)
+	return errors.Join(errs...)
+}
+
+// CheckTimeout refuses a request timeout that no round trip can have.
+func CheckTimeout(timeout time.Duration) error {
+	if timeout <= 0 || timeout > time.Hour {
+		return policy.Problemf("RequestTimeout", "must be more than 0 and at most 1h, not %s", timeout)
+	}
+	return nil
 }
 
 // CheckRate refuses a rate that no budget can have.

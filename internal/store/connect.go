@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -36,10 +35,8 @@ func parseURL(url string) (*pgxpool.Config, target, error) {
 
 // CheckURL says what is wrong with a database URL, without connecting.
 func CheckURL(url string) error {
-	if _, _, err := parseURL(url); err != nil {
-		return fmt.Errorf("database-url: %w", err)
-	}
-	return nil
+	_, _, err := parseURL(url)
+	return err
 }
 
 // checkForm refuses what can be read in two ways. It tells whether the names in it may be shown: in

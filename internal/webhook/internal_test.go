@@ -75,7 +75,11 @@ func TestCheckURL(t *testing.T) {
 	for address, ok := range map[string]bool{
 		"https://shop.example/hook":     true,
 		"http://127.0.0.1:8080/hook":    true,
-		"http://localhost/hook":         true,
+		"http://LocalHost/hook":         true,
+		"https://shop.example:443/hook": true,
+		"https://shop.example:99999/":   false,
+		"https://shop.example:0/":       false,
+		"https://shop.example:/hook":    false,
 		"http://[::1]:1/":               true,
 		"http://shop.example/hook":      false,
 		"http://127.0.0.1.example/":     false,

@@ -37,6 +37,8 @@ func CheckURL(address string, insecure bool) error {
 		return errors.New("cannot be read as a URL") // the error would repeat it, and it may hold a password
 	case (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
 		return errors.New("must begin with https:// and name a host")
+	case !hasGoodPort(u):
+		return errors.New("must have a port from 1 to 65535, or none")
 	case u.Scheme == "http" && !insecure && !isLoopback(u.Hostname()):
 		return fmt.Errorf("is plain http to %s, so anybody in between could read and change events: "+
 			"use https, or --insecure-http for a test network", u.Hostname())
@@ -44,9 +46,17 @@ func CheckURL(address string, insecure bool) error {
 	return nil
 }
 
+func hasGoodPort(u *url.URL) bool {
+	if u.Port() == "" {
+		return !strings.HasSuffix(u.Host, ":")
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil && port > 0
+}
+
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
-	return host == "localhost" || (ip != nil && ip.IsLoopback())
+	return strings.EqualFold(host, "localhost") || (ip != nil && ip.IsLoopback())
 }
 
 // CheckSecret refuses a secret that cannot be used: it is base64, as a rule behind "whsec_". The
