@@ -154,6 +154,25 @@ func TestUnprovenIdentity(t *testing.T) {
 	})
 }
 
+// What a load balancer calls "status" is no trade status: an outage spends no plan, whatever its
+// body says, and a late check goes on.
+func TestUnprovenIdentityInAnOutage(t *testing.T) {
+	t.Parallel()
+	const busy = `{"status":"error","message":"no healthy upstream"}`
+	var tests []decided
+	for _, http := range []int{429, 500, 502, 503, 504} {
+		tests = append(
+			tests,
+			decided{fmt.Sprintf("%d", http), anOrder(), http, busy, "no_answer transient UNKNOWN +15s -"},
+			decided{fmt.Sprintf("%d, too old", http), anOrder(withAge(200 * time.Hour)), http, busy, "no_answer transient UNKNOWN +5m0s -"},
+			decided{fmt.Sprintf("%d, late check", http), anOrder(withStatus(order.StatusNotFound), withAge(200*time.Hour)), http, busy, "no_answer transient NOT_FOUND +5m0s -"},
+			decided{fmt.Sprintf("%d, credentials", http), anOrder(), http, `{"errCode":"1000","status":"error"}`, "refused credentials UNKNOWN +15s -"},
+			decided{fmt.Sprintf("%d, paid", http), anOrder(), http, `{"status":"TRADE_SUCCESS"}`, wrongIdentity},
+		)
+	}
+	checkDecided(t, tests)
+}
+
 // Trouble is the order's own where others of its app were answered since its last question.
 func TestUnusableAnswer(t *testing.T) {
 	t.Parallel()

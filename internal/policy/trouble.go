@@ -29,15 +29,20 @@ func TroubleOf(out order.Outcome, reply error) Trouble {
 		return CredentialsRefused
 	case out.Reason == order.ReasonMerchant:
 		return MerchantRefused
+	case gatewayFailed(reply): // whatever its body says
+		return GatewayFails
 	case out.Decision != order.NoAnswer && out.Reason != order.ReasonUnusableAnswer:
 		return NoTrouble
 	}
 	var e *chinaums.Error
-	switch {
-	case errors.Is(reply, context.Canceled) || !errors.As(reply, &e):
+	if errors.Is(reply, context.Canceled) || !errors.As(reply, &e) {
 		return NothingLearned // a stop cut the round trip off, or the fault is ours
-	case e.GatewayFailed:
-		return GatewayFails
 	}
 	return MerchantFails
+}
+
+// gatewayFailed reports whether a reply shows no living gateway.
+func gatewayFailed(reply error) bool {
+	var e *chinaums.Error
+	return errors.As(reply, &e) && e.GatewayFailed && !errors.Is(reply, context.Canceled)
 }

@@ -2,8 +2,11 @@ package poller
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"testing"
+	"time"
 
+	"reconciler/internal/chinaums"
 	"reconciler/internal/chinaums/simulator"
 	"reconciler/internal/order"
 )
@@ -157,6 +160,55 @@ func TestMerchantTroubleStaysWithItsMerchant(t *testing.T) {
 			w.pauseOver(t)
 			w.exec(t, `UPDATE orders SET next_query_at = now() WHERE next_query_at IS NOT NULL`)
 			wantDecisions(t, sweep(t, w.poller(t, named("a third")), Run{}), map[order.Decision]int{order.Settled: 20})
+		})
+	}
+}
+
+// An overloaded gateway fails, whatever its body says: the breaker opens, a 429 with Retry-After opens
+// it at once, and no plan is spent.
+func TestBreakerOpensWhateverAnOutageSays(t *testing.T) {
+	t.Parallel()
+	const stranger = `{"errCode":"SUCCESS","status":"NEW_ORDER","mid":"898340149009999","merOrderId":"319499999999"}`
+	for _, tt := range []struct {
+		name, body string
+		status     int
+		retryAfter string
+		decision   order.Decision
+		asked      int
+	}{
+		{"a word called status", `{"status":"error"}`, http.StatusServiceUnavailable, "", order.NoAnswer, 5},
+		{"the same with Retry-After", `{"status":"error"}`, http.StatusTooManyRequests, "120", order.NoAnswer, 1},
+		{"another order", stranger, http.StatusBadGateway, "", order.Review, 5},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			const orders = 12
+			for i := range orders {
+				w.add(t, i)
+			}
+			gateway := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+				if tt.retryAfter != "" {
+					rw.Header().Set("Retry-After", tt.retryAfter)
+				}
+				rw.WriteHeader(tt.status)
+				_, _ = rw.Write([]byte(tt.body))
+			}))
+			t.Cleanup(gateway.Close)
+			client, err := chinaums.New(chinaums.Options{
+				BaseURL: gateway.URL, Path: "/", Credentials: credentials(), Timeout: 10 * time.Second, Concurrency: 1,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(client.Close)
+			summary := sweep(t, w.poller(t, asking(client), workers(1)), Run{})
+			if !summary.BreakerOpen() || summary.Asked != tt.asked || summary.Decisions[tt.decision] != tt.asked {
+				t.Errorf("breaker open %t, %v; want %d %s", summary.BreakerOpen(), summary.Decisions, tt.asked, tt.decision)
+			}
+			if n := one[int](t, w, `SELECT sum(query_count)::int FROM orders`); n != 0 {
+				t.Errorf("%d steps of the plans are spent", n)
+			}
 		})
 	}
 }
