@@ -22,7 +22,12 @@ func (s databaseSettings) withStore(p *process, do func(context.Context, *store.
 	}
 	defer orders.Close()
 	err = do(p.ctx, orders)
-	if store.LacksRight(err) || errors.Is(err, store.ErrNoSchema) || errors.Is(err, store.ErrOldSchema) || errors.Is(err, store.ErrRights) {
+	for _, lasting := range []error{store.ErrNoSchema, store.ErrSearchPath, store.ErrOldSchema, store.ErrRights} {
+		if errors.Is(err, lasting) {
+			return usageError{err}
+		}
+	}
+	if store.LacksRight(err) {
 		return usageError{err}
 	}
 	return err

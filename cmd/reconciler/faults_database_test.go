@@ -3,8 +3,6 @@ package main_test
 import (
 	"fmt"
 	"net/http"
-	"os"
-	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -104,39 +102,6 @@ func TestFailover(t *testing.T) {
 	b.await(t, w)
 	p.stop(t)
 	b.check(t, w)
-}
-
-// The pool may give each statement to another connection. The mode is the one that docs/settings.md
-// names.
-func TestTransactionPooling(t *testing.T) {
-	t.Parallel()
-	page, err := os.ReadFile("../../docs/settings.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	mode := regexp.MustCompile(`default_query_exec_mode=(\w+)`).FindSubmatch(page)
-	if mode == nil {
-		t.Fatal("docs/settings.md says nothing of default_query_exec_mode")
-	}
-	w := newWorld(t)
-	pooled(t, w, string(mode[1]))
-	w.set("RECONCILER_CONCURRENCY=8", "RECONCILER_RATE=1000")
-	b := w.backlog(t, 200, time.Millisecond)
-	p, q := w.start(t, "run"), w.start(t, "run")
-	b.await(t, w)
-	p.stop(t)
-	q.stop(t)
-	b.check(t, w)
-
-	numbers := w.orders(t, 50, paid())
-	_, s := w.summary(t, 0, "run-once")
-	if s.Asked != len(numbers) || s.Settled != len(numbers) {
-		t.Errorf("run-once = %+v, want %d orders asked and settled", s, len(numbers))
-	}
-	numbers = w.orders(t, 20, paid())
-	if _, s := w.summary(t, 0, "run-once", "--all"); s.Settled != len(numbers) {
-		t.Errorf("run-once --all = %+v, want %d orders settled", s, len(numbers))
-	}
 }
 
 // refuse makes the database refuse writes: those of a table, or only some of its rows, with a

@@ -1,9 +1,7 @@
 package main_test
 
 import (
-	"fmt"
 	"io"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -13,10 +11,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
 	"reconciler/internal/postgres"
-	"reconciler/internal/postgres/postgrestest"
 	"reconciler/internal/store/storetest"
 )
 
@@ -131,66 +126,6 @@ func (c *cluster) crash(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the server has ended", func() bool { return syscall.Kill(c.PID(), 0) == syscall.ESRCH })
-}
-
-// pooled starts a pgbouncer in transaction mode before the world's database, and leads the world's
-// processes through it.
-func pooled(t *testing.T, w *world, mode string) {
-	t.Helper()
-	path, err := exec.LookPath("pgbouncer")
-	if err != nil {
-		if path, err = exec.LookPath("/usr/sbin/pgbouncer"); err != nil {
-			t.Skip("pgbouncer is not installed (apt-get install pgbouncer): transaction pooling is not tested")
-		}
-	}
-	target, err := pgx.ParseConfig(w.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.MkdirTemp("", "reconciler-pool-") // its name is short enough for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	password := "" // of a private server
-	if target.Password != "" {
-		password = fmt.Sprintf(" password='%s'", target.Password)
-	}
-	config := fmt.Sprintf("[databases]\n* = host=%s port=%d user=%s%s\n[pgbouncer]\n"+
-		"pool_mode = transaction\ndefault_pool_size = 4\nauth_type = any\nunix_socket_dir = %s\nlisten_addr =\nlisten_port = 6432\n",
-		target.Host, target.Port, target.User, password, dir)
-	file := filepath.Join(dir, "pgbouncer.ini")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if os.Geteuid() == 0 {
-		info, err := os.Stat(postgrestest.Server(t).Dir())
-		if err != nil {
-			t.Fatal(err)
-		}
-		owner := info.Sys().(*syscall.Stat_t)
-		for _, name := range []string{dir, file} {
-			if err := os.Chown(name, int(owner.Uid), int(owner.Gid)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	p := serve(t, asOwner(t, dir, path, file))
-	eventually(t, "pgbouncer listens", func() bool {
-		conn, err := net.Dial("unix", filepath.Join(dir, ".s.PGSQL.6432"))
-		if err != nil {
-			if !p.running() {
-				t.Fatal("pgbouncer has ended: " + p.stderr.String())
-			}
-			return false
-		}
-		return conn.Close() == nil
-	})
-	query := url.Values{
-		"host": {dir}, "port": {"6432"}, "user": {target.User}, "sslmode": {"disable"},
-		"default_query_exec_mode": {mode},
-	}
-	w.set("DATABASE_URL=" + (&url.URL{Scheme: "postgres", Path: "/" + target.Database, RawQuery: query.Encode()}).String())
 }
 
 // hosts is the URL of a pair of servers of which one can be written to.

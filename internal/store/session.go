@@ -45,8 +45,10 @@ FROM (VALUES ('default_transaction_isolation', 'read committed'), ('array_nulls'
 WHERE current_setting(name) <> value`
 
 func prepareSession(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, sessionSQL)
-	return err
+	if _, err := conn.Exec(ctx, sessionSQL); err != nil {
+		return err
+	}
+	return checkSearchPath(ctx, conn)
 }
 
 // connPool is a pool whose errors are in our own words where it cannot connect, and which tries a
@@ -139,6 +141,10 @@ func (p *connPool) explainError(err error) error {
 	switch sqlState(err) {
 	case "26000", "42P05":
 		return fmt.Errorf("%w. Behind a pooler in transaction mode, add default_query_exec_mode=exec to the database URL", err)
+	case "08P01":
+		if strings.Contains(err.Error(), "statement pooling mode") {
+			return fmt.Errorf("%w. The pooler must be in session or transaction mode (pgbouncer: pool_mode)", err)
+		}
 	case queryCanceled:
 		return fmt.Errorf("%w. The server ended it before it was done: another session holds a lock, a trigger hangs, or the server is overloaded", err)
 	}
@@ -171,9 +177,12 @@ func (s *Store) RowSecurity(ctx context.Context) ([]string, error) {
 func (s *Store) checkPlace(ctx context.Context) error {
 	var encoding, searchPath, role string
 	var schema *string
-	err := s.pool.QueryRow(ctx, `
-		SELECT current_setting('server_encoding'), current_setting('search_path'), current_user::text, current_schema()::text`).
-		Scan(&encoding, &searchPath, &role, &schema)
+	// In a transaction, because a pooler in statement mode refuses those, and much of what follows.
+	err := s.pool.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, `
+			SELECT current_setting('server_encoding'), current_setting('search_path'), current_user::text, current_schema()::text`).
+			Scan(&encoding, &searchPath, &role, &schema)
+	})
 	if err != nil {
 		return fmt.Errorf("check the database: %w", err)
 	}

@@ -112,7 +112,7 @@ func IsTransient(err error) bool {
 	if err == nil {
 		return false
 	}
-	for _, lasting := range []error{pgx.ErrNoRows, ErrOldSchema, ErrEncoding, ErrNoSchema, ErrRights} {
+	for _, lasting := range []error{pgx.ErrNoRows, ErrOldSchema, ErrEncoding, ErrNoSchema, ErrSearchPath, ErrRights} {
 		if errors.Is(err, lasting) {
 			return false
 		}
