@@ -68,6 +68,7 @@ type consoleServe struct {
 
 // Run serves the pages until the context ends.
 func (c *consoleServe) Run(p *process) error {
+	outliveReaders()
 	options, warnings, err := c.options(p)
 	if err != nil {
 		return err

@@ -140,6 +140,10 @@ func run(args []string, stdout io.Writer, stderr *os.File, getenv func(string) s
 	return exitFailed
 }
 
+// outliveReaders lets the process go on when the reader of its log has gone, such as a journal that
+// restarts. Go would end it at its next line, with its questions under way.
+func outliveReaders() { signal.Ignore(syscall.SIGPIPE) }
+
 func runCommandLine(ctx context.Context, args []string, stdout io.Writer, stderr *os.File, getenv func(string) string) error {
 	var cli commands
 	parser, err := kong.New(&cli,

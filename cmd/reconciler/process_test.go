@@ -35,6 +35,12 @@ type process struct {
 // end is killed.
 func start(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
+	return startWith(t, nil, env, args...)
+}
+
+// startWith is [start] with a log that goes somewhere else, unless it is nil.
+func startWith(t *testing.T, stderr *os.File, env []string, args ...string) *process {
+	t.Helper()
 	needsProgram(t)
 	path, err := program()
 	if err != nil {
@@ -43,6 +49,9 @@ func start(t *testing.T, env []string, args ...string) *process {
 	p := &process{cmd: exec.Command(path, args...), stdout: &output{}, stderr: &output{}, ended: make(chan struct{})}
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
+	if stderr != nil {
+		p.cmd.Stderr = stderr
+	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

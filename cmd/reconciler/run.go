@@ -27,6 +27,7 @@ type runCommand struct {
 
 // Run is the daemon: it ends with its context, or when it cannot start.
 func (c *runCommand) Run(p *process) error {
+	outliveReaders()
 	r, err := c.resolveDaemon(p)
 	if err != nil {
 		return err

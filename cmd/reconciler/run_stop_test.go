@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"os"
 	"slices"
 	"syscall"
 	"testing"
@@ -30,6 +31,29 @@ func TestStopGivesBackAndWrites(t *testing.T) {
 			}
 			wantStopped(t, w, numbers)
 		})
+	}
+}
+
+// Whoever reads the log can go, such as a journal that restarts.
+func TestReaderOfTheLogHasGone(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"run", "run-once"} {
+		w := newWorld(t)
+		w.orders(t, 20, paid())
+		reader, log, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer log.Close()
+		reader.Close()
+		p := startWith(t, log, w.env, command)
+		w.awaitPaid(t, 20)
+		if command == "run" {
+			p.signal(t, syscall.SIGTERM)
+		}
+		if code := p.wait(t); code != 0 {
+			t.Errorf("%s: exit code %d, want 0", command, code)
+		}
 	}
 }
 

@@ -51,6 +51,7 @@ func (c *runOnceCommand) maxOrders() int {
 // Run does one pass. It fails with [errIncomplete] when an order could not be asked about, also
 // because of a stop.
 func (c *runOnceCommand) Run(p *process) error {
+	outliveReaders()
 	var limitErr error
 	if c.Limit != nil && *c.Limit < 1 {
 		limitErr = fmt.Errorf("--limit must be at least 1, not %d", *c.Limit)
