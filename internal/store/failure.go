@@ -22,6 +22,9 @@ func FailureReason(err error) string {
 	if err == nil {
 		return ""
 	}
+	if isQueueFull(err) {
+		return "room"
+	}
 	switch code := sqlState(err); code {
 	case "": // no server has answered
 		return "connection"
@@ -72,6 +75,9 @@ func isOfOneRow(err error) bool {
 		// function runs where a policy's WITH CHECK refuses a row; the place in the server tells.
 		return functionContext(pgErr) != "" || pgErr.Routine == "ExecWithCheckOptions"
 	}
+	if isQueueFull(err) {
+		return false
+	}
 	about := []string{"", "00", "08", "0A", "25", "26", "28", "3D", "3F", "40", "42", "53", "57", "58", "F0"}
 	return !slices.Contains(about, stateClass(state))
 }
@@ -105,6 +111,13 @@ const (
 func isCommitWait(err error) bool {
 	pgErr, found := errors.AsType[*pgconn.PgError](err)
 	return found && isLockTimeout(err) && functionContext(pgErr) == ""
+}
+
+// isQueueFull reports that a commit with a NOTIFY found no room in the listeners' queue, which all
+// databases of the server share. A session that listens holds a transaction open.
+func isQueueFull(err error) bool {
+	pgErr, found := errors.AsType[*pgconn.PgError](err)
+	return found && pgErr.Code == "54000" && pgErr.Routine == "PreCommit_Notify"
 }
 
 // queryCanceled is the code of a statement that took too long, or that a person ended.

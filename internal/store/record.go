@@ -208,6 +208,13 @@ func (w *answerWriter) recordMatching(ctx context.Context, group, questions []or
 		wait = patientWait
 		err = try()
 	}
+	if isQueueFull(err) {
+		// The server finds out what all listeners have read when it is asked how full the queue is, or when
+		// a NOTIFY fits in. So a full queue would stay full.
+		if _, usageErr := w.pool.Exec(ctx, "SELECT pg_notification_queue_usage()"); usageErr == nil {
+			err = try()
+		}
+	}
 	return matching, err
 }
 

@@ -138,6 +138,9 @@ func (p *connPool) explainError(err error) error {
 	if connectErr, found := errors.AsType[*pgconn.ConnectError](err); found {
 		return &connectTrouble{words: p.target.errorWords(connectErr), err: connectErr}
 	}
+	if isQueueFull(err) {
+		return fmt.Errorf("%w. A session that listens holds a transaction open: look for it in pg_stat_activity", err)
+	}
 	switch sqlState(err) {
 	case "26000", "42P05":
 		return fmt.Errorf("%w. Behind a pooler in transaction mode, add default_query_exec_mode=exec to the database URL", err)
