@@ -36,8 +36,11 @@ func ParseUntil(text string, now time.Time, zone *time.Location) (time.Time, err
 	if age, ageErr := ParseAge(text); ageErr == nil {
 		at, err = now.Add(age), nil
 	}
-	if err == nil && !at.After(now) {
-		err = refuse(fmt.Errorf("%w: %s has passed", ErrUsage, text), msgRefusedPast, text)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("%w; an age such as 2h or 3d will do too", err)
+	case !at.After(now):
+		err = refuse(fmt.Errorf("%w: %s has passed: it was %s", ErrUsage, text, at.Format(time.RFC3339)), msgRefusedPast, text)
 	}
 	return at, err
 }

@@ -1,6 +1,7 @@
 package operator_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -31,6 +32,11 @@ func TestParseUntil(t *testing.T) {
 		at, err := operator.ParseUntil(text, now, zone)
 		if (err == nil) != (want != "") || (err == nil && at.UTC().Format(time.RFC3339) != want) {
 			t.Errorf("%s: %v, %v, want %q", text, at, err, want)
+		}
+	}
+	for text, want := range map[string]string{"2026-11-27": "it was 2026-11-27T00:00:00+08:00", "tomorrow": "an age such as 2h"} {
+		if _, err := operator.ParseUntil(text, now, zone); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
 		}
 	}
 }
