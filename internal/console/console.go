@@ -119,7 +119,7 @@ func (c *Console) Handler() http.Handler {
 	open("POST /login", c.logIn)
 	open("POST /logout", c.logOut)
 	open("GET /assets/{name}", c.serveAsset)
-	open("/", c.noPage)
+	open("/", func(v *visit) error { return c.noRoute(mux, v) })
 	return c.guardRequests(mux)
 }
 

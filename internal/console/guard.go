@@ -173,6 +173,26 @@ func (v *visit) refuseRequest(status int, title, text, back string) error {
 	return v.showPage(status, "message", title, message{Tone: "bad", Text: text, Back: back})
 }
 
+// noRoute answers what no pattern takes: a page that there is not, or a method that a page has not.
+func (c *Console) noRoute(mux *http.ServeMux, v *visit) error {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		other := v.r.Clone(v.ctx())
+		other.Method = method
+		if _, pattern := mux.Handler(other); pattern != "/" {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		return c.noPage(v)
+	}
+	if !c.maySee(v) {
+		return nil
+	}
+	v.w.Header().Set("Allow", strings.Join(allowed, ", "))
+	return v.refuseRequest(http.StatusMethodNotAllowed, v.t("error"), v.t("wrong_method"), "")
+}
+
 func (c *Console) noPage(v *visit) error {
 	if c.maySee(v) {
 		return v.refuseRequest(http.StatusNotFound, v.t("error"), v.t("not_found_page"), "")

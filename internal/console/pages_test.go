@@ -46,6 +46,20 @@ func TestEveryPageInBothLanguages(t *testing.T) {
 		p.get(t, "/assets/"+name).want(t, http.StatusOK)
 	}
 	p.get(t, "/assets/..%2fpages%2flayout.html").want(t, http.StatusNotFound)
+	for _, page := range []struct{ method, path, allow string }{
+		{http.MethodPost, "/", "GET, HEAD"},
+		{http.MethodPut, "/orders", "GET, HEAD"},
+		{http.MethodDelete, "/orders/7", "GET, HEAD"},
+		{http.MethodPut, "/orders/7/resolve", "GET, HEAD, POST"},
+		{http.MethodGet, "/logout", "POST"},
+	} {
+		a := p.do(t, page.method, page.path, nil)
+		a.want(t, http.StatusMethodNotAllowed, "takes no such request")
+		if allow := a.Header.Get("Allow"); allow != page.allow {
+			t.Errorf("%s %s: Allow is %q, want %q", page.method, page.path, allow, page.allow)
+		}
+	}
+	p.do(t, http.MethodPost, "/nowhere", nil).want(t, http.StatusNotFound)
 }
 
 // wantPolicy checks the headers, and that the page obeys them.

@@ -112,6 +112,7 @@ const (
 	msgWebAny            message = "any" + zh + "不限"
 	msgWebAnyOpen        message = "open (not known yet)" + zh + "未决"
 	msgWebAnyReview      message = "under review" + zh + "人工复核中"
+	msgWebNoMethod       message = "This page takes no such request." + zh + "此页面不接受这种请求。"
 	msgWebNoPage         message = "There is no such page." + zh + "没有这个页面。"
 	msgWebNoOrder        message = "No order has this number." + zh + "没有这个编号的订单。"
 	msgWebSeveral        message = "Several orders have this number." + zh + "有多笔订单使用此编号。"

@@ -173,6 +173,7 @@ func consoleWords() map[string]message { //nolint:funlen // a table
 		"any_open":        msgWebAnyOpen,
 		"any_review":      msgWebAnyReview,
 		"not_found_page":  msgWebNoPage,
+		"wrong_method":    msgWebNoMethod,
 		"not_found_order": msgWebNoOrder,
 		"several_orders":  msgWebSeveral,
 		"bad_search":      msgWebBadSearch,
