@@ -46,9 +46,9 @@ func (h *Heartbeat) Run(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil: // stopped, not failed
 		case err != nil && !failing:
-			h.Logger.LogAttrs(ctx, slog.LevelWarn, "heartbeat cannot be written", slog.Any("error", err))
+			h.Logger.LogAttrs(ctx, slog.LevelWarn, "heartbeat fails", slog.Any("error", err))
 		case err == nil && failing:
-			h.Logger.LogAttrs(ctx, slog.LevelInfo, "heartbeat is written again")
+			h.Logger.LogAttrs(ctx, slog.LevelInfo, "heartbeat works again")
 		}
 		failing = err != nil
 		select {

@@ -42,7 +42,7 @@ func TestHeartbeatEveryFifteenSeconds(t *testing.T) {
 		if diff := cmp.Diff([]float64{0, 15, 30, 45, 60}, beats); diff != "" {
 			t.Errorf("beats (-want +got):\n%s", diff)
 		}
-		if n := strings.Count(log.String(), "\n"); n != 2 || !strings.Contains(log.String(), "heartbeat is written again") {
+		if n := strings.Count(log.String(), "\n"); n != 2 || !strings.Contains(log.String(), "heartbeat works again") {
 			t.Errorf("log, want a line for the failure and one for its end:\n%s", &log)
 		}
 	})

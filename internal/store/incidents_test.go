@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"reconciler/internal/store"
+	"reconciler/internal/store/storetest"
 )
 
 // Each filter narrows the list, and several narrow each other.
@@ -107,6 +109,26 @@ func TestIncidentsEndWithTheirPauses(t *testing.T) {
 	want("after a heartbeat", store.IncidentFilter{Since: new(time.Now().Add(-2 * time.Hour))}, over)
 	if n := scan[int](t, d, `SELECT count(closed_at) FROM gateway_incidents WHERE key <> $1`, breaker); n != 1 {
 		t.Errorf("a heartbeat ended %d incidents of people, want 1", n)
+	}
+}
+
+// Whoever locks all of orders does not make the instance look dead.
+func TestInstanceBesideALockedTable(t *testing.T) {
+	t.Parallel()
+	for name, aside := range map[string][]store.AsideOrder{"none aside": nil, "one aside": {{ID: 1, Cause: "a"}}} {
+		d := open(t)
+		d.insert(t, 1)
+		d.exec(t, `BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE`)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- d.Heartbeat(ctx, store.Instance{Worker: "w", StartedAt: time.Now()}, aside...) }()
+		storetest.Eventually(t, time.Minute, name+": the instance is seen", func() bool {
+			return scan[int](t, d, `SELECT count(*) FROM instances WHERE worker = 'w' AND (trouble IS NOT NULL) = $1`, len(aside) > 0) == 1
+		})
+		cancel()
+		if err := <-ended; err == nil {
+			t.Errorf("%s: the rest of the heartbeat succeeds", name)
+		}
 	}
 }
 

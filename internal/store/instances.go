@@ -26,38 +26,65 @@ type AsideOrder struct {
 	Cause string
 }
 
-// Heartbeat writes the row of an instance and removes rows that nobody has written for a day. It
-// ends the incidents of people's pauses that have run out, and the breaker's pauses of merchants
+// Heartbeat writes the row of an instance. Then it removes rows that nobody has written for a day,
+// and ends the incidents of people's pauses that have run out, and the breaker's pauses of merchants
 // that have no order left to probe them with. Orders that wait aside are a trouble too, while they
 // are open. SeenAt is ignored: it becomes the database's present time.
+//
+// Whoever locks all of orders must not make the instance look dead: its row is written all the same.
 func (s *Store) Heartbeat(ctx context.Context, i Instance, aside ...AsideOrder) error {
-	settings := i.Settings
-	if len(settings) == 0 {
-		settings = json.RawMessage("{}")
+	if i.Trouble == "" && len(aside) > 0 {
+		i.Trouble = s.asideTrouble(ctx, aside)
 	}
-	ids, causes := make([]int64, len(aside)), make([]string, len(aside))
-	for n, a := range aside {
-		ids[n], causes[n] = a.ID, validText(a.Cause)
+	if err := s.writeInstance(ctx, i); err != nil {
+		return fmt.Errorf("write the heartbeat: %w", err)
 	}
 	batch := &pgx.Batch{}
-	batch.Queue(`
-		INSERT INTO instances AS i (worker, version, started_at, seen_at, last_pass_at, trouble, settings)
-		VALUES ($1, $2, $3, now(), $4, coalesce($5, (
-		    SELECT string_agg('order ' || a.id || ' cannot be written and waits aside: ' || a.cause, '; ' ORDER BY a.id)
-		    FROM unnest($7::bigint[], $8::text[]) AS a(id, cause) JOIN orders AS o ON o.id = a.id
-		    WHERE `+isOpen+` AND o.review_reason IS NULL)), $6)
-		ON CONFLICT (worker) DO UPDATE SET version = excluded.version, started_at = excluded.started_at, seen_at = now(),
-		    last_pass_at = excluded.last_pass_at, trouble = excluded.trouble,
-		    settings = CASE WHEN i.settings = excluded.settings THEN i.settings ELSE excluded.settings END`,
-		i.Worker, i.Version, i.StartedAt, i.LastPassAt, orNull(validText(i.Trouble)), string(settings), ids, causes)
 	batch.Queue(`DELETE FROM instances WHERE seen_at < now() - interval '1 day'`)
 	batch.Queue(endLapsed)
 	batch.Queue(endWithoutOrders)
 	if err := s.pool.explainError(s.pool.SendBatch(ctx, batch).Close()); err != nil {
-		return fmt.Errorf("write the heartbeat: %w", err)
+		return fmt.Errorf("the heartbeat is written, but pauses that have run out cannot be ended: %w", err)
 	}
 	return nil
 }
+
+func (s *Store) writeInstance(ctx context.Context, i Instance) error {
+	settings := i.Settings
+	if len(settings) == 0 {
+		settings = json.RawMessage("{}")
+	}
+	_, err := s.pool.Exec(ctx, `
+		INSERT INTO instances AS i (worker, version, started_at, seen_at, last_pass_at, trouble, settings)
+		VALUES ($1, $2, $3, now(), $4, $5, $6)
+		ON CONFLICT (worker) DO UPDATE SET version = excluded.version, started_at = excluded.started_at, seen_at = now(),
+		    last_pass_at = excluded.last_pass_at, trouble = excluded.trouble,
+		    settings = CASE WHEN i.settings = excluded.settings THEN i.settings ELSE excluded.settings END`,
+		i.Worker, i.Version, i.StartedAt, i.LastPassAt, orNull(validText(i.Trouble)), string(settings))
+	return err
+}
+
+// asideTrouble names those of the orders that are still open, "" where none is.
+func (s *Store) asideTrouble(ctx context.Context, aside []AsideOrder) string {
+	ids, causes := make([]int64, len(aside)), make([]string, len(aside))
+	for n, a := range aside {
+		ids[n], causes[n] = a.ID, validText(a.Cause)
+	}
+	ctx, cancel := context.WithTimeout(ctx, asideTimeout)
+	defer cancel()
+	var trouble string
+	err := s.pool.QueryRow(ctx, `
+		SELECT coalesce(string_agg('order ' || a.id || ' cannot be written and waits aside: ' || a.cause, '; ' ORDER BY a.id), '')
+		FROM unnest($1::bigint[], $2::text[]) AS a(id, cause) JOIN orders AS o ON o.id = a.id
+		WHERE `+isOpen+` AND o.review_reason IS NULL`, ids, causes).Scan(&trouble)
+	if err != nil {
+		return fmt.Sprintf("%d orders cannot be written and wait aside; they cannot be read either: %v", len(aside), err)
+	}
+	return trouble
+}
+
+// asideTimeout leaves most of the time of a heartbeat to its row.
+const asideTimeout = 3 * time.Second
 
 // endLapsed ends the incidents of pauses that a person set with an end that has come.
 const endLapsed = `
