@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
+	"slices"
 	"time"
 
 	"reconciler/internal/chinaums"
+	"reconciler/internal/credentials"
 	"reconciler/internal/operator"
 	"reconciler/internal/store"
 )
@@ -42,7 +43,7 @@ func (c *doctorCommand) Run(p *process) error {
 		options.Unknown = append(options.Unknown, fmt.Sprintf("%s is no setting; the nearest is %s", unknown.name, unknown.nearest))
 	}
 	if c.AskGateway && settingsErr == nil {
-		options.AskGateway = func(ctx context.Context) (string, error) { return c.askGateway(ctx, resolved.resolved, d.Locale) }
+		options.AskGateway = func(ctx context.Context) ([]string, bool) { return c.askGateway(ctx, resolved.resolved, d.Locale) }
 	}
 	found := d.Doctor(p.ctx, options)
 	var err error
@@ -57,33 +58,43 @@ func (c *doctorCommand) Run(p *process) error {
 	return err
 }
 
-// askGateway asks with each app id about an order that does not exist. Any answer that is not about
-// our credentials shows that they work.
-func (c *doctorCommand) askGateway(ctx context.Context, r resolved, l operator.Locale) (string, error) {
+// askGateway asks with each app id about an order that does not exist. It goes on after one that
+// fails.
+func (c *doctorCommand) askGateway(ctx context.Context, r resolved, l operator.Locale) (told []string, well bool) {
 	if _, err := r.clients.useApps(r.clients.apps); err != nil {
-		return "", err
+		return []string{err.Error()}, false
 	}
 	defer r.clients.closeAll()
-	var told []string
+	well = true
 	for _, app := range r.clients.apps {
-		client, err := r.clients.openClient(app.Credentials)
+		code, err := c.askWith(ctx, r, app)
 		if err != nil {
-			return "", err
+			told, well = append(told, fmt.Sprintf("app id %s: %v", app.AppID, err)), false
+			continue
 		}
-		mid := c.AskMID
-		if len(app.MIDs) > 0 {
-			mid = app.MIDs[0]
-		}
-		ctx, cancel := context.WithTimeout(ctx, c.Gateway.RequestTimeout.T+time.Second)
-		answer, err := client.Query(ctx, chinaums.Request{
-			MID: mid, TID: "00000000", InstMID: "MINIDEFAULT", MerOrderID: fmt.Sprintf("doctor%d", time.Now().UnixNano()),
-		})
-		cancel()
-		trouble, isOurs := errors.AsType[*chinaums.Error](err)
-		if err != nil && (!isOurs || trouble.Class == chinaums.ClassCredentials || answer.Code == "") {
-			return "", fmt.Errorf("app id %s: %w", app.AppID, err)
-		}
-		told = append(told, l.AskedGateway(app.AppID, cmp.Or(answer.Code, "SUCCESS")))
+		told = append(told, l.AskedGateway(app.AppID, code))
 	}
-	return strings.Join(told, "; "), nil
+	return told, well
+}
+
+// askWith asks with one app id. Any answer that is not about our credentials shows that they work.
+func (c *doctorCommand) askWith(ctx context.Context, r resolved, app credentials.App) (code string, err error) {
+	client, err := r.clients.openClient(app.Credentials)
+	if err != nil {
+		return "", err
+	}
+	mid := c.AskMID
+	if len(app.MIDs) > 0 && !slices.Contains(app.MIDs, mid) {
+		mid = app.MIDs[0]
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.Gateway.RequestTimeout.T+time.Second)
+	defer cancel()
+	answer, err := client.Query(ctx, chinaums.Request{
+		MID: mid, TID: "00000000", InstMID: "MINIDEFAULT", MerOrderID: fmt.Sprintf("doctor%d", time.Now().UnixNano()),
+	})
+	trouble, isOurs := errors.AsType[*chinaums.Error](err)
+	if err != nil && (!isOurs || trouble.Class == chinaums.ClassCredentials || answer.Code == "") {
+		return "", err
+	}
+	return cmp.Or(answer.Code, "SUCCESS"), nil
 }

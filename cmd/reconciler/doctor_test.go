@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,6 +52,18 @@ func TestDoctorOfAHealthyDatabase(t *testing.T) {
 		t.Errorf("doctor left %d questions in the ledger", n)
 	}
 	wantKeys(t, "check", document[map[string][]any](t, w, 0, "doctor")["checks"][0], "name", "state", "detail", "fix")
+}
+
+// One app id that is refused does not hide what came of the others.
+func TestDoctorAsksWithEachAppID(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.credentials(t, "- app_id: nobody\n  app_key: wrong\n  mids: ["+otherMID+"]\n"+entry(appID, mid+", "+strangerMID))
+	found := findings(t, w, 1, "--ask-gateway", "--ask-mid", strangerMID)
+	wantFinding(t, found, "gateway", operator.StateFail, "app id nobody: ", "app id "+appID+": answered NO_ORDER", "--gateway-url")
+	if apps := w.askedWith(strangerMID); !slices.Equal(apps, []string{appID}) {
+		t.Errorf("--ask-mid: asked by %q", apps)
+	}
 }
 
 func TestDoctorGoldens(t *testing.T) {

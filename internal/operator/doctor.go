@@ -31,9 +31,9 @@ type DoctorOptions struct {
 	FileWarnings []string // about the files of secrets
 	Audience     store.Audience
 	Fix          bool
-	// AskGateway asks each app id one signed question about an order that does not exist, and tells
-	// what came. It is nil unless it was asked for.
-	AskGateway func(context.Context) (string, error)
+	// AskGateway asks one signed question with each app id, about an order that does not exist. It
+	// tells what came of each, and whether all are well. It is nil unless it was asked for.
+	AskGateway func(context.Context) (told []string, well bool)
 }
 
 const (
@@ -186,11 +186,11 @@ func (d *Desk) examineGateway(ctx context.Context, e *Examination, o DoctorOptio
 		}
 	}
 	if o.AskGateway != nil {
-		told, err := o.AskGateway(ctx)
-		if err != nil {
-			state, told = StateFail, err.Error()
+		told, well := o.AskGateway(ctx)
+		if !well {
+			state, fix = StateFail, d.say(msgGatewayFix)
 		}
-		parts = append(parts, told)
+		parts = append(parts, told...)
 	}
 	if len(parts) == 0 {
 		state, parts = StateWarn, []string{d.say(msgNotLookedAt)}
