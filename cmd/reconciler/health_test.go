@@ -197,6 +197,7 @@ func TestListenSetting(t *testing.T) {
 		code          int
 	}{
 		{"no port", "127.0.0.1", 2},
+		{"an unset variable of the shell", "", 2},
 		{"a port that cannot be", "127.0.0.1:99999", 2},
 		{"a port that is none", "127.0.0.1:no-such-service", 2},
 		{"a port that is taken", taken.Addr().String(), 1},
@@ -242,6 +243,7 @@ func TestHealthcheck(t *testing.T) {
 	p.stop(t)
 	invoke(t, nil, "healthcheck", "--listen="+address).want(t, 1, "does not answer")
 	invoke(t, nil, "healthcheck", "--listen=off").want(t, 2, "off")
+	invoke(t, nil, "healthcheck", "--listen=").want(t, 2, "nothing to ask")
 	invoke(t, nil, "healthcheck", "--listen=nowhere").want(t, 2, "host:port")
 }
 

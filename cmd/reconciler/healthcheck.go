@@ -23,8 +23,8 @@ type healthcheckCommand struct {
 // Run fails unless the daemon on this machine answers 200.
 func (c *healthcheckCommand) Run(p *process) error {
 	var listenErr error
-	if c.Listen == "off" {
-		listenErr = badSetting{"listen", "is off, so there is nothing to ask"}
+	if c.Listen == "off" || c.Listen == "" {
+		listenErr = badSetting{"listen", fmt.Sprintf("is %q, so there is nothing to ask", c.Listen)}
 	} else if err := ops.CheckAddress(c.Listen); err != nil {
 		listenErr = badSetting{"listen", err.Error()}
 	}

@@ -227,7 +227,10 @@ func (s daemonSettings) resolveDaemon(p *process, others ...error) (daemon, erro
 	if d.listen == "off" {
 		d.listen = ""
 	}
-	if err := ops.CheckAddress(d.listen); err != nil {
+	switch err := ops.CheckAddress(d.listen); {
+	case s.Listen == "":
+		others = append(others, badSetting{"listen", "must not be empty. off turns it off"})
+	case err != nil:
 		others = append(others, badSetting{"listen", err.Error() + ". off turns it off"})
 	}
 	secret, warnings, webhookErr := s.Webhook.resolveWebhook(p.getenv, s.Gateway.InsecureHTTP.T)

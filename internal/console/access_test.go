@@ -134,6 +134,7 @@ func TestUsersFiles(t *testing.T) {
 		"role":     {"users:\n" + entry("li", passwordHash, "admin"), 0o600, "role"},
 		"plain":    {"users:\n" + entry("li", "secret-as-it-is", "viewer"), 0o600, "hash-password"},
 		"weak":     {"users:\n" + entry("li", string(weak), "viewer"), 0o600, "cost"},
+		"costly":   {"users:\n" + entry("li", strings.Replace(passwordHash, passwordHash[:6], "$2a$31", 1), "viewer"), 0o600, "cost 31"},
 		"unknown":  {"users:\n- {name: li, password: secret-as-it-is}\n", 0o600, "list under users"},
 		"breaker":  {"users:\n" + entry("breaker", passwordHash, "operator"), 0o600, "breaker"},
 		"writable": {"users:\n" + good, 0o622, "changed by others"},

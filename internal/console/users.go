@@ -40,6 +40,7 @@ const (
 	maxName     = 100
 	maxPassword = 72 // bytes, bcrypt's own limit
 	minCost     = 10
+	maxCost     = 16 // some seconds of a processor; 31 takes a day, during which nobody else logs in
 	hashCost    = 12
 	// nobodysHash is compared with where a name is unknown, so that it takes as long.
 	nobodysHash = "$2a$12$w88ndqTGgQFL4PV1UY6EJ.vxDwYm4E3BhuhcwBniR3h8JwxyspGNe"
@@ -104,8 +105,8 @@ func (e user) validate() error {
 		return errors.New("name must have 1 to 100 bytes, and not be breaker")
 	case err != nil:
 		return errors.New("password_bcrypt must be what reconciler console hash-password prints")
-	case cost < minCost:
-		return fmt.Errorf("password_bcrypt has the cost %d: at least %d", cost, minCost)
+	case cost < minCost || cost > maxCost:
+		return fmt.Errorf("password_bcrypt has the cost %d: from %d to %d", cost, minCost, maxCost)
 	case e.Role != RoleViewer && e.Role != RoleOperator:
 		return errors.New("role must be viewer or operator")
 	}
