@@ -42,7 +42,12 @@ func (c *queryCommand) Run(p *process) error {
 	request := chinaums.Request{
 		MID: c.MID, TID: c.TID, InstMID: c.InstMID, MerOrderID: c.MerOrderID, TargetOrderID: c.TargetOrderID,
 	}
-	if err := p.checkSettings(credentialsErr, err, poller.CheckTimeout(c.Gateway.RequestTimeout.T), request.Validate()); err != nil {
+	var numberErr error
+	if c.MerOrderID == "" && c.TargetOrderID == "" {
+		numberErr = badSetting{"mer-order-id", "or --target-order-id must be given"}
+		request.MerOrderID = "missing" // it has its own words
+	}
+	if err := p.checkSettings(credentialsErr, err, numberErr, poller.CheckTimeout(c.Gateway.RequestTimeout.T), request.Validate()); err != nil {
 		return err
 	}
 	warnAboutFiles(p.ctx, p.newLogger(), warnings)

@@ -118,7 +118,7 @@ func TestQueryUsage(t *testing.T) {
 		}
 	}
 	w.unset("CHINAUMS_APP_KEY", "CHINAUMS_APP_ID")
-	w.invoke(t, "query", "--mid=x", "--tid="+tid).want(t, 2, "CHINAUMS_APP_KEY", "CHINAUMS_APP_ID", "mid", "merOrderId")
+	w.invoke(t, "query", "--mid=x", "--tid="+tid).want(t, 2, "CHINAUMS_APP_KEY", "CHINAUMS_APP_ID", "mid", "--mer-order-id or --target-order-id must be given")
 	if w.Total() != 0 {
 		t.Errorf("%d requests despite bad usage", w.Total())
 	}

@@ -132,6 +132,7 @@ func TestUsersFiles(t *testing.T) {
 		"list":     {good, 0o600, "list under users"},
 		"twice":    {"users:\n" + good + good, 0o600, "same name"},
 		"role":     {"users:\n" + entry("li", passwordHash, "admin"), 0o600, "role"},
+		"several":  {"users:\n" + entry("", "x", "admin") + good + good, 0o600, "entry 1: name must have 1 to 100 bytes, and not be breaker, password_bcrypt must be what reconciler console hash-password prints, role must be viewer or operator; entry 3: another entry has the same name"},
 		"plain":    {"users:\n" + entry("li", "secret-as-it-is", "viewer"), 0o600, "hash-password"},
 		"weak":     {"users:\n" + entry("li", string(weak), "viewer"), 0o600, "cost"},
 		"costly":   {"users:\n" + entry("li", strings.Replace(passwordHash, passwordHash[:6], "$2a$31", 1), "viewer"), 0o600, "cost 31"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
 	"go.yaml.in/yaml/v3"
@@ -87,30 +88,37 @@ func parseUsers(content []byte) (map[string]user, error) {
 		return nil, errors.New("names nobody: it must have a list under users, each with name, password_bcrypt and role")
 	}
 	byName := make(map[string]user, len(file.Users))
+	var problems []string
 	for i, entry := range file.Users {
-		if err := entry.validate(); err != nil {
-			return nil, fmt.Errorf("entry %d: %w", i+1, err)
-		}
+		wrong := entry.findProblems()
 		if _, twice := byName[entry.Name]; twice {
-			return nil, fmt.Errorf("entry %d: another entry has the same name", i+1)
+			wrong = append(wrong, "another entry has the same name")
 		}
 		byName[entry.Name] = entry
+		if len(wrong) > 0 {
+			problems = append(problems, fmt.Sprintf("entry %d: %s", i+1, strings.Join(wrong, ", ")))
+		}
+	}
+	if len(problems) > 0 {
+		return nil, errors.New(strings.Join(problems, "; "))
 	}
 	return byName, nil
 }
 
-func (e user) validate() error {
-	switch cost, err := bcrypt.Cost([]byte(e.Hash)); {
-	case e.Name == "" || len(e.Name) > maxName || e.Name == "breaker":
-		return errors.New("name must have 1 to 100 bytes, and not be breaker")
-	case err != nil:
-		return errors.New("password_bcrypt must be what reconciler console hash-password prints")
-	case cost < minCost || cost > maxCost:
-		return fmt.Errorf("password_bcrypt has the cost %d: from %d to %d", cost, minCost, maxCost)
-	case e.Role != RoleViewer && e.Role != RoleOperator:
-		return errors.New("role must be viewer or operator")
+func (e user) findProblems() (problems []string) {
+	if e.Name == "" || len(e.Name) > maxName || e.Name == "breaker" {
+		problems = append(problems, "name must have 1 to 100 bytes, and not be breaker")
 	}
-	return nil
+	switch cost, err := bcrypt.Cost([]byte(e.Hash)); {
+	case err != nil:
+		problems = append(problems, "password_bcrypt must be what reconciler console hash-password prints")
+	case cost < minCost || cost > maxCost:
+		problems = append(problems, fmt.Sprintf("password_bcrypt has the cost %d: from %d to %d", cost, minCost, maxCost))
+	}
+	if e.Role != RoleViewer && e.Role != RoleOperator {
+		problems = append(problems, "role must be viewer or operator")
+	}
+	return problems
 }
 
 // findUser returns the present entry of a name.
