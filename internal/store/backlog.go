@@ -81,8 +81,7 @@ type pileRow struct {
 func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 	var piles []pileRow
 	var held []HeldPile
-	begin := pgx.TxOptions{BeginQuery: "BEGIN READ ONLY; SET LOCAL statement_timeout = '" + backlogTimeout + "'"}
-	err := s.pool.inTx(ctx, begin, func(tx pgx.Tx) (err error) {
+	err := s.readWithin(ctx, backlogTimeout, func(tx pgx.Tx) (err error) {
 		if piles, err = collectRows[pileRow](ctx, tx, backlogSQL); err != nil {
 			return err
 		}

@@ -42,7 +42,12 @@ const lookTimeout = "5s"
 // server. It reads few rows: to compile it, or to start workers for it, takes longer than to run
 // it.
 func (s *Store) readAtOnce(ctx context.Context, do func(pgx.Tx) error) error {
-	begin := pgx.TxOptions{BeginQuery: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '" + lookTimeout + "'; " +
+	return s.readWithin(ctx, lookTimeout, do)
+}
+
+// readWithin is [Store.readAtOnce] with another limit of each statement.
+func (s *Store) readWithin(ctx context.Context, limit string, do func(pgx.Tx) error) error {
+	begin := pgx.TxOptions{BeginQuery: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '" + limit + "'; " +
 		"SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0"}
 	return s.pool.inTx(ctx, begin, do)
 }
