@@ -84,8 +84,9 @@ func (w *world) correctWrongly() {
 			ORDER BY lease_until IS NULL, id % $1, id LIMIT 1)`, 1+w.rand.IntN(50))
 }
 
-// correctRightly brings back what the script says, of some orders or of all.
-func (w *world) correctRightly(most int) {
+// correctRightly brings back what the script says, of some orders or of all, and returns how many it
+// could not: somebody has them locked.
+func (w *world) correctRightly(most int) (left int) {
 	var ids, amounts []int64
 	var mids []string
 	var mers, targets []*string
@@ -94,16 +95,17 @@ func (w *world) correctRightly(most int) {
 		ids, amounts, mids = append(ids, int64(i+1)), append(amounts, s.amount), append(mids, s.mid)
 		mers, targets = append(mers, mer), append(targets, target)
 	}
+	const wrong = `
+			SELECT o.id FROM orders AS o JOIN unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[]) AS s(id, mid, amount, mer, target) ON o.id = s.id
+			WHERE (o.mid, o.order_amount, coalesce(s.mer, o.mer_order_id), coalesce(s.target, o.target_order_id))
+				IS DISTINCT FROM (s.mid, s.amount, o.mer_order_id, o.target_order_id)`
 	const sql = `
 		UPDATE orders AS o SET mid = s.mid, order_amount = s.amount,
 			mer_order_id = coalesce(s.mer, o.mer_order_id), target_order_id = coalesce(s.target, o.target_order_id)
 		FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[]) AS s(id, mid, amount, mer, target)
-		WHERE o.id = s.id AND o.id IN (
-			SELECT o.id FROM orders AS o JOIN unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[]) AS s(id, mid, amount, mer, target) ON o.id = s.id
-			WHERE (o.mid, o.order_amount, coalesce(s.mer, o.mer_order_id), coalesce(s.target, o.target_order_id))
-				IS DISTINCT FROM (s.mid, s.amount, o.mer_order_id, o.target_order_id)
-			ORDER BY o.id LIMIT $6 FOR UPDATE OF o SKIP LOCKED)`
+		WHERE o.id = s.id AND o.id IN (` + wrong + ` ORDER BY o.id LIMIT $6 FOR UPDATE OF o SKIP LOCKED)`
 	w.hand(w.db.person, sql, ids, mids, amounts, mers, targets, most)
+	return len(rows(w.t, w.db.clock, pgx.RowTo[int64], wrong, ids, mids, amounts, mers, targets))
 }
 
 // lockRows holds some orders for a while, which may be as long as the round: others may not wait
