@@ -63,7 +63,6 @@ func TestConfig(t *testing.T) {
 	text.lacks(t, "pass-that-nobody-may-see")
 }
 
-// Settings with a mistake are listed too, and the mistake is named.
 // A host's case says nothing, so that it needs no --insecure-http.
 func TestLoopbackInAnyCase(t *testing.T) {
 	t.Parallel()
@@ -72,6 +71,7 @@ func TestLoopbackInAnyCase(t *testing.T) {
 	invoke(t, append(env, "CHINAUMS_BASE_URL=http://LocalHost.example:8080"), "config").want(t, 2, "--insecure-http")
 }
 
+// Settings with a mistake are listed too, and the mistake is named.
 func TestConfigWithMistakes(t *testing.T) {
 	t.Parallel()
 	env := []string{"CHINAUMS_BASE_URL=https://u:pass-that-nobody-may-see@h", "RECONCILER_RATE=fast", "RECONCILER_TZ=Nowhere", "RECONCILER_CONSOLE_LISTEN=nowhere", "RECONCILER_LANG=\x1b[31m", "RECONCILER_CONSOLE_ACTIONS=true"}
