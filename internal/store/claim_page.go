@@ -82,45 +82,6 @@ func untilWorthwhile(tokens, rate float64) time.Duration {
 	return time.Duration(missing / rate * float64(time.Second))
 }
 
-// claimAppProbe claims the one probe of an app: about another merchant than that of the question
-// that failed last, or else about another order, or else whatever is due.
-func (s *Store) claimAppProbe(ctx context.Context, c Claim, why claimedRow) (claimedRow, []order.Order, error) {
-	c.Limit, c.Lanes, c.From, c.LimitedMIDs = 1, false, Cursor{}, nil
-	another := c
-	another.ExceptIDs = append([]int64{why.FailedOrderID}, c.ExceptIDs...)
-	elsewhere := another
-	elsewhere.PausedMIDs = append([]string{why.FailedMID}, c.PausedMIDs...)
-	tries := []claimPlan{elsewhere.plan(), another.plan(), c.plan(), c.probesPlan()}
-	for _, plan := range tries {
-		plan.args["app_probe"] = true
-		now, orders, err := s.runClaim(ctx, plan)
-		if err != nil || len(orders) > 0 || !now.AppLocked {
-			return now, orders, err
-		}
-		why = now
-	}
-	return why, nil, nil
-}
-
-// claimMerchantProbes adds the probes of merchants. The orders had left room for one.
-func (s *Store) claimMerchantProbes(ctx context.Context, c Claim, orders []order.Order) ([]order.Order, error) {
-	probes := c
-	probes.Limit = max(1, c.Limit-len(orders))
-	if c.Limit-len(orders) > 0 {
-		_, probed, err := s.runClaim(ctx, probes.probesPlan())
-		if err != nil || len(probed) > 0 || len(orders) > 0 {
-			return append(orders, probed...), err
-		}
-	}
-	if len(orders) > 0 {
-		return orders, nil
-	}
-	plan := c.plan() // nothing to probe: the room is not needed
-	plan.args["keep_room"] = false
-	_, orders, err := s.runClaim(ctx, plan)
-	return orders, err
-}
-
 // claimOneByOne claims what a page would hold, each order by a statement of its own.
 func (s *Store) claimOneByOne(ctx context.Context, c Claim) (Page, error) {
 	seen := make(map[int64]bool)

@@ -132,7 +132,7 @@ allowed AS MATERIALIZED (
     END AS n
 ),
 lanes AS MATERIALIZED (
-    SELECT n, least(@max_recent::bigint, floor(n / 4.0 + random())::bigint) AS recent FROM allowed
+    SELECT n, least(@max_recent::bigint, floor(CASE WHEN @app_probe THEN 0.5 ELSE n / 4.0 END + random())::bigint) AS recent FROM allowed
 ),`
 
 // pageOfSelection is the page of a selection.

@@ -47,13 +47,13 @@ func TestProbesRotate(t *testing.T) {
 		claim store.Claim
 		want  int64
 	}{
-		"another merchant":             {store.Claim{}, 5},
+		"another merchant":             {store.Claim{ExceptIDs: []int64{6}}, 5},
 		"another merchant, selected":   {store.Claim{Selection: &store.Selection{}}, 5},
-		"another order":                {store.Claim{MIDs: []string{mid}}, 2},
-		"another order, also not one":  {store.Claim{MIDs: []string{mid}, ExceptIDs: []int64{2}}, 3},
+		"another order":                {store.Claim{MIDs: []string{mid}, ExceptIDs: []int64{3, 4}}, 2},
+		"another order, also not one":  {store.Claim{MIDs: []string{mid}, ExceptIDs: []int64{2, 4}}, 3},
 		"no other order":               {store.Claim{ExceptIDs: []int64{2, 3, 4, 5, 6}}, 1},
-		"all merchants at limits":      {store.Claim{LimitedMIDs: []string{mid, otherMID}}, 5},
-		"in the face of its own pause": {store.Claim{DespitePause: true}, 5},
+		"all merchants at limits":      {store.Claim{LimitedMIDs: []string{mid, otherMID}, ExceptIDs: []int64{6}}, 5},
+		"in the face of its own pause": {store.Claim{DespitePause: true, ExceptIDs: []int64{6}}, 5},
 	} {
 		d.exec(t, `DELETE FROM gateway_controls`)
 		d.pausedHalfOpen(t, store.ScopeApp, app, first)
@@ -68,6 +68,54 @@ func TestProbesRotate(t *testing.T) {
 	d.pausedHalfOpen(t, store.ScopeMerchant, mid, first)
 	if diff := cmp.Diff([]int64{2, 5, 6}, ids(d.claimAs(t, 10, 0))); diff != "" {
 		t.Errorf("claimed with the probe of a merchant (-want +got):\n%s", diff)
+	}
+}
+
+// Merchants that hang may have all that is longest due. The probe of an app is about one that was
+// answered lately, or now and then about what has just become due.
+func TestAppProbeBesideMerchantsThatHang(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 40)
+	d.exec(t, `UPDATE orders SET mid = '8983401490001' || lpad(id::text, 2, '0'), next_query_at = now() - interval '30 minutes' WHERE id <= 38`)
+	d.exec(t, `UPDATE orders SET mid = $1, next_query_at = now() - interval '1 minute' WHERE id = 39`, mid)
+	d.exec(t, `UPDATE orders SET mid = $1, next_query_at = now() WHERE id = 40`, otherMID)
+	probe := func() int64 {
+		t.Helper()
+		d.exec(t, `DELETE FROM gateway_controls`)
+		d.pausedHalfOpen(t, store.ScopeApp, app, order.Order{ID: 7, MID: "898340149000107"})
+		got := d.claimWith(t, store.Claim{App: app, Limit: 9})
+		if len(got) != 1 || !got[0].AppProbe {
+			t.Fatalf("claimed %+v, want one probe", got)
+		}
+		must(t, d.Release(t.Context(), got))
+		return got[0].ID
+	}
+	told := func(id int, decision, reason string) {
+		t.Helper()
+		d.exec(t, `INSERT INTO order_queries (order_id, claim_no, round_trips, decision, reason) VALUES ($1, 900, 1, $2, $3)`, id, decision, reason)
+	}
+	tries := make(map[int64]bool)
+	for range 200 { // nobody was answered: chance tells
+		tries[probe()] = true
+	}
+	if !tries[40] || !tries[1] || tries[7] {
+		t.Errorf("probes %v, want the longest due and what has just become due", tries)
+	}
+	told(1, "no_answer", "transient")
+	told(39, "deferred", "no_order")
+	told(2, "deferred", "unusable_answer")
+	if got := probe(); got != 39 {
+		t.Errorf("the probe is about order %d, want 39, whose merchant was answered", got)
+	}
+	told(40, "settled", "trade_success")
+	told(39, "no_answer", "transient")
+	if got := probe(); got != 40 {
+		t.Errorf("the probe is about order %d, want 40: the other's last question failed", got)
+	}
+	d.exec(t, `ALTER TABLE order_queries RENAME TO locked_away`)
+	if got := probe(); got == 0 || got == 7 {
+		t.Errorf("without a ledger the probe is about order %d", got)
 	}
 }
 
@@ -144,7 +192,7 @@ func TestProbeBesideARowThatRefuses(t *testing.T) {
 		orders := d.claim(t, 3)
 		d.exec(t, `UPDATE orders SET lease_until = NULL, claimed_by = NULL, unrecorded_claims = 0`)
 		d.exec(t, `INSERT INTO orders (mid, tid, mer_order_id, order_amount) SELECT '898340149000099', tid, '31940000999' || id, 100 FROM orders ORDER BY id`)
-		key, refuses, claims := app, `1, 4`, 1
+		key, refuses, claims := app, `1, 4, 6`, 1
 		if scope == store.ScopeMerchant {
 			key, refuses, claims = "898340149000099", `4`, 4 // the other merchant's three, and a probe
 		}
