@@ -274,3 +274,25 @@ func TestSuspectsAreAskedOneAtATime(t *testing.T) {
 		t.Errorf("%d suspects were asked at once", most)
 	}
 }
+
+// An answer that could not be written does not count toward poison, also where its process ends
+// within the outage.
+func TestProcessThatEndsInAnOutage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 20 {
+		w.add(t, i, isPaidStep)
+	}
+	w.exec(t, `ALTER TABLE order_events RENAME TO taken_away`)
+	p := w.poller(t)
+	p.RequestTimeout = 100 * time.Millisecond
+	pass := start(t, p, Run{})
+	eventually(t, "the outage", p.writing.isFailing)
+	pass.stop()
+	<-pass.ended
+	counted := one[int](t, w, `SELECT count(*)::int FROM orders WHERE unrecorded_claims > 0 OR claimed_by IS NOT NULL`)
+	claimed := one[int](t, w, `SELECT count(*)::int FROM orders WHERE claim_no > 0`)
+	if counted != 0 || claimed == 0 {
+		t.Errorf("the claims of %d orders count, of %d that were claimed", counted, claimed)
+	}
+}

@@ -25,6 +25,8 @@ const (
 	retryUnreachable = time.Second
 	// maxRefusedLeases is how many leases in a row a row may refuse its own writes.
 	maxRefusedLeases = 3
+	// lastTry bounds the statement after the last answer: the process may end with it.
+	lastTry = time.Second
 	// progressEvery is how often a long pass says what it has done so far.
 	progressEvery = time.Minute
 )
@@ -44,6 +46,7 @@ type recorder struct {
 	started  time.Time
 
 	pending []pendingAnswer
+	lost    []order.Order   // of answers given up: their claims may still count
 	retryAt time.Time       // when they are tried again
 	blocked []chan struct{} // of workers with large answers
 	saidAt  time.Time       // progress
@@ -72,6 +75,7 @@ func (r *recorder) run(ctx context.Context, results <-chan result) {
 		r.releaseWorkers(b.blocked)
 		r.logProgress()
 	}
+	r.uncountLost(ctx)
 }
 
 // recordAnswers writes answers, and tells about those that are written.
@@ -217,10 +221,24 @@ func (r *recorder) loseAnswer(ctx context.Context, a result, cause error) {
 		level = slog.LevelDebug // the outage is logged as such
 	}
 	if r.writing.isFailing() || r.Store.UncountClaims(tryFor, []order.Order{a.Order}) != nil {
-		r.writing.leaveStray() // the claims that are in nobody's hands are uncounted later
+		r.writing.leaveStray()           // the claims that are in nobody's hands are uncounted by the next claim,
+		r.lost = append(r.lost, a.Order) // or at the end of the pass
 	}
 	r.Logger.LogAttrs(ctx, level, "an answer was not written; the order will be asked again after its lease",
 		slog.Int64("order_id", a.ID), slog.Any("error", cause))
+}
+
+// uncountLost takes the claims of lost answers off the count toward poison: no later claim may do
+// it, where the process ends in an outage. Claims that were given back meanwhile are left alone.
+func (r *recorder) uncountLost(ctx context.Context) {
+	if len(r.lost) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTry)
+	defer cancel()
+	if err := r.Store.UncountClaims(ctx, r.lost); err != nil {
+		r.Logger.LogAttrs(ctx, slog.LevelWarn, "claims of lost answers still count", slog.Int("orders", len(r.lost)), slog.Any("error", err))
+	}
 }
 
 // giveOrdersBack makes orders that were not asked as due as before.

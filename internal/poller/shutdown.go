@@ -11,6 +11,7 @@ import (
 //	≤ 10 s     a claim statement under way ends: what it takes would else be in nobody's hands
 //	≤ 18 s     the present round trips end, at most one request timeout; no retry begins
 //	≤ 28 s     every answer is written
+//	≤ 29 s     the claims of those that could not be written are uncounted
 //	30 s       the process ends itself (cmd/reconciler, graceTime)
 const (
 	// maxAskAfterStop bounds the present round trip of a question.
@@ -18,7 +19,7 @@ const (
 	// maxWriteAfterStop is the time for the writes that follow.
 	maxWriteAfterStop = 10 * time.Second
 	// MaxStop is the longest time that a pass takes from the end of its context to its return.
-	MaxStop = maxAskAfterStop + maxWriteAfterStop
+	MaxStop = maxAskAfterStop + maxWriteAfterStop + lastTry
 )
 
 // shutdown holds the three contexts of a pass. Each ends a while after the one before.

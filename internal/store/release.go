@@ -29,7 +29,7 @@ func (s *Store) UncountClaims(ctx context.Context, orders []order.Order) error {
 }
 
 // takeClaimsBack takes the claims that are still ours off their orders' counts, and sets
-// what else is given.
+// what else is given. A claim without a name was taken off before, and is not taken off twice.
 func (s *Store) takeClaimsBack(ctx context.Context, orders []order.Order, set string) error {
 	if len(orders) == 1 {
 		return s.takeTogether(ctx, s.maxAlone, orders, set)
@@ -60,7 +60,7 @@ func (s *Store) takeTogether(ctx context.Context, limit time.Duration, orders []
 		    SELECT o.id FROM orders AS o WHERE o.id = ANY ($1::bigint[]) AND `+boundLockWait+` FOR UPDATE SKIP LOCKED
 		)
 		UPDATE orders AS o
-		SET `+set+` unrecorded_claims = greatest(0, o.unrecorded_claims - 1)
+		SET `+set+` unrecorded_claims = CASE WHEN o.claimed_by IS NULL THEN o.unrecorded_claims ELSE greatest(0, o.unrecorded_claims - 1) END
 		FROM unnest($1::bigint[], $2::bigint[]) AS r(id, claim_no)
 		WHERE o.id = r.id AND o.claim_no = r.claim_no AND o.id IN (SELECT id FROM free)`, ids, claims)
 	return err
