@@ -35,8 +35,8 @@ func (s *Store) claimAppProbe(ctx context.Context, c Claim, why claimedRow) (cla
 }
 
 // answeredLately lists merchants, of some or of all, whose latest question at the end of the ledger
-// was answered, the last first. A claim looks at so many of a list. Nothing is known of whom the
-// ledger cannot tell: the choice of a probe is worth no failure.
+// was answered, the last first. It lists as many as a claim looks at. After an error it lists none:
+// the choice of a probe is worth no failure.
 func (s *Store) answeredLately(ctx context.Context, mids []string) []string {
 	ctx, cancel := context.WithTimeout(ctx, s.maxAlone)
 	defer cancel()
