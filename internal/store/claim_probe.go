@@ -19,7 +19,7 @@ func (s *Store) claimAppProbe(ctx context.Context, c Claim, why claimedRow) (cla
 	elsewhere.PausedMIDs = append([]string{why.FailedMID}, c.PausedMIDs...)
 	tries := []claimPlan{elsewhere.plan(), another.plan(), c.plan(), c.probesPlan()}
 	tries[0].args["max_recent"] = 1
-	if answered := s.answeredLately(ctx, c.MIDs); len(answered) > 0 {
+	if answered := s.answeredLately(ctx, c); len(answered) > 0 {
 		elsewhere.MIDs, elsewhere.Round = answered, Round{}
 		tries = append([]claimPlan{elsewhere.plan()}, tries...)
 	}
@@ -34,10 +34,10 @@ func (s *Store) claimAppProbe(ctx context.Context, c Claim, why claimedRow) (cla
 	return why, nil, nil
 }
 
-// answeredLately lists merchants, of some or of all, whose latest question at the end of the ledger
-// was answered, the last first. It lists as many as a claim looks at. After an error it lists none:
+// answeredLately lists the app's merchants whose latest question at the end of the ledger was
+// answered, the last first. It lists as many as a claim looks at. After an error it lists none:
 // the choice of a probe is worth no failure.
-func (s *Store) answeredLately(ctx context.Context, mids []string) []string {
+func (s *Store) answeredLately(ctx context.Context, c Claim) []string {
 	ctx, cancel := context.WithTimeout(ctx, s.maxAlone)
 	defer cancel()
 	answered, err := collectRows[string](ctx, s.pool, `
@@ -45,9 +45,9 @@ func (s *Store) answeredLately(ctx context.Context, mids []string) []string {
 		    SELECT DISTINCT ON (o.mid) o.mid, q.id, `+isProperAnswer("q")+` AND q.round_trips > 0 AS answered
 		    FROM (SELECT q.* FROM order_queries AS q ORDER BY q.id DESC LIMIT 1000) AS q
 		    JOIN orders AS o ON o.id = q.order_id
-		    WHERE coalesce(o.mid = ANY ($1), true)
+		    WHERE coalesce(o.mid = ANY ($1), true) AND coalesce(o.mid <> ALL ($2), true)
 		    ORDER BY o.mid, q.id DESC
-		) AS latest WHERE latest.answered ORDER BY latest.id DESC LIMIT $2`, mids, merchantWindow)
+		) AS latest WHERE latest.answered ORDER BY latest.id DESC LIMIT $3`, c.MIDs, c.ExceptMIDs, merchantWindow)
 	if err != nil {
 		return nil
 	}
