@@ -30,7 +30,7 @@ func (l *lab) startDaemon(ctx context.Context, schedule string, latency time.Dur
 		return nil, errors.Join(err, db.dropDatabase(ctx))
 	}
 	ch, err := startChild(ctx, command{
-		path: l.product, args: []string{"run", "--listen", "", "--schedule", schedule},
+		path: l.product, args: []string{"run", "--listen", "off", "--schedule", schedule},
 		env: productEnv(usualConcurrency, db.url, gateway.url),
 	})
 	if err != nil {
