@@ -34,7 +34,7 @@ func TestStopGivesBackAndWrites(t *testing.T) {
 	}
 }
 
-// Whoever reads the log can go, such as a journal that restarts.
+// The reader of the log can go, such as a journal that restarts.
 func TestReaderOfTheLogHasGone(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{"run", "run-once"} {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -22,6 +21,7 @@ import (
 	"reconciler/internal/policy"
 	"reconciler/internal/poller"
 	"reconciler/internal/store"
+	"reconciler/internal/webhook"
 )
 
 type databaseSettings struct {
@@ -138,9 +138,7 @@ func (s gatewaySettings) checkURL() error {
 	if err != nil || u.Host == "" {
 		return nil // the client says what is wrong with it
 	}
-	ip := net.ParseIP(u.Hostname())
-	loopback := strings.EqualFold(u.Hostname(), "localhost") || (ip != nil && ip.IsLoopback())
-	if u.Scheme == "http" && !loopback && !s.InsecureHTTP.T {
+	if u.Scheme == "http" && !webhook.IsLoopback(u.Hostname()) && !s.InsecureHTTP.T {
 		return badSetting{"gateway-url", fmt.Sprintf("%s is plain http to another machine, so anybody in between could forge answers: "+
 			"use https, or --insecure-http for a test network", s.URL)}
 	}

@@ -61,9 +61,7 @@ func (c *Console) isForeignHost(r *http.Request) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
-	host = strings.Trim(host, "[]")
-	ip := net.ParseIP(host)
-	return !strings.EqualFold(host, "localhost") && (ip == nil || !ip.IsLoopback())
+	return !isLoopbackHost(strings.Trim(host, "[]"))
 }
 
 // visit is one request of one person.

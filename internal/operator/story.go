@@ -21,8 +21,13 @@ func (d *Desk) stepsToCome(f findings) []Then {
 	o := f.order.Order
 	list := []Then{}
 	add := func(at *time.Time, what string) {
-		if at != nil && at.After(f.now) {
+		if at != nil {
 			list = append(list, Then{At: d.localTime(*at), What: what})
+		}
+	}
+	addFuture := func(at *time.Time, what string) {
+		if at != nil && at.After(f.now) {
+			add(at, what)
 		}
 	}
 	s := d.Rules.Schedule(o, f.now, f.now.Add(foresight), maxThen+1)
@@ -30,19 +35,15 @@ func (d *Desk) stepsToCome(f findings) []Then {
 		return list
 	}
 	for _, at := range s.Questions[1:] {
-		add(&at, "question")
+		addFuture(&at, "question")
 	}
 	if o.Status != order.StatusNotFound {
-		add(&o.ExpiresAt, "expiry")
+		addFuture(&o.ExpiresAt, "expiry")
 	}
-	add(s.SlowFrom, "slow_lane")
+	addFuture(s.SlowFrom, "slow_lane")
 	// The last question of an order stays to come while it is due.
-	if s.ReviewAt != nil {
-		list = append(list, Then{At: d.localTime(*s.ReviewAt), What: "give_up"})
-	}
-	if s.LateCheckAt != nil {
-		list = append(list, Then{At: d.localTime(*s.LateCheckAt), What: "late_check"})
-	}
+	add(s.ReviewAt, "give_up")
+	add(s.LateCheckAt, "late_check")
 	slices.SortStableFunc(list, func(a, b Then) int { return a.At.Compare(b.At) })
 	return list
 }

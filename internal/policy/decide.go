@@ -61,12 +61,10 @@ func (r Rules) decideReply(o order.Order, reply Reply, now time.Time) order.Outc
 	if trade.HasStatus() { // row 1
 		switch claim := compareIdentity(o, trade); {
 		case claim.proven:
-		case claim.contradiction == "" && !isSettlement(trade) && gatewayFailed(reply.Trouble):
-			// The envelope decides: what an overloaded gateway calls a status says nothing about an order.
-		case claim.contradiction == "" && !isSettlement(trade):
-			return r.deferOrder(o, o.Status, order.ReasonIdentityUnproven, claim.missing, now)
-		default:
+		case claim.contradiction != "" || isSettlement(trade):
 			return giveToReview(o, order.ReviewIdentityMismatch, r.identityNote(claim))
+		case !gatewayFailed(reply.Trouble): // else the envelope decides: an overloaded gateway's status says nothing
+			return r.deferOrder(o, o.Status, order.ReasonIdentityUnproven, claim.missing, now)
 		}
 	}
 	if reply.Trouble == nil {

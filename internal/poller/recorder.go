@@ -221,8 +221,9 @@ func (r *recorder) loseAnswer(ctx context.Context, a result, cause error) {
 		level = slog.LevelDebug // the outage is logged as such
 	}
 	if r.writing.isFailing() || r.Store.UncountClaims(tryFor, []order.Order{a.Order}) != nil {
-		r.writing.leaveStray()           // the claims that are in nobody's hands are uncounted by the next claim,
-		r.lost = append(r.lost, a.Order) // or at the end of the pass
+		// Claims that are in nobody's hands are uncounted by the next claim, or at the end of the pass.
+		r.writing.leaveStray()
+		r.lost = append(r.lost, a.Order)
 	}
 	r.Logger.LogAttrs(ctx, level, "an answer was not written; the order will be asked again after its lease",
 		slog.Int64("order_id", a.ID), slog.Any("error", cause))

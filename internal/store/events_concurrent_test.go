@@ -138,13 +138,14 @@ func TestConsumersAmongConcurrentWriters(t *testing.T) {
 	}
 }
 
-// scratchCluster is a migrated database in a cluster of its own, for its transaction numbers.
-func scratchCluster(t *testing.T) database {
+// scratchCluster is a migrated database in a cluster of its own, for its transaction numbers or for
+// settings of the whole server.
+func scratchCluster(t *testing.T, settings ...string) database {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts a server of its own")
 	}
-	server, err := postgres.Start(t.Context(), postgres.Options{})
+	server, err := postgres.Start(t.Context(), postgres.Options{Settings: settings})
 	if err != nil {
 		t.Fatal(err)
 	}

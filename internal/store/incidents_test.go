@@ -112,7 +112,7 @@ func TestIncidentsEndWithTheirPauses(t *testing.T) {
 	}
 }
 
-// Whoever locks all of orders does not make the instance look dead.
+// A lock on all of orders does not make the instance look dead.
 func TestInstanceBesideALockedTable(t *testing.T) {
 	t.Parallel()
 	for name, aside := range map[string][]store.AsideOrder{"none aside": nil, "one aside": {{ID: 1, Cause: "a"}}} {

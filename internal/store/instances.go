@@ -31,7 +31,7 @@ type AsideOrder struct {
 // that have no order left to probe them with. Orders that wait aside are a trouble too, while they
 // are open. SeenAt is ignored: it becomes the database's present time.
 //
-// Whoever locks all of orders must not make the instance look dead: its row is written all the same.
+// A lock on all of orders must not make the instance look dead: its row is written all the same.
 func (s *Store) Heartbeat(ctx context.Context, i Instance, aside ...AsideOrder) error {
 	if i.Trouble == "" && len(aside) > 0 {
 		i.Trouble = s.asideTrouble(ctx, aside)

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"reconciler/internal/order"
-	"reconciler/internal/postgres"
 	"reconciler/internal/postgres/postgrestest"
 	"reconciler/internal/store"
 	"reconciler/internal/store/storetest"
@@ -55,21 +54,7 @@ func openSmallQueue(t *testing.T) database {
 	if version < 170000 {
 		t.Skip("the queue of listeners is 8 GB before Postgres 17")
 	}
-	server, err := postgres.Start(t.Context(), postgres.Options{Settings: []string{"max_notify_queue_pages=64"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	url := server.URL("postgres")
-	d := database{Store: storetest.Open(t, url), url: url, conn: storetest.Connect(t, url)}
-	if _, err := d.MigrateUp(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return d
+	return scratchCluster(t, "max_notify_queue_pages=64")
 }
 
 // fillQueue notifies until the server refuses it.

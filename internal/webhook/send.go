@@ -39,7 +39,7 @@ func CheckURL(address string, insecure bool) error {
 		return errors.New("must begin with https:// and name a host")
 	case !hasGoodPort(u):
 		return errors.New("must have a port from 1 to 65535, or none")
-	case u.Scheme == "http" && !insecure && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !insecure && !IsLoopback(u.Hostname()):
 		return fmt.Errorf("is plain http to %s, so anybody in between could read and change events: "+
 			"use https, or --insecure-http for a test network", u.Hostname())
 	}
@@ -54,7 +54,8 @@ func hasGoodPort(u *url.URL) bool {
 	return err == nil && port > 0
 }
 
-func isLoopback(host string) bool {
+// IsLoopback reports whether a host is this machine, so that plain http to it is safe.
+func IsLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return strings.EqualFold(host, "localhost") || (ip != nil && ip.IsLoopback())
 }
