@@ -118,6 +118,31 @@ func TestRunOnceLeavesWhatAPersonPaused(t *testing.T) {
 	}
 }
 
+// A pause that keeps back no order of the run is none of its business.
+func TestRunOnceMeetsOnlyThePausesOfItsOrders(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	numbers := w.orders(t, 1, paid())
+	w.exec(t, `INSERT INTO orders (mid, tid, mer_order_id, order_amount) VALUES ($1, $2, '319400000099', 1)`, otherMID, tid)
+	w.credentials(t, entry(appID, mid)+entry(otherAppID, otherMID))
+	for _, pause := range []string{"'app', '" + otherAppID + "', NULL, 'li'", "'mid', '" + otherMID + "', NULL, 'li'", "'app', '" + otherAppID + "', now() + interval '10 minutes', 'breaker'"} {
+		w.exec(t, `DELETE FROM gateway_controls`)
+		w.exec(t, `INSERT INTO gateway_controls (scope, key, paused_until, set_by, reason) VALUES (`+pause+`, 'ticket')`)
+		for _, args := range [][]string{{"--mid=" + mid, "--dry-run"}, {"--created-until=24h"}, {"--review"}, append(numberFlags(numbers...), "--dry-run")} {
+			if r, _ := w.summary(t, 0, append([]string{"run-once"}, args...)...); strings.Contains(r.stderr, "of app id "+otherAppID) || strings.Contains(r.stderr, "paused") {
+				t.Errorf("%s: %v: stderr %q", pause, args, r.stderr)
+			}
+		}
+		code := 0
+		if strings.Contains(pause, "breaker") {
+			code = 1
+		}
+		if r, _ := w.summary(t, code, "run-once", "--all", "--dry-run"); !strings.Contains(r.stderr, "paused") {
+			t.Errorf("%s: of a run about its order: stderr %q", pause, r.stderr)
+		}
+	}
+}
+
 func numberFlags(numbers ...string) []string {
 	var flags []string
 	for _, n := range numbers {

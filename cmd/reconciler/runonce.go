@@ -141,7 +141,7 @@ func (c *runOnceCommand) runPass(p *process, r resolved, orders *store.Store, ru
 	if err := errors.Join(report.printAs(p.stdout, c.Output), runErr); err != nil {
 		return err
 	}
-	c.tellPauses(p, orders, summary, named)
+	c.tellPauses(p, orders, run, summary, named)
 	left := p.ctx.Err() != nil && report.Asked < report.Selected
 	if left || !summary.Complete() || named.lacksOrders() || leavesToBreaker(report.Orders) {
 		return errIncomplete

@@ -3,21 +3,21 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
-	"reconciler/internal/operator"
 	"reconciler/internal/poller"
 	"reconciler/internal/store"
 )
 
 // tellPauses names what the run left because it is paused.
-func (c *runOnceCommand) tellPauses(p *process, orders *store.Store, summary poller.Summary, named *account) {
+func (c *runOnceCommand) tellPauses(p *process, orders *store.Store, run poller.Run, summary poller.Summary, named *account) {
 	c.tellBreakers(p, orders, summary.PausedApps)
 	for _, appID := range summary.HeldApps {
 		fmt.Fprintf(p.stderr, "reconciler: app id %s is paused by a person; its orders stay due. --despite-pause asks them too.\n", appID)
 	}
-	if err := c.tellPausedMerchants(p, orders, named); err != nil {
+	if err := c.tellPausedMerchants(p, orders, run, named); err != nil {
 		fmt.Fprintln(p.stderr, "reconciler: the orders of paused merchants could not be counted:", err)
 	}
 }
@@ -47,17 +47,22 @@ const maxToldMerchants = 5
 
 // tellPausedMerchants names the merchants whose orders the run left. Of named orders the report
 // tells.
-func (c *runOnceCommand) tellPausedMerchants(p *process, orders *store.Store, named *account) error {
+func (c *runOnceCommand) tellPausedMerchants(p *process, orders *store.Store, run poller.Run, named *account) error {
 	if c.DespitePause || len(named.list) > 0 || p.ctx.Err() != nil {
 		return nil
 	}
-	list, err := (&operator.Desk{Locale: c.People.locale(p.getenv), Store: orders}).Pauses(p.ctx)
+	pauses, err := orders.Controls(p.ctx)
+	pauses = slices.DeleteFunc(pauses, func(held store.Control) bool { return held.Scope != store.ScopeMerchant })
+	if err != nil || len(pauses) == 0 {
+		return err
+	}
+	left, err := countPaused(p.ctx, orders, run, pauses)
 	if err != nil {
 		return err
 	}
 	told := 0
-	for _, held := range list.Pauses {
-		if held.Scope != store.ScopeMerchant || held.Orders == 0 || c.MID != "" && held.Key != string(c.MID) {
+	for _, held := range pauses {
+		if left[held.Key] == 0 {
 			continue
 		}
 		if told++; told > maxToldMerchants {
@@ -68,7 +73,16 @@ func (c *runOnceCommand) tellPausedMerchants(p *process, orders *store.Store, na
 		if held.SetBy == store.Breaker {
 			by = "the circuit breaker"
 		}
-		fmt.Fprintf(p.stderr, "reconciler: merchant %s is paused by %s; its open orders (%d) wait. --despite-pause asks them too.\n", held.Key, by, held.Orders)
+		fmt.Fprintf(p.stderr, "reconciler: merchant %s is paused by %s; its open orders (%d) wait. --despite-pause asks them too.\n", held.Key, by, left[held.Key])
 	}
 	return nil
+}
+
+// countPaused counts by merchant the orders that the run would have asked without these pauses.
+func countPaused(ctx context.Context, orders *store.Store, run poller.Run, pauses []store.Control) (map[string]int, error) {
+	mids := make([]string, len(pauses))
+	for i, held := range pauses {
+		mids[i] = held.Key
+	}
+	return orders.CountByMerchant(ctx, store.Claim{MIDs: mids, Selection: run.Selection, DespitePause: true, Limit: math.MaxInt32})
 }

@@ -25,6 +25,7 @@ type claimer struct {
 	minClaim int           // there has to be room for so many
 	turn     chan struct{} // of all claimers: one claims at a time
 	refused  int           // rows whose own claim the database refused
+	hasTaken bool          // an order, in this run
 }
 
 // claimsEnd is why a claimer ended. Without either, nothing was due.
@@ -54,7 +55,7 @@ func (c *claimer) claimUntilDone(ctx context.Context) (end claimsEnd) {
 	}
 	for ctx.Err() == nil {
 		if c.breaker.isPaused(c.app.AppID, c.run.DespitePause) {
-			return claimsEnd{paused: true}
+			return c.endPaused(ctx, false)
 		}
 		idle := c.queue.unfinishedOf(c.app) == 0 // before the claim: what ends meanwhile is seen next time
 		t, err := c.takePage(ctx)
@@ -69,7 +70,7 @@ func (c *claimer) claimUntilDone(ctx context.Context) (end claimsEnd) {
 		case t.wait > 0:
 			sleepFor(ctx, t.wait)
 		case t.Paused && idle:
-			return claimsEnd{paused: true, byHand: t.ByHand}
+			return c.endPaused(ctx, t.ByHand)
 		case t.NextToken > 0:
 			sleepFor(ctx, min(t.NextToken, lookAgainAfter))
 		case !t.Paused && c.cursor.skipNamed():
@@ -81,6 +82,25 @@ func (c *claimer) claimUntilDone(ctx context.Context) (end claimsEnd) {
 		}
 	}
 	return claimsEnd{}
+}
+
+// endPaused ends the claimer because of its app's pause. A run by hand that is about no order of the
+// app does not meet the pause: it leaves nothing because of it.
+func (c *claimer) endPaused(ctx context.Context, byHand bool) claimsEnd {
+	if !c.run.Once || c.hasTaken {
+		return claimsEnd{paused: true, byHand: byHand}
+	}
+	ctx, cancel := outliving(ctx, writeTimeout)
+	defer cancel()
+	claim := c.cursor.claim
+	claim.After, claim.Limit = store.Cursor{}, 1
+	left := 0
+	err := retryWhileDown(ctx, c.poller.databasePatience(c.run), func(ctx context.Context) (err error) {
+		left, err = c.poller.Store.Count(ctx, claim)
+		return err
+	})
+	met := left > 0
+	return claimsEnd{paused: met, byHand: met && byHand, err: err}
 }
 
 // takePage claims once, when it is this claimer's turn and there is room.
@@ -151,6 +171,7 @@ func (c *claimer) claimPage(ctx context.Context, free int) (taking, error) {
 
 // pushOrders hands claimed orders to the workers, with the local times of their claim.
 func (c *claimer) pushOrders(orders []order.Order, sentAt time.Time) {
+	c.hasTaken = c.hasTaken || len(orders) > 0
 	list := make([]claimed, len(orders))
 	for i, o := range orders {
 		list[i] = claimed{Order: o, app: c.app, sentAt: sentAt, takenAt: time.Now()}

@@ -181,6 +181,23 @@ func (s *Store) Count(ctx context.Context, c Claim) (int, error) {
 	return n, nil
 }
 
+// CountByMerchant is how many orders the pages of c would hold together, by merchant.
+func (s *Store) CountByMerchant(ctx context.Context, c Claim) (map[string]int, error) {
+	from, args := c.fromClause()
+	counts, err := collectRows[struct {
+		MID    string
+		Orders int
+	}](ctx, s.pool, "WITH "+controls+" SELECT mid, count(*) AS orders FROM (SELECT o.mid "+from+") AS page GROUP BY mid", args)
+	if err != nil {
+		return nil, fmt.Errorf("count the orders of merchants: %w", err)
+	}
+	byMerchant := make(map[string]int, len(counts))
+	for _, c := range counts {
+		byMerchant[c.MID] = c.Orders
+	}
+	return byMerchant, nil
+}
+
 func (s *Store) readOrders(ctx context.Context, sql string, args pgx.NamedArgs) ([]order.Order, error) {
 	return collectRows[order.Order](ctx, s.pool, sql, args)
 }
