@@ -9,9 +9,11 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"reconciler/internal/chinaums"
-	"reconciler/internal/credentials"
 	"reconciler/internal/operator"
+	"reconciler/internal/poller"
 	"reconciler/internal/store"
 )
 
@@ -21,12 +23,15 @@ type doctorCommand struct {
 	For        string `name:"for" default:"daemon" enum:"daemon,operator,viewer" help:"Whose rights the database role must have: daemon, operator or viewer."`
 	Fix        bool   `name:"fix" help:"Make orders due that have neither a due time nor a review."`
 	AskGateway bool   `name:"ask-gateway" help:"Ask one signed question about an order that does not exist, with each app id."`
-	AskMID     string `name:"ask-mid" placeholder:"MID" default:"898000000000000" help:"Merchant number of that question."`
+	AskMID     string `name:"ask-mid" placeholder:"MID" help:"Merchant number of that question. Without: 898000000000000."`
 	Output     string `name:"output" default:"text" enum:"text,json" help:"Format of the output on stdout: text or json."`
 }
 
 // Run checks before and while the daemon runs. Bad settings are a failed check.
 func (c *doctorCommand) Run(p *process) error {
+	if c.AskMID != "" && !c.AskGateway {
+		return usageError{errors.New("--ask-mid is the merchant of the question of --ask-gateway: give both, or neither")}
+	}
 	d := &operator.Desk{Locale: c.People.locale(p.getenv), Actor: c.People.actorName(p.getenv), Via: "cli"}
 	resolved, settingsErr := c.resolveDaemon(p)
 	if c.Database.validate(p.getenv) == nil {
@@ -58,38 +63,42 @@ func (c *doctorCommand) Run(p *process) error {
 	return err
 }
 
-// askGateway asks with each app id about an order that does not exist. It goes on after one that
-// fails.
+// askGateway asks with each app id about an order that does not exist, also where one fails. It asks
+// side by side: a gateway that hangs must not take one timeout for each app id.
 func (c *doctorCommand) askGateway(ctx context.Context, r resolved, l operator.Locale) (told []string, well bool) {
-	if _, err := r.clients.useApps(r.clients.apps); err != nil {
+	apps, err := r.clients.useApps(r.clients.apps)
+	if err != nil {
 		return []string{err.Error()}, false
 	}
 	defer r.clients.closeAll()
-	well = true
-	for _, app := range r.clients.apps {
-		code, err := c.askWith(ctx, r, app)
-		if err != nil {
-			told, well = append(told, fmt.Sprintf("app id %s: %v", app.AppID, err)), false
-			continue
-		}
-		told = append(told, l.AskedGateway(app.AppID, code))
+	told, errs := make([]string, len(apps)), make([]error, len(apps))
+	var asking errgroup.Group
+	asking.SetLimit(c.Poll.Concurrency.T)
+	for i, app := range apps {
+		asking.Go(func() error {
+			code, err := c.askWith(ctx, app)
+			told[i], errs[i] = l.AskedGateway(app.AppID, code), err
+			return nil
+		})
 	}
-	return told, well
+	_ = asking.Wait()
+	for i, err := range errs {
+		if err != nil {
+			told[i] = fmt.Sprintf("app id %s: %v", apps[i].AppID, err)
+		}
+	}
+	return told, errors.Join(errs...) == nil
 }
 
 // askWith asks with one app id. Any answer that is not about our credentials shows that they work.
-func (c *doctorCommand) askWith(ctx context.Context, r resolved, app credentials.App) (code string, err error) {
-	client, err := r.clients.openClient(app.Credentials)
-	if err != nil {
-		return "", err
-	}
-	mid := c.AskMID
+func (c *doctorCommand) askWith(ctx context.Context, app poller.App) (code string, err error) {
+	mid := cmp.Or(c.AskMID, "898000000000000")
 	if len(app.MIDs) > 0 && !slices.Contains(app.MIDs, mid) {
 		mid = app.MIDs[0]
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.Gateway.RequestTimeout.T+time.Second)
 	defer cancel()
-	answer, err := client.Query(ctx, chinaums.Request{
+	answer, err := app.Gateway.Query(ctx, chinaums.Request{
 		MID: mid, TID: "00000000", InstMID: "MINIDEFAULT", MerOrderID: fmt.Sprintf("doctor%d", time.Now().UnixNano()),
 	})
 	trouble, isOurs := errors.AsType[*chinaums.Error](err)

@@ -66,6 +66,21 @@ func TestDoctorAsksWithEachAppID(t *testing.T) {
 	}
 }
 
+// A gateway that hangs takes one timeout in all, not one for each app id.
+func TestDoctorAsksSideBySide(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.credentials(t, entry(appID, mid)+entry(otherAppID, otherMID))
+	hold := w.hold()
+	p := w.start(t, "doctor", "--ask-gateway")
+	hold.await(t, 2)
+	hold.release()
+	if code := p.wait(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	w.invoke(t, "doctor", "--ask-mid", mid).want(t, 2, "--ask-gateway")
+}
+
 func TestDoctorGoldens(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
