@@ -60,6 +60,9 @@ func TestEvents(t *testing.T) {
 
 	w.invoke(t, "events", "resend").want(t, 2, "--failed")
 	w.invoke(t, "events", "resend", "2", "99").want(t, 1, "no such event", "99")
+	w.invoke(t, "events", "resend", "2", "99", "--failed").want(t, 1, "no such event: [99]")
+	w.invoke(t, "events", "resend", "2", "3", "--failed").want(t, 1, "[2]: they have not failed")
+	w.invoke(t, "events", "resend", "2", "--since=1h").want(t, 1, "[2]: they were written before")
 	w.invoke(t, "events", "resend", "x").want(t, 2)
 	w.invoke(t, "events", "resend", "2", "--actor=li", "--reason=lost by the shop").want(t, 0, "1")
 	w.invoke(t, "events", "resend", "--failed", "--lang=zh").want(t, 0, "2")

@@ -220,7 +220,7 @@ func resendEvents(ctx context.Context, tx pgx.Tx, f EventFilter, a Action) (int,
 		return 0, err
 	}
 	if missing := slices.DeleteFunc(slices.Clone(f.IDs), func(id int64) bool { return slices.Contains(ids, id) }); len(missing) > 0 {
-		return 0, fmt.Errorf("%w: %d", ErrNoEvent, missing)
+		return 0, f.explainMissing(ctx, tx, missing)
 	}
 	if len(ids) == 0 {
 		return 0, nil
@@ -234,4 +234,23 @@ func resendEvents(ctx context.Context, tx pgx.Tx, f EventFilter, a Action) (int,
 	}
 	_, err = addAction(ctx, tx, a)
 	return len(ids), err
+}
+
+// explainMissing says why events that were named cannot be sent again.
+func (f EventFilter) explainMissing(ctx context.Context, tx pgx.Tx, missing []int64) error {
+	others, err := collectRows[int64](ctx, tx, `SELECT id FROM order_events WHERE id = ANY ($1) ORDER BY id`, missing)
+	if err != nil {
+		return err
+	}
+	if none := slices.DeleteFunc(missing, func(id int64) bool { return slices.Contains(others, id) }); len(none) > 0 {
+		return fmt.Errorf("%w: %d", ErrNoEvent, none)
+	}
+	why := "they have not failed"
+	if f.Since != nil {
+		why = "they were written before " + f.Since.Format(time.RFC3339)
+		if f.Failed {
+			why += ", or have not failed"
+		}
+	}
+	return fmt.Errorf("events %d: %s", others, why)
 }
