@@ -151,7 +151,9 @@ func (p *process) checkSettings(problems ...error) error {
 	for _, err := range leafErrors(append(problems, p.log.validate())...) {
 		problem, ok := errors.AsType[settingProblem](err)
 		if !ok {
-			lines = append(lines, err.Error())
+			if !slices.Contains(lines, err.Error()) { // a proxy of two addresses
+				lines = append(lines, err.Error())
+			}
 			continue
 		}
 		field, text := problem.Setting()

@@ -37,7 +37,7 @@ type found struct {
 // Run asks once, without retries, and prints the answer. It fails unless the
 // answer is HTTP 200 and SUCCESS.
 func (c *queryCommand) Run(p *process) error {
-	options, err := c.Gateway.clientOptions(1)
+	options, err := c.Gateway.clientOptions(p.getenv, 1)
 	apps, warnings, credentialsErr := c.Gateway.readApps(p.getenv)
 	request := chinaums.Request{
 		MID: c.MID, TID: c.TID, InstMID: c.InstMID, MerOrderID: c.MerOrderID, TargetOrderID: c.TargetOrderID,

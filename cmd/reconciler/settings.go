@@ -57,14 +57,14 @@ type gatewaySettings struct {
 }
 
 // clientOptions are those of the clients, without their credentials; every problem is named.
-func (s gatewaySettings) clientOptions(concurrency int) (chinaums.Options, error) {
+func (s gatewaySettings) clientOptions(getenv func(string) string, concurrency int) (chinaums.Options, error) {
 	options := chinaums.Options{
 		BaseURL: s.URL, Path: s.QueryPath, Timeout: s.RequestTimeout.T, Concurrency: concurrency, Auth: chinaums.Auth(s.Auth),
 	}
 	probe := options
 	probe.Credentials = chinaums.Credentials{AppID: "any", AppKey: "any"}
 	probe.Concurrency, probe.Timeout = 1, time.Second // the poller judges them
-	return options, errors.Join(checkClient(probe), s.checkURL())
+	return options, errors.Join(checkClient(probe), s.checkURL(), checkProxy(getenv, s.URL))
 }
 
 func checkClient(options chinaums.Options) error {
@@ -187,7 +187,7 @@ type resolved struct {
 
 // resolveSettings checks all settings and names every problem, those given included.
 func (s service) resolveSettings(p *process, others ...error) (resolved, error) {
-	client, gatewayErr := s.Gateway.clientOptions(s.Poll.Concurrency.T)
+	client, gatewayErr := s.Gateway.clientOptions(p.getenv, s.Poll.Concurrency.T)
 	apps, warnings, credentialsErr := s.Gateway.readApps(p.getenv)
 	lang, langErr := s.People.language(p.getenv)
 	_, zoneErr := s.People.timeZone()

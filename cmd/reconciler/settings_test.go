@@ -123,6 +123,7 @@ func TestSettingIsRefused(t *testing.T) {
 		{"CHINAUMS_BASE_URL=https://gateway.example:", []string{"gateway-url", "port"}},
 		{"CHINAUMS_BASE_URL=https://gateway.example/a b", []string{"gateway-url", "spaces"}},
 		{"CHINAUMS_QUERY_PATH=/v1/a query", []string{"query-path", "%20"}},
+		{"CHINAUMS_QUERY_PATH=/v1/查询", []string{"query-path", "percent-encoded", "查询"}},
 		{"CHINAUMS_BASE_URL=http://127.0.0.1.example.com", []string{"gateway-url", "--insecure-http"}},
 		{"CHINAUMS_QUERY_PATH=v1/query", []string{"query-path"}},
 		{"CHINAUMS_APP_ID=two words", []string{"app-id"}},
@@ -335,4 +336,27 @@ func TestBadUsage(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Go asks without a proxy where it cannot read the proxy's address.
+func TestProxyIsRefused(t *testing.T) {
+	t.Parallel()
+	env := []string{"DATABASE_URL=postgres://127.0.0.1:1/nowhere", "CHINAUMS_APP_ID=app", "CHINAUMS_APP_KEY=" + appKey, "CHINAUMS_BASE_URL=https://gateway.invalid"}
+	hook := []string{"RECONCILER_WEBHOOK_URL=https://shop.invalid/hook", "RECONCILER_WEBHOOK_SECRET=" + webhookSecret}
+	const refused = "_PROXY is no address of a proxy"
+	for _, proxy := range []string{
+		"http://[::1", "proxy:port:8", "http://proxy:99999", "http://proxy:0", "ftp://proxy:21", "http://", "https://u:pass-that-nobody-may-see@pro xy",
+		"http://u:pass-that-nobody-may-see#1@proxy:3128",
+	} {
+		r := invoke(t, slices.Concat(env, hook, []string{"HTTPS_PROXY=" + proxy}), "config")
+		r.want(t, 2, "1 problem with the settings", "HTTPS"+refused)
+		r.lacks(t, "pass-that-nobody-may-see")
+	}
+	invoke(t, append(slices.Clone(env), "https_proxy=ftp://proxy"), "query", "--mid="+mid, "--tid="+tid, "--mer-order-id=319400000001").want(t, 2, "https_proxy is no address")
+	for _, fine := range []string{
+		"HTTPS_PROXY=proxy.internal:3128", "HTTPS_PROXY=http://u:p%40ss@[fd00::1]:3128/", "https_proxy=socks5h://proxy", "HTTPS_PROXY=", "HTTP_PROXY=ftp://proxy",
+	} {
+		invoke(t, slices.Concat(env, hook, []string{fine}), "config").want(t, 0)
+	}
+	invoke(t, append(slices.Clone(env), "CHINAUMS_BASE_URL=http://127.0.0.1:1", "HTTP_PROXY=ftp://proxy"), "config").want(t, 0)
 }

@@ -33,7 +33,7 @@ func (s webhookSettings) resolveWebhook(getenv func(string) string, insecureHTTP
 		urlErr = badSetting{"webhook-url", problem.Error()}
 	}
 	secret, warnings, secretErr := s.readSecret(secret)
-	return secret, warnings, errors.Join(urlErr, secretErr)
+	return secret, warnings, errors.Join(urlErr, secretErr, checkProxy(getenv, s.URL))
 }
 
 func (s webhookSettings) readSecret(secret string) (_ string, warnings []string, err error) {

@@ -97,7 +97,7 @@ func (o Options) findProblems() error {
 	}
 	goodPath := strings.HasPrefix(o.Path, "/") && isPlainURL("http://host"+o.Path)
 	refuse(!isPlainURL(o.BaseURL), "BaseURL", "must be an http or https URL with a host, without spaces, user, query and fragment; its port, if any, from 1 to 65535")
-	refuse(!goodPath, "Path", "must begin with a slash, without query and fragment, and with %%20 in place of a space, not %q", o.Path)
+	refuse(!goodPath, "Path", "must begin with a slash, without query and fragment, and be percent-encoded beyond ASCII, with %%20 for a space, not %q", o.Path)
 	refuse(!fitsHeader(o.Credentials.AppID, `"\,`), "AppID", "must be given, without spaces, quotes, commas and control characters")
 	refuse(!fitsHeader(o.Credentials.AppKey, ""), "AppKey", "must be given, without spaces and control characters")
 	refuse(!o.Auth.isKnown(), "Auth", "must be %s or %s, not %q", AuthBodySig, AuthAccessToken, o.Auth)
