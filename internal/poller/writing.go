@@ -100,7 +100,11 @@ func (w *writing) currentTrouble() error {
 	if w.since.IsZero() {
 		return nil
 	}
-	return fmt.Errorf("answers cannot be written, for %s by now: %w", time.Since(w.since).Round(time.Second), w.cause)
+	lasted := time.Since(w.since).Round(time.Second)
+	if lasted < w.probeEvery {
+		return fmt.Errorf("answers cannot be written: %w", w.cause) // it has just begun
+	}
+	return fmt.Errorf("answers cannot be written, for %s by now: %w", lasted, w.cause)
 }
 
 func (w *writing) isFailing() bool {
