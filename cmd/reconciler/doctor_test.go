@@ -110,8 +110,13 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 	wantFinding(t, found, "indexes", operator.StateFail, "orders: orders_review", "orders: zz_orders_stay_due", "orders_2025: orders_due", "orders_2025: zz_orders_stay_due")
 	wantFinding(t, found, "instances", operator.StateFail, "no INSERT on order_events")
 
-	w.exec(t, `UPDATE instances SET trouble = NULL; ALTER TABLE orders ENABLE TRIGGER zz_orders_stay_due`)
-	wantFinding(t, findings(t, w, 1, "--fix"), "orphans", operator.StateOK, "1 order")
+	w.exec(t, `UPDATE instances SET trouble = NULL`)
+	for statement := range strings.Lines(found["indexes"].Fix) {
+		w.exec(t, statement)
+	}
+	mended := findings(t, w, 0, "--fix")
+	wantFinding(t, mended, "indexes", operator.StateOK)
+	wantFinding(t, mended, "orphans", operator.StateOK, "1 order")
 	if n := scan[int](t, w, `SELECT count(*) FROM orders WHERE next_query_at <= now()`); n != 1 {
 		t.Errorf("%d orders are due after --fix", n)
 	}
@@ -129,6 +134,11 @@ func TestDoctorOfRightsAndSettings(t *testing.T) {
 	wantFinding(t, found, "rights", operator.StateFail, role, "GRANT")
 	wantFinding(t, found, "settings", operator.StateFail, "--rate")
 	wantFinding(t, findings(t, w, 1, "--for=viewer"), "rights", operator.StateOK)
+
+	w.exec(t, `DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO `+role)
+	found = findings(t, w, 1, "--for=viewer")
+	wantFinding(t, found, "schema", operator.StateFail, "migrate up")
+	wantFinding(t, found, "rights", operator.StateWarn, "not looked at") // no table is there to have rights to
 
 	w.set("DATABASE_URL=postgres://127.0.0.1:1/none?connect_timeout=1")
 	found = findings(t, w, 1)

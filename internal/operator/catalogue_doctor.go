@@ -29,9 +29,7 @@ const (
 	msgVacuumDead    message = "%s has %s dead rows beside %s live ones" + zh + "%s 有 %s 个死行，%s 个活行"
 	msgVacuumWell    message = "no table waits for its vacuum" + zh + "没有等待清理的表"
 	msgIndexesStand  message = "the partial indexes and the trigger stand on orders and all its children" + zh + "orders 及其所有子表上的部分索引和触发器齐全"
-	msgIndexesFix    message = "enable the trigger: ALTER TABLE … ENABLE TRIGGER …; create the index as on orders, or as in the migrations where orders lacks it" +
-		zh + "启用触发器：ALTER TABLE … ENABLE TRIGGER …；索引请按 orders 补建，orders 也没有的请按迁移脚本补建"
-	msgGatewayFix message = "compare the app id, its key and --gateway-url with what ChinaUMS gave you; ask whether it lets this machine's address in" +
+	msgGatewayFix    message = "compare the app id, its key and --gateway-url with what ChinaUMS gave you; ask whether it lets this machine's address in" +
 		zh + "请与银联商务核对应用编号、密钥和 --gateway-url，并确认其已放行本机的 IP 地址"
 	msgAskedGateway message = "app id %s: answered %s" + zh + "应用 %s：答复 %s"
 )

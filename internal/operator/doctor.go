@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,7 +131,7 @@ func (d *Desk) examineDatabase(ctx context.Context, e *Examination, o DoctorOpti
 	default:
 		e.addCheck("schema", StateOK, d.say(msgSchemaCurrent), "")
 	}
-	d.examineRights(ctx, e, o, server)
+	d.examineRights(ctx, e, o, server, errors.Is(err, store.ErrOldSchema))
 	difference := server.Now.Sub(began.Add(took / 2)).Abs()
 	state, fix := StateOK, ""
 	if difference > maxClockDifference+took {
@@ -141,7 +142,7 @@ func (d *Desk) examineDatabase(ctx context.Context, e *Examination, o DoctorOpti
 	return err == nil
 }
 
-func (d *Desk) examineRights(ctx context.Context, e *Examination, o DoctorOptions, server store.Server) {
+func (d *Desk) examineRights(ctx context.Context, e *Examination, o DoctorOptions, server store.Server, old bool) {
 	missing, err := d.Store.MissingRights(ctx, o.Audience)
 	hidden, hiddenErr := d.Store.RowSecurity(ctx)
 	switch err := errors.Join(err, hiddenErr); {
@@ -151,6 +152,8 @@ func (d *Desk) examineRights(ctx context.Context, e *Examination, o DoctorOption
 		e.addCheck("rights", StateFail, d.say(msgRightsLacking, server.Role, len(missing), o.Audience), strings.Join(missing, "\n"))
 	case len(hidden) > 0:
 		e.addCheck("rights", StateWarn, d.say(msgRowSecurity, strings.Join(hidden, ", ")), "")
+	case old: // it may lack rights to the tables that are to come
+		e.addCheck("rights", StateWarn, d.say(msgNotLookedAt), "")
 	default:
 		e.addCheck("rights", StateOK, d.say(msgRightsAll, server.Role, o.Audience), "")
 	}
@@ -208,12 +211,7 @@ func (d *Desk) examineTables(ctx context.Context, e *Examination, o DoctorOption
 	}
 	d.examineOrphans(ctx, e, o)
 	d.examineVacuum(ctx, e)
-	missing, err := d.Store.MissingParts(ctx)
-	if err != nil {
-		e.addCheck("indexes", StateFail, d.say(msgCannotBeRead, err), "")
-	} else {
-		e.addProblems("indexes", StateFail, missing, d.say(msgIndexesStand), d.say(msgIndexesFix))
-	}
+	d.examineParts(ctx, e)
 	d.examineInstances(ctx, e)
 }
 
@@ -244,24 +242,54 @@ func (d *Desk) examineOrphans(ctx context.Context, e *Examination, o DoctorOptio
 	}
 }
 
+// examineParts looks for indexes and triggers that are missing. The fix are the statements.
+func (d *Desk) examineParts(ctx context.Context, e *Examination) {
+	missing, err := d.Store.MissingParts(ctx)
+	if err != nil {
+		e.addCheck("indexes", StateFail, d.say(msgCannotBeRead, err), "")
+		return
+	}
+	var problems, fix []string
+	for _, part := range missing {
+		problems = append(problems, part.String())
+		fix = append(fix, part.Statements()...)
+	}
+	e.addProblems("indexes", StateFail, problems, d.say(msgIndexesStand), strings.Join(fix, "\n"))
+}
+
 func (d *Desk) examineVacuum(ctx context.Context, e *Examination) {
 	tables, err := d.Store.TableHealths(ctx)
 	if err != nil {
 		e.addCheck("vacuum", StateFail, d.say(msgCannotBeRead, err), "")
 		return
 	}
-	var problems []string
+	var problems, fix []string
 	for _, t := range tables {
-		switch {
-		case t.Disabled:
-			problems = append(problems, d.say(msgVacuumOff, t.Table))
-		case t.XIDAge > maxXIDAge:
-			problems = append(problems, d.say(msgVacuumOld, t.Table, formatCount(t.XIDAge)))
-		case t.Dead > minDead && float64(t.Dead) > maxDeadShare*float64(t.Live):
-			problems = append(problems, d.say(msgVacuumDead, t.Table, formatCount(t.Dead), formatCount(t.Live)))
+		problem, mend := d.vacuumProblem(t)
+		if problem != "" {
+			problems = append(problems, problem)
+		}
+		if mend != "" && !slices.Contains(fix, mend) {
+			fix = append(fix, mend)
 		}
 	}
-	e.addProblems("vacuum", StateWarn, problems, d.say(msgVacuumWell), "VACUUM (ANALYZE)")
+	e.addProblems("vacuum", StateWarn, problems, d.say(msgVacuumWell), strings.Join(fix, "\n"))
+}
+
+// vacuumProblem says what keeps a table from being vacuumed, and the statements that help.
+func (d *Desk) vacuumProblem(t store.TableHealth) (problem, fix string) {
+	vacuum := "VACUUM (ANALYZE) " + t.Qualified + ";"
+	switch {
+	case t.ServerOff:
+		return d.say(msgVacuumOff, t.Table), "ALTER SYSTEM SET autovacuum = on;\nSELECT pg_reload_conf();"
+	case t.Disabled:
+		return d.say(msgVacuumOff, t.Table), "ALTER TABLE " + t.Qualified + " RESET (autovacuum_enabled);"
+	case t.XIDAge > maxXIDAge:
+		return d.say(msgVacuumOld, t.Table, formatCount(t.XIDAge)), vacuum
+	case t.Dead > minDead && float64(t.Dead) > maxDeadShare*float64(t.Live):
+		return d.say(msgVacuumDead, t.Table, formatCount(t.Dead), formatCount(t.Live)), vacuum
+	}
+	return "", ""
 }
 
 func (d *Desk) examineInstances(ctx context.Context, e *Examination) {

@@ -61,21 +61,23 @@ func (s *Store) AdoptOrphans(ctx context.Context, limit int, a Action) (int, err
 // TableHealth is how well a table is vacuumed.
 type TableHealth struct {
 	Table      string
+	Qualified  string // with its schema, as SQL writes both
 	Dead, Live int64
 	LastVacuum *time.Time
 	XIDAge     int64 `db:"xid_age"`
-	Disabled   bool  // autovacuum
+	Disabled   bool  // autovacuum of the table
+	ServerOff  bool  `db:"server_off"` // autovacuum of the server
 }
 
 // TableHealths reads the statistics of orders, its children, and the ledger.
 func (s *Store) TableHealths(ctx context.Context) ([]TableHealth, error) {
 	return lookRows[TableHealth](ctx, s, "read the statistics", orderTables+`
-		SELECT c.oid::regclass::text AS "table", coalesce(s.n_dead_tup, 0) AS dead, coalesce(s.n_live_tup, 0) AS live,
+		SELECT c.oid::regclass::text AS "table", format('%I.%I', n.nspname, c.relname) AS qualified, coalesce(s.n_dead_tup, 0) AS dead, coalesce(s.n_live_tup, 0) AS live,
 		       greatest(s.last_vacuum, s.last_autovacuum) AS last_vacuum, age(c.relfrozenxid)::bigint AS xid_age,
-		       current_setting('autovacuum') = 'off' OR EXISTS (
+		       current_setting('autovacuum') = 'off' AS server_off, EXISTS (
 		           SELECT FROM pg_options_to_table(c.reloptions) AS o WHERE o.option_name = 'autovacuum_enabled' AND NOT o.option_value::boolean) AS disabled
 		FROM (SELECT oid FROM tree UNION SELECT unnest(ARRAY['order_queries'::regclass, 'order_events'::regclass])) AS t
-		JOIN pg_class AS c ON c.oid = t.oid AND c.relkind = 'r'
+		JOIN pg_class AS c ON c.oid = t.oid AND c.relkind = 'r' JOIN pg_namespace AS n ON n.oid = c.relnamespace
 		LEFT JOIN pg_stat_user_tables AS s ON s.relid = c.oid
 		ORDER BY 1`)
 }
@@ -87,27 +89,3 @@ const orderTables = `
 	    UNION
 	    SELECT i.inhrelid FROM pg_inherits AS i JOIN tree ON i.inhparent = tree.oid
 	)`
-
-// MissingParts lists the partial indexes and the triggers that orders, a child or a partition lacks,
-// or that are not in force, each as "table: name".
-func (s *Store) MissingParts(ctx context.Context) ([]string, error) {
-	return lookRows[string](ctx, s, "check the indexes", orderTables+`,
-		wanted AS (
-		    SELECT name, (
-		        SELECT regexp_replace(pg_get_indexdef(x.indexrelid), '^.* USING ', '') FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid
-		        WHERE x.indrelid = 'orders'::regclass AND i.relname = name AND x.indisvalid
-		    ) AS definition
-		    FROM unnest(ARRAY['orders_due', 'orders_due_by_merchant', 'orders_review', 'orders_orphans', 'orders_open', 'orders_target_order',
-		        'orders_reference', 'orders_serial', 'orders_learned']) AS name
-		)
-		SELECT tree.oid::regclass::text || ': ' || wanted.name FROM tree JOIN pg_class AS c ON c.oid = tree.oid AND c.relkind IN ('r', 'p'), wanted
-		WHERE NOT EXISTS (
-		    SELECT FROM pg_index AS x WHERE x.indrelid = tree.oid AND x.indisvalid
-		      AND regexp_replace(pg_get_indexdef(x.indexrelid), '^.* USING ', '') = wanted.definition)
-		UNION ALL
-		SELECT tree.oid::regclass::text || ': ' || name FROM tree JOIN pg_class AS c ON c.oid = tree.oid AND c.relkind IN ('r', 'p'),
-		       unnest(ARRAY['zz_orders_stay_due', 'zz_orders_stay_settled']) AS name
-		WHERE NOT EXISTS (
-		    SELECT FROM pg_trigger AS g WHERE g.tgrelid = tree.oid AND g.tgname = name AND g.tgenabled IN ('O', 'A'))
-		ORDER BY 1`)
-}

@@ -98,6 +98,10 @@ func TestTableHealths(t *testing.T) {
 		word := h.Table
 		if h.Disabled {
 			word += " disabled"
+			d.exec(t, `ALTER TABLE `+h.Qualified+` RESET (autovacuum_enabled)`) // as doctor says
+		}
+		if h.ServerOff {
+			word += " of a server without autovacuum"
 		}
 		if h.XIDAge < 0 || h.XIDAge > 1_000_000 {
 			word += " old"
@@ -116,10 +120,7 @@ func TestMissingParts(t *testing.T) {
 	d := open(t)
 	missing := func(when string, want ...string) {
 		t.Helper()
-		got, err := d.MissingParts(t.Context())
-		if err != nil || !slices.Equal(got, want) {
-			t.Errorf("%s: missing %q, %v; want %q", when, got, err, want)
-		}
+		wantParts(t, d, when, want...)
 	}
 	missing("at first")
 	d.exec(t, `CREATE TABLE orders_bare () INHERITS (orders)`)
@@ -146,6 +147,11 @@ func TestMissingParts(t *testing.T) {
 	missing("without an index", "orders: orders_review", "orders_like: orders_review")
 	d.exec(t, `UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'orders_due'::regclass`)
 	missing("with an index that is not valid", "orders: orders_due", "orders: orders_review", "orders_like: orders_due", "orders_like: orders_review")
+	d.exec(t, `CREATE TABLE "Orders of 2025" () INHERITS (orders)`)
+	d.exec(t, `ALTER TABLE orders_like DISABLE TRIGGER zz_orders_stay_due; DROP TRIGGER zz_orders_stay_due ON orders; DROP TRIGGER zz_orders_stay_settled ON orders`)
+	d.exec(t, `DROP INDEX `+strings.Join(scan[[]string](t, d, `SELECT array_agg(indexrelid::regclass::text) FROM pg_index
+		WHERE indrelid = 'orders'::regclass AND indpred IS NOT NULL AND indisvalid`), ", "))
+	wantMended(t, d)
 }
 
 // A partition gets the indexes and the trigger from its parent.
@@ -165,18 +171,41 @@ func TestMissingPartsOfPartitions(t *testing.T) {
 		d.exec(t, definition)
 	}
 	d.exec(t, `CREATE TABLE orders_1 PARTITION OF orders FOR VALUES WITH (MODULUS 2, REMAINDER 1)`)
-	got, err := d.MissingParts(t.Context())
-	want := []string{
+	wantParts(t, d, "without triggers", []string{
 		"orders: zz_orders_stay_due", "orders: zz_orders_stay_settled", "orders_0: zz_orders_stay_due", "orders_0: zz_orders_stay_settled",
 		"orders_1: zz_orders_stay_due", "orders_1: zz_orders_stay_settled",
-	}
-	if err != nil || !slices.Equal(got, want) {
-		t.Errorf("missing %q, %v; want %q", got, err, want)
-	}
+	}...)
 	d.exec(t, `CREATE TRIGGER zz_orders_stay_due BEFORE INSERT OR UPDATE ON orders FOR EACH ROW WHEN (NEW.next_query_at IS NULL) EXECUTE FUNCTION orders_stay_due()`)
 	d.exec(t, `CREATE TRIGGER zz_orders_stay_settled BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION orders_stay_settled()`)
 	d.exec(t, `ALTER TABLE orders_1 DISABLE TRIGGER zz_orders_stay_due`)
-	if got, err := d.MissingParts(t.Context()); err != nil || !slices.Equal(got, []string{"orders_1: zz_orders_stay_due"}) {
-		t.Errorf("missing %q, %v", got, err)
+	wantParts(t, d, "with a trigger that is disabled", "orders_1: zz_orders_stay_due")
+	d.exec(t, `DROP INDEX orders_review; DROP TRIGGER zz_orders_stay_settled ON orders`)
+	wantMended(t, d)
+}
+
+func wantParts(t *testing.T, d database, when string, want ...string) {
+	t.Helper()
+	var got []string
+	parts, err := d.MissingParts(t.Context())
+	for _, part := range parts {
+		got = append(got, part.String())
 	}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%s: missing %q, %v; want %q", when, got, err, want)
+	}
+}
+
+// wantMended follows the advice about all that is missing.
+func wantMended(t *testing.T, d database) {
+	t.Helper()
+	parts, err := d.MissingParts(t.Context())
+	if err != nil || len(parts) == 0 {
+		t.Errorf("missing %v, %v", parts, err)
+	}
+	for _, part := range parts {
+		for _, statement := range part.Statements() {
+			d.exec(t, statement)
+		}
+	}
+	wantParts(t, d, "after the advice was followed")
 }
