@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"reconciler/internal/operator"
+	"reconciler/internal/order"
 )
 
 // moment is a line of the story.
@@ -69,7 +70,7 @@ func (c *Console) showOrder(v *visit) error {
 		}
 		p.Story = append(p.Story, line)
 	}
-	for _, s := range operator.SettledStatuses() {
+	for _, s := range order.SettledStatuses() {
 		p.Settled = append(p.Settled, option{Value: string(s), Word: v.Outcome(operator.OutcomeOf(s, "")) + " · " + string(s)})
 	}
 	return v.showPage(http.StatusOK, "order_page", v.t("order")+" "+p.Number, p)

@@ -264,8 +264,3 @@ func Amount(text string) (int64, error) {
 	}
 	return int64(fen), nil
 }
-
-// SettledStatuses are the outcomes that a person can give.
-func SettledStatuses() []order.Status {
-	return []order.Status{order.StatusTradeSuccess, order.StatusTradeRefund, order.StatusTradeClosed}
-}

@@ -51,9 +51,12 @@ func newPipeline() *pipeline {
 	for _, d := range order.Decisions() {
 		p.questions.WithLabelValues(string(d))
 	}
+	for _, s := range order.SettledStatuses() {
+		p.settled.WithLabelValues(string(s))
+		p.settledAmount.WithLabelValues(string(s))
+	}
 	for counter, labels := range map[*prometheus.CounterVec][]string{
 		p.reviews: order.ReviewReasons(), p.unexpected: order.UnexpectedReasons(),
-		p.settled: settledStatuses(), p.settledAmount: settledStatuses(),
 		p.writeFailures: {"rights", "read_only", "room", "connection", "locked", "refused"},
 	} {
 		for _, label := range labels {
@@ -66,10 +69,6 @@ func newPipeline() *pipeline {
 		}
 	}
 	return p
-}
-
-func settledStatuses() []string {
-	return []string{string(order.StatusTradeSuccess), string(order.StatusTradeRefund), string(order.StatusTradeClosed)}
 }
 
 func newCounter(name, help string) prometheus.Counter {

@@ -6,7 +6,10 @@
 // Amounts are integer fen. Times are instants; the gateway's own texts mean China time.
 package order
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Status is the state of an order.
 type Status string
@@ -28,9 +31,14 @@ func UnresolvedStatuses() []Status {
 	return []Status{StatusUnknown, StatusNewOrder, StatusWaitBuyerPay}
 }
 
+// SettledStatuses lists those that settle an order.
+func SettledStatuses() []Status {
+	return []Status{StatusTradeSuccess, StatusTradeRefund, StatusTradeClosed}
+}
+
 // Statuses lists all of them, the unresolved first.
 func Statuses() []Status {
-	return append(UnresolvedStatuses(), StatusNotFound, StatusTradeSuccess, StatusTradeRefund, StatusTradeClosed)
+	return slices.Concat(UnresolvedStatuses(), []Status{StatusNotFound}, SettledStatuses())
 }
 
 // Settled reports whether the gateway's word has ended the order.

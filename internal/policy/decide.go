@@ -15,7 +15,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"reconciler/internal/chinaums"
@@ -131,12 +130,7 @@ func (r Rules) byStatus(o order.Order, t chinaums.Trade, now time.Time) order.Ou
 
 // isSettlement reports whether the status would settle an order.
 func isSettlement(t chinaums.Trade) bool {
-	if t.Status.Err != nil {
-		return false
-	}
-	return slices.Contains([]chinaums.Status{
-		chinaums.StatusTradeSuccess, chinaums.StatusTradeRefund, chinaums.StatusTradeClosed,
-	}, t.Status.Value)
+	return t.Status.Err == nil && order.Status(t.Status.Value).Settled()
 }
 
 // identity is the comparison of an answer with the order that was asked about.
