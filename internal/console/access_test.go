@@ -27,7 +27,7 @@ func TestOptionsThatAreNotSafe(t *testing.T) {
 		{console.Options{Users: users}, true},
 		{console.Options{Users: users, Actions: true}, true},
 	} {
-		if err := c.options.Validate(); (err == nil) != c.safe {
+		if _, err := console.New(c.options); (err == nil) != c.safe {
 			t.Errorf("%+v: %v", c.options, err)
 		}
 	}

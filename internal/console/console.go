@@ -42,17 +42,6 @@ type Options struct {
 	Logger   *slog.Logger
 }
 
-// ErrNeedsUsers means that nobody could log in where a log-in is needed.
-var ErrNeedsUsers = errors.New("a users file is required")
-
-// Validate refuses options under which the console would not be safe.
-func (o Options) Validate() error {
-	if o.Users == nil && (o.Actions || !o.Loopback) {
-		return ErrNeedsUsers
-	}
-	return nil
-}
-
 // Console answers requests. It is safe for use by many goroutines.
 type Console struct {
 	Options
@@ -62,10 +51,10 @@ type Console struct {
 	attempts *attempts
 }
 
-// New makes a console.
+// New makes a console. It refuses options under which nobody could log in where a log-in is needed.
 func New(o Options) (*Console, error) {
-	if err := o.Validate(); err != nil {
-		return nil, err
+	if o.Users == nil && (o.Actions || !o.Loopback) {
+		return nil, errors.New("a users file is required")
 	}
 	o.Desk.Via = "console"
 	c := &Console{Options: o, pages: make(map[string]*pages), sessions: newSessions(), attempts: newAttempts()}

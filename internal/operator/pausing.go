@@ -163,6 +163,3 @@ func (c PauseChange) Page(l Locale) Page {
 	p.addLine(Plain, text)
 	return p
 }
-
-// Done tells what a pause or its end did.
-func (c PauseChange) Done(l Locale) string { return c.Page(l).Rows[0][0].Text }

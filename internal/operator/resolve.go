@@ -195,6 +195,3 @@ func (c Change) Page(l Locale) Page {
 
 // Question is what a person confirms before a settlement is written.
 func (l Locale) Question() string { return l.say(msgResolveConfirm) }
-
-// Done tells what an action about an order did.
-func (c Change) Done(l Locale) string { return c.Page(l).Rows[0][0].Text }

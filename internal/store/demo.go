@@ -38,7 +38,6 @@ type State struct {
 	MerOrderID   string
 	Status       order.Status
 	ReviewReason string // "": none
-	TotalAmount  *int64 // fen
 	Queries      int    // rows in the ledger
 	Events       int
 }
@@ -49,7 +48,6 @@ func (s *Store) States(ctx context.Context) ([]State, error) {
 		SELECT coalesce(o.mer_order_id, '') AS mer_order_id,
 		       o.status,
 		       coalesce(o.review_reason, '') AS review_reason,
-		       o.total_amount,
 		       (SELECT count(*) FROM order_queries q WHERE q.order_id = o.id) AS queries,
 		       (SELECT count(*) FROM order_events e WHERE e.order_id = o.id) AS events
 		FROM orders o

@@ -63,7 +63,6 @@ type TableHealth struct {
 	Table      string
 	Qualified  string // with its schema, as SQL writes both
 	Dead, Live int64
-	LastVacuum *time.Time
 	XIDAge     int64 `db:"xid_age"`
 	Disabled   bool  // autovacuum of the table
 	ServerOff  bool  `db:"server_off"` // autovacuum of the server
@@ -73,7 +72,7 @@ type TableHealth struct {
 func (s *Store) TableHealths(ctx context.Context) ([]TableHealth, error) {
 	return lookRows[TableHealth](ctx, s, "read the statistics", orderTables+`
 		SELECT c.oid::regclass::text AS "table", format('%I.%I', n.nspname, c.relname) AS qualified, coalesce(s.n_dead_tup, 0) AS dead, coalesce(s.n_live_tup, 0) AS live,
-		       greatest(s.last_vacuum, s.last_autovacuum) AS last_vacuum, age(c.relfrozenxid)::bigint AS xid_age,
+		       age(c.relfrozenxid)::bigint AS xid_age,
 		       current_setting('autovacuum') = 'off' AS server_off, EXISTS (
 		           SELECT FROM pg_options_to_table(c.reloptions) AS o WHERE o.option_name = 'autovacuum_enabled' AND NOT o.option_value::boolean) AS disabled
 		FROM (SELECT oid FROM tree UNION SELECT unnest(ARRAY['order_queries'::regclass, 'order_events'::regclass])) AS t

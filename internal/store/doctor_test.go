@@ -82,7 +82,6 @@ func TestTableHealths(t *testing.T) {
 	d.exec(t, `ALTER TABLE order_events SET (autovacuum_enabled = false)`)
 	d.insert(t, 10)
 	d.exec(t, `DELETE FROM orders WHERE id <= 3`)
-	d.exec(t, `VACUUM order_queries`)
 	var list []store.TableHealth
 	storetest.Eventually(t, time.Minute, "the statistics of orders", func() bool {
 		d.exec(t, `SELECT`) // before Postgres 15 an idle session keeps its figures to itself
@@ -90,8 +89,7 @@ func TestTableHealths(t *testing.T) {
 		list, err = d.TableHealths(t.Context())
 		must(t, err)
 		i := slices.IndexFunc(list, func(h store.TableHealth) bool { return h.Table == "orders" })
-		vacuumed := slices.ContainsFunc(list, func(h store.TableHealth) bool { return h.Table == "order_queries" && h.LastVacuum != nil })
-		return i >= 0 && list[i].Dead == 3 && list[i].Live == 7 && vacuumed
+		return i >= 0 && list[i].Dead == 3 && list[i].Live == 7
 	})
 	var got []string
 	for _, h := range list {

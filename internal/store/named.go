@@ -14,7 +14,6 @@ type NamedOrder struct{ MID, MerOrderID string }
 // NamedState is where an order of a list stands. ID is 0 where there is no such order, or where the
 // selection leaves it out. Known then tells the latter.
 type NamedState struct {
-	Place        int // in the list, from 0
 	ID           int64
 	MID          string
 	MerOrderID   string
@@ -33,7 +32,7 @@ func (s *Store) LookUp(ctx context.Context, list []NamedOrder, sel Selection) ([
 		mids[i], numbers[i] = n.MID, n.MerOrderID
 	}
 	states, err := collectRows[NamedState](ctx, s.pool, `
-		SELECT n.place::int - 1 AS place, coalesce(o.id, 0) AS id, coalesce(o.mid, n.mid) AS mid, n.number AS mer_order_id,
+		SELECT coalesce(o.id, 0) AS id, coalesce(o.mid, n.mid) AS mid, n.number AS mer_order_id,
 		       coalesce(o.status, '') AS status, coalesce(o.review_reason, '') AS review_reason, `+isInFlight+` AS in_flight,
 		       o.id IS NOT NULL OR EXISTS (SELECT FROM orders AS k WHERE k.mer_order_id = n.number AND (n.mid = '' OR k.mid = n.mid)) AS known
 		FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n(mid, number, place)

@@ -24,10 +24,6 @@ func TestLookUp(t *testing.T) {
 	first := store.NamedState{ID: 1, MID: mid, MerOrderID: n1, Status: order.StatusUnknown, Known: true}
 	fourth := store.NamedState{ID: 4, MID: otherMID, MerOrderID: n1, Status: order.StatusUnknown, Known: true}
 	left := store.NamedState{MerOrderID: n1, Known: true}
-	at := func(place int, s store.NamedState) store.NamedState {
-		s.Place = place
-		return s
-	}
 	for name, tt := range map[string]struct {
 		list      []store.NamedOrder
 		selection store.Selection
@@ -35,12 +31,12 @@ func TestLookUp(t *testing.T) {
 	}{
 		"nothing": {nil, store.Selection{}, []store.NamedState{}},
 		"in the order of the list": {[]store.NamedOrder{{MerOrderID: n3}, {MerOrderID: none}, {MerOrderID: n2}}, store.Selection{}, []store.NamedState{
-			{Place: 0, ID: 3, MID: mid, MerOrderID: n3, Status: order.StatusUnknown, InFlight: true, Known: true},
-			{Place: 1, MerOrderID: none},
-			{Place: 2, ID: 2, MID: mid, MerOrderID: n2, Status: order.StatusTradeSuccess, ReviewReason: "conflict", Known: true},
+			{ID: 3, MID: mid, MerOrderID: n3, Status: order.StatusUnknown, InFlight: true, Known: true},
+			{MerOrderID: none},
+			{ID: 2, MID: mid, MerOrderID: n2, Status: order.StatusTradeSuccess, ReviewReason: "conflict", Known: true},
 		}},
 		"of two merchants": {[]store.NamedOrder{{MerOrderID: n1}}, store.Selection{}, []store.NamedState{first, fourth}},
-		"by two names":     {[]store.NamedOrder{{MID: mid, MerOrderID: n1}, {MerOrderID: n1}}, store.Selection{}, []store.NamedState{first, at(1, fourth)}},
+		"by two names":     {[]store.NamedOrder{{MID: mid, MerOrderID: n1}, {MerOrderID: n1}}, store.Selection{}, []store.NamedState{first, fourth}},
 		"of one merchant":  {[]store.NamedOrder{{MID: otherMID, MerOrderID: n1}}, store.Selection{}, []store.NamedState{fourth}},
 		"of another merchant": {
 			[]store.NamedOrder{{MID: otherMID, MerOrderID: n2}},

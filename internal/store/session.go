@@ -101,9 +101,6 @@ func (p *connPool) AcquireFunc(ctx context.Context, f func(*pgxpool.Conn) error)
 	return p.explainError(p.retryStale(func() error { return p.Pool.AcquireFunc(ctx, f) }))
 }
 
-// Ping reports whether the server answers.
-func (p *connPool) Ping(ctx context.Context) error { return p.explainError(p.Pool.Ping(ctx)) }
-
 // inTx runs a transaction, all of it again where one of its plans was stale: do must not mind.
 func (p *connPool) inTx(ctx context.Context, options pgx.TxOptions, do func(pgx.Tx) error) error {
 	return p.explainError(p.retryStale(func() error { return pgx.BeginTxFunc(ctx, p.Pool, options, do) }))

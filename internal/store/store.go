@@ -52,7 +52,7 @@ type Store struct {
 type timeLimits struct{ maxTogether, maxAlone time.Duration }
 
 // Open prepares a pool for url (any pgx URL or keyword string; the standard PG* variables fill in
-// what it leaves out). It fails on a url that cannot be read. [Store.Ping] tells whether the server
+// what it leaves out). It fails on a url that cannot be read. The first statement tells whether the server
 // answers. No error has a part of a password in it.
 func Open(ctx context.Context, url string) (*Store, error) { return openPool(ctx, url, prepareSession) }
 
@@ -87,14 +87,6 @@ func newStore(pool *connPool) *Store {
 
 // Close waits for the statements in flight and closes the connections.
 func (s *Store) Close() { s.pool.Close() }
-
-// Ping reports whether the database answers.
-func (s *Store) Ping(ctx context.Context) error {
-	if err := s.pool.Ping(ctx); err != nil {
-		return fmt.Errorf("database does not answer: %w", err)
-	}
-	return nil
-}
 
 // Now is the database's clock.
 func (s *Store) Now(ctx context.Context) (time.Time, error) {

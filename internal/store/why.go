@@ -20,7 +20,6 @@ type Detail struct {
 
 	Columns      json.RawMessage // the whole row, with the times of the zone that was asked for
 	ReviewNote   string
-	LastError    string
 	ClaimedBy    string
 	UpdatedAt    time.Time
 	SettledAt    *time.Time
@@ -32,7 +31,7 @@ type Detail struct {
 }
 
 const detailColumns = orderColumns + `,
-	to_jsonb(o) AS columns, coalesce(o.review_note, '') AS review_note, coalesce(o.last_error, '') AS last_error,
+	to_jsonb(o) AS columns, coalesce(o.review_note, '') AS review_note,
 	coalesce(o.claimed_by, CASE WHEN ` + isInFlight + ` THEN '-' END, '') AS claimed_by, ` + updatedAt + ` AS updated_at, CASE WHEN o.settled_at` + inRange + ` THEN o.settled_at END AS settled_at,
 	coalesce(o.settled_by, '') AS settled_by, o.total_amount, o.refund_amount,
 	CASE WHEN o.pay_time` + inRange + ` THEN o.pay_time END AS pay_time, CASE WHEN isfinite(o.settle_date) THEN o.settle_date END AS settle_date`

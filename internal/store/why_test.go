@@ -83,7 +83,7 @@ func TestFindOrdersReadsTheWholeRow(t *testing.T) {
 		t.Errorf("%d columns, want %d", len(columns), n)
 	}
 	want := store.Detail{
-		Order: got.Order, Columns: got.Columns, ReviewNote: "look", LastError: "trouble", ClaimedBy: "worker", UpdatedAt: at, SettledAt: &at, SettledBy: "hand",
+		Order: got.Order, Columns: got.Columns, ReviewNote: "look", ClaimedBy: "worker", UpdatedAt: at, SettledAt: &at, SettledBy: "hand",
 		TotalAmount: new(int64(90)), RefundAmount: new(int64(40)), PayTime: &at,
 	}
 	if diff := cmp.Diff(want, got); diff != "" || got.OrderAmount != 100 || got.Status != order.StatusUnknown {
