@@ -140,10 +140,7 @@ func (d *Desk) checkGateway(s *Status, f figures) {
 			paused[string(i.Scope)+i.Key] = d.say(msgGatewayPaused, d.Target(i.Scope, i.Key), d.Stamp(i.OpenedAt), i.Cause)
 		}
 	}
-	detail := d.say(msgGatewaySilent)
-	if a := f.answers; a.Questions > 0 {
-		detail = d.say(msgGatewayAnswers, 100*float64(a.Answered)/float64(a.Questions), formatCount(a.Questions), a.P95)
-	}
+	detail := d.answersInWords(f.answers)
 	if len(paused) == 0 {
 		s.addCheck("gateway", StateOK, detail)
 		return
@@ -154,6 +151,13 @@ func (d *Desk) checkGateway(s *Status, f figures) {
 	}
 	slices.Sort(list)
 	s.addCheck("gateway", StateAttention, strings.Join(append(list, detail), "; "))
+}
+
+func (l Locale) answersInWords(a store.Answers) string {
+	if a.Questions == 0 {
+		return l.say(msgGatewaySilent)
+	}
+	return l.say(msgGatewayAnswers, 100*float64(a.Answered)/float64(a.Questions), formatCount(a.Questions), a.P95)
 }
 
 // checkBacklog judges what waits: overdue, paused, under review.

@@ -177,14 +177,10 @@ func (d *Desk) examineGateway(ctx context.Context, e *Examination, o DoctorOptio
 			state, fix = StateWarn, "reconciler pauses"
 			parts = append(parts, p.inWords(d.Locale))
 		}
-		if answers.Questions == 0 {
-			parts = append(parts, d.say(msgGatewaySilent))
-		} else {
-			parts = append(parts, d.say(msgGatewayAnswers, 100*float64(answers.Answered)/float64(answers.Questions), formatCount(answers.Questions), answers.P95))
-			for _, c := range answers.Codes {
-				if c.Code != "" && c.Code != "SUCCESS" {
-					parts = append(parts, fmt.Sprintf("%s %d", c.Code, c.Questions))
-				}
+		parts = append(parts, d.answersInWords(answers))
+		for _, c := range answers.Codes {
+			if c.Code != "" && c.Code != "SUCCESS" {
+				parts = append(parts, fmt.Sprintf("%s %d", c.Code, c.Questions))
 			}
 		}
 	}
@@ -223,7 +219,7 @@ func (d *Desk) examineOrphans(ctx context.Context, e *Examination, o DoctorOptio
 			return
 		}
 		var err error
-		fixed, err = d.Store.AdoptOrphans(ctx, orphansFixed, store.Action{Actor: d.Actor, Via: d.Via, Action: "doctor --fix"})
+		fixed, err = d.Store.AdoptOrphans(ctx, orphansFixed, d.newAction("doctor --fix", ""))
 		if err != nil {
 			e.addCheck("orphans", StateFail, d.say(msgCannotBeRead, err), "")
 			return

@@ -98,7 +98,7 @@ type Resent struct {
 
 // Resend lets the daemon deliver events again. The action is recorded.
 func (d *Desk) Resend(ctx context.Context, f store.EventFilter, reason string) (Resent, error) {
-	n, err := d.Store.ResendEvents(ctx, f, store.Action{Actor: d.Actor, Via: d.Via, Action: "events resend", Reason: reason})
+	n, err := d.Store.ResendEvents(ctx, f, d.newAction("events resend", reason))
 	return Resent{n}, err
 }
 

@@ -29,3 +29,8 @@ type Desk struct {
 	Actor string       // who acts
 	Via   string       // "cli" or "console"
 }
+
+// newAction is the record of what this person does.
+func (d *Desk) newAction(name, reason string) store.Action {
+	return store.Action{Actor: d.Actor, Via: d.Via, Action: name, Reason: reason}
+}

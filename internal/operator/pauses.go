@@ -16,15 +16,12 @@ type InstanceApp struct {
 	MIDs  []string `json:"mids,omitempty"`
 }
 
-// instanceSettings is the part of instances.settings that is read here.
-type instanceSettings struct {
-	Apps []InstanceApp `json:"apps"`
-}
-
 // appsOf are the apps of the daemon that was seen last.
 func appsOf(instances []store.Instance) []InstanceApp {
 	for _, i := range instances {
-		var settings instanceSettings
+		var settings struct {
+			Apps []InstanceApp `json:"apps"`
+		}
 		if json.Unmarshal(i.Settings, &settings) == nil && len(settings.Apps) > 0 {
 			return settings.Apps
 		}
@@ -89,13 +86,17 @@ type Pause struct {
 	AmountFen   int64       `json:"amount_fen"` // of them
 }
 
+func (l Locale) newPause(c store.Control) Pause {
+	return Pause{
+		Scope: c.Scope, Key: c.Key, PausedUntil: l.localOf(c.PausedUntil), Reason: c.Reason, SetBy: c.SetBy, SetAt: l.localTime(c.SetAt),
+	}
+}
+
 // pausesOf counts the orders that each pause holds.
 func (l Locale) pausesOf(controls []store.Control, apps []InstanceApp, open []store.OpenMerchant) []Pause {
 	list := make([]Pause, len(controls))
 	for i, c := range controls {
-		list[i] = Pause{
-			Scope: c.Scope, Key: c.Key, PausedUntil: l.localOf(c.PausedUntil), Reason: c.Reason, SetBy: c.SetBy, SetAt: l.localTime(c.SetAt),
-		}
+		list[i] = l.newPause(c)
 	}
 	for _, m := range open {
 		held := pauseOf(controls, apps, m.MID)

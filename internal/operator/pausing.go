@@ -47,7 +47,7 @@ func (d *Desk) Pause(ctx context.Context, r PauseRequest) (PauseChange, error) {
 	}
 	c := store.Control{Scope: r.Scope, Key: r.Key, PausedUntil: until, Reason: r.Reason, SetBy: d.Actor}
 	trace, err := d.Store.PauseByPerson(ctx, store.PauseOrder{
-		Control: c, Replace: r.Replace, Shown: r.shown, Action: store.Action{Actor: d.Actor, Via: d.Via, Action: "pause", Reason: r.Reason},
+		Control: c, Replace: r.Replace, Shown: r.shown, Action: d.newAction("pause", r.Reason),
 	})
 	if paused, ok := errors.AsType[*store.PausedError](err); ok {
 		paused.Control.SetAt = d.localTime(paused.Control.SetAt)
@@ -138,7 +138,7 @@ func (d *Desk) resumeShown(ctx context.Context, scope store.Scope, key, reason s
 	if err != nil {
 		return PauseChange{}, err
 	}
-	former, trace, err := d.Store.ResumeByPerson(ctx, scope, key, shown, store.Action{Actor: d.Actor, Via: d.Via, Action: "resume", Reason: reason})
+	former, trace, err := d.Store.ResumeByPerson(ctx, scope, key, shown, d.newAction("resume", reason))
 	if err != nil {
 		return PauseChange{}, err
 	}

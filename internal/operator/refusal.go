@@ -21,6 +21,11 @@ func (r *refusal) Unwrap() error { return r.error }
 // refuse gives an error the words of a page. A test wants words for every refusal of an action.
 func refuse(err error, words message, args ...any) error { return &refusal{err, words, args} }
 
+// refuseUsage is a mistake of a person. Both texts take the same arguments.
+func refuseUsage(words message, english string, args ...any) error {
+	return refuse(fmt.Errorf("%w: "+english, append([]any{ErrUsage}, args...)...), words, args...)
+}
+
 // RefuseInput is a mistake in what a person filled in or followed, in a word of the console.
 func RefuseInput(key string, args ...any) error {
 	words := consoleWords()[key]
@@ -40,8 +45,7 @@ func (l Locale) refusalWords(err error) (list []string) {
 	case *store.InFlightError:
 		return []string{l.say(msgRefusedInFlight, e.ClaimedBy, l.Stamp(e.Until))}
 	case *store.PausedError:
-		c := e.Control
-		return []string{l.say(msgRefusedPaused, Pause{Scope: c.Scope, Key: c.Key, PausedUntil: c.PausedUntil, Reason: c.Reason, SetBy: c.SetBy}.inWords(l))}
+		return []string{l.say(msgRefusedPaused, l.newPause(e.Control).inWords(l))}
 	case interface{ Unwrap() []error }:
 		for _, part := range e.Unwrap() {
 			list = append(list, l.refusalWords(part)...)

@@ -36,7 +36,7 @@ func TestEveryRefusalHasWords(t *testing.T) {
 				_, isVar := n.(*ast.GenDecl)
 				return isFunc || !isVar
 			}
-			if id, ok := call.Fun.(*ast.Ident); ok && id.Name == "refuse" {
+			if id, ok := call.Fun.(*ast.Ident); ok && (id.Name == "refuse" || id.Name == "refuseUsage") {
 				inWords[call.Args[0]] = true
 				refused++
 			}

@@ -82,29 +82,29 @@ func (d *Desk) PrepareResolve(ctx context.Context, name store.OrderName, r Resol
 	if err := r.checkValues(o, total); err != nil {
 		return Settlement{}, err
 	}
+	action := d.newAction("resolve", r.Reason)
+	action.Evidence = r.Evidence
 	return Settlement{store.HandSettlement{
 		Shown: o, Status: r.As, Event: eventOf(r.As), TotalAmount: total, RefundAmount: r.RefundAmount, PayTime: r.PayTime, SettleDate: r.SettleDate,
-		Action: store.Action{Actor: d.Actor, Via: d.Via, Action: "resolve", Reason: r.Reason, Evidence: r.Evidence},
+		Action: action,
 	}}, nil
 }
 
 // checkValues refuses what cannot be true of the order, most likely a slip of the hand.
 func (r Resolution) checkValues(o store.Detail, total *int64) error {
 	if total != nil && *total != o.OrderAmount && !r.AcceptAmount {
-		return refuse(fmt.Errorf("%w: %s is not the amount that the payer was asked for, %s; --accept-amount settles the order all the same",
-			ErrUsage, Yuan(*total), Yuan(o.OrderAmount)), msgRefusedAccept, Yuan(*total), Yuan(o.OrderAmount))
+		return refuseUsage(msgRefusedAccept, "%s is not the amount that the payer was asked for, %s; --accept-amount settles the order all the same",
+			Yuan(*total), Yuan(o.OrderAmount))
 	}
 	paid := o.OrderAmount
 	if total != nil {
 		paid = *total
 	}
 	if r.RefundAmount != nil && *r.RefundAmount > paid {
-		return refuse(fmt.Errorf("%w: the refund, %s, is greater than the amount, %s", ErrUsage, Yuan(*r.RefundAmount), Yuan(paid)),
-			msgRefusedRefund, Yuan(*r.RefundAmount), Yuan(paid))
+		return refuseUsage(msgRefusedRefund, "the refund, %s, is greater than the amount, %s", Yuan(*r.RefundAmount), Yuan(paid))
 	}
 	if r.PayTime != nil && r.PayTime.After(o.ClaimedAt.Add(time.Minute)) { // clocks differ
-		return refuse(fmt.Errorf("%w: the pay time, %s, is in the future", ErrUsage, r.PayTime.Format(time.RFC3339)),
-			msgRefusedFuture, r.PayTime.Format(time.RFC3339))
+		return refuseUsage(msgRefusedFuture, "the pay time, %s, is in the future", r.PayTime.Format(time.RFC3339))
 	}
 	return nil
 }
@@ -112,7 +112,7 @@ func (r Resolution) checkValues(o store.Detail, total *int64) error {
 // checkActor refuses a name that the records use for the circuit breaker.
 func (d *Desk) checkActor() error {
 	if d.Actor == store.Breaker || strings.TrimSpace(d.Actor) == "" {
-		return refuse(fmt.Errorf("%w: nobody can act under the name %q: set --actor", ErrUsage, d.Actor), msgRefusedActor, d.Actor)
+		return refuseUsage(msgRefusedActor, "nobody can act under the name %q: set --actor", d.Actor)
 	}
 	return nil
 }
@@ -120,7 +120,7 @@ func (d *Desk) checkActor() error {
 // checkReason refuses an action without one.
 func checkReason(reason string) error {
 	if strings.TrimSpace(reason) == "" {
-		return refuse(fmt.Errorf("%w: --reason is required", ErrUsage), msgWebNoReason)
+		return refuseUsage(msgWebNoReason, "--reason is required")
 	}
 	return nil
 }
@@ -142,24 +142,24 @@ func (d *Desk) Resolve(ctx context.Context, s Settlement) (Change, error) {
 	if err != nil {
 		return Change{}, d.refusalOf(err)
 	}
-	c := d.changeOf(s.write.Shown, trace)
+	c := changeOf(s.write.Shown, trace)
 	c.Event, c.EventID = &s.write.Event, &trace.EventID
 	return c, nil
 }
 
-func (d *Desk) changeOf(o store.Detail, t store.Trace) Change {
+func changeOf(o store.Detail, t store.Trace) Change {
 	return Change{ID: o.ID, MID: o.MID, MerOrderID: nullText(o.MerOrderID), Before: t.Before, After: t.After, ActionID: t.ActionID}
 }
 
 // refusalOf tells the person what to do about a guard that did not hold.
 func (d *Desk) refusalOf(err error) error {
-	var flight *store.InFlightError
+	flight, inFlight := errors.AsType[*store.InFlightError](err)
 	switch {
 	case errors.Is(err, store.ErrChanged):
 		return fmt.Errorf("%w, by another person, the daemon or the application; nothing was written: look at it again", err)
 	case store.IsDuplicate(err):
 		return refuse(errors.New("another order of the merchant has this number; nothing was written"), msgRefusedNumber)
-	case errors.As(err, &flight):
+	case inFlight:
 		return &store.InFlightError{ClaimedBy: flight.ClaimedBy, Until: d.localTime(flight.Until)}
 	}
 	return err

@@ -85,7 +85,7 @@ func (d *Desk) PrepareRetry(ctx context.Context, name store.OrderName, c store.C
 	case o.ReviewReason == "":
 		return Retrial{}, refuse(fmt.Errorf("order %d is not under review; run-once asks it now", o.ID), msgRefusedNoReview)
 	}
-	return Retrial{shown: o, correction: c, action: store.Action{Actor: d.Actor, Via: d.Via, Action: "retry", Reason: reason}}, nil
+	return Retrial{shown: o, correction: c, action: d.newAction("retry", reason)}, nil
 }
 
 // checkCorrection refuses what the columns do not take.
@@ -97,11 +97,10 @@ func checkCorrection(c store.Correction) error {
 		maxLength    int
 	}{{"tid", c.TID, 2, 32}, {"inst_mid", c.InstMID, 8, 32}, {"mer_order_id", c.MerOrderID, minNumberLength, 64}, {"target_order_id", c.TargetOrderID, minNumberLength, 64}} {
 		if n := utf8.RuneCountInString(f.text); n != 0 && (n < f.minLength || n > f.maxLength) {
-			errs = append(errs, refuse(fmt.Errorf("%w: %s must have %d to %d characters", ErrUsage, f.column, f.minLength, f.maxLength),
-				msgRefusedLength, f.column, f.minLength, f.maxLength))
+			errs = append(errs, refuseUsage(msgRefusedLength, "%s must have %d to %d characters", f.column, f.minLength, f.maxLength))
 		}
 		if strings.ContainsFunc(f.text, func(r rune) bool { return !unicode.IsPrint(r) }) || !utf8.ValidString(f.text) {
-			errs = append(errs, refuse(fmt.Errorf("%w: %s holds a character that cannot be seen", ErrUsage, f.column), msgRefusedInvisible, f.column))
+			errs = append(errs, refuseUsage(msgRefusedInvisible, "%s holds a character that cannot be seen", f.column))
 		}
 	}
 	return errors.Join(errs...)
@@ -113,7 +112,7 @@ func (d *Desk) RetryShown(ctx context.Context, r Retrial) (Change, error) {
 	if err != nil {
 		return Change{}, d.refusalOf(err)
 	}
-	return d.changeOf(r.shown, trace), nil
+	return changeOf(r.shown, trace), nil
 }
 
 // Page tells what was done.

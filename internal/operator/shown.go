@@ -236,9 +236,7 @@ func (d *Desk) DoPause(ctx context.Context, p PausePlan) (PauseChange, error) {
 func (p PausePlan) Fields(l Locale) []Field {
 	before := l.say(msgPausedNone)
 	if p.before != nil {
-		before = Pause{
-			Scope: p.Scope, Key: p.Key, PausedUntil: p.before.PausedUntil, Reason: p.before.Reason, SetBy: p.before.SetBy,
-		}.inWords(l)
+		before = l.newPause(*p.before).inWords(l)
 	}
 	after := l.say(msgPausedNone)
 	if !p.resumes {
@@ -260,7 +258,7 @@ func Amount(text string) (int64, error) {
 	digits := whole + rest
 	fen, err := strconv.ParseUint(digits, 10, 63)
 	if err != nil || len(rest) != 2 || whole == "" || len(digits) > 15 {
-		return 0, refuse(fmt.Errorf("%w: an amount must be such as 1290.50, not %q", ErrUsage, text), msgRefusedAmount, text)
+		return 0, refuseUsage(msgRefusedAmount, "an amount must be such as 1290.50, not %q", text)
 	}
 	return int64(fen), nil
 }

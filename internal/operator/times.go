@@ -27,7 +27,7 @@ func ParseTime(text string, zone *time.Location) (time.Time, error) {
 			return at, nil
 		}
 	}
-	return time.Time{}, refuse(fmt.Errorf("%w: a time must be such as 2026-01-31T15:04:05+08:00, 2026-01-31 15:04 or 2026-01-31, not %q", ErrUsage, text), msgRefusedTime, text)
+	return time.Time{}, refuseUsage(msgRefusedTime, "a time must be such as 2026-01-31T15:04:05+08:00, 2026-01-31 15:04 or 2026-01-31, not %q", text)
 }
 
 // ParseUntil reads a time to come: one of [ParseTime], or an age from now such as 2h.

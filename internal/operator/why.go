@@ -223,19 +223,17 @@ func (d *Desk) lastWord(f findings) string {
 func (d *Desk) nextQuestion(f findings) Next {
 	o := f.order
 	n := Next{At: d.localOf(o.NextQueryAt), Ahead: f.history.Ahead}
-	flying := o.LeaseUntil != nil
 	switch {
 	case OutcomeOf(o.Status, o.ReviewReason) == OutcomeReview:
 		n.State, n.Because = NextUnderReview, d.say(msgNextReview, o.ReviewReason)
 	case o.Status.Settled():
 		n.State, n.Because = NextSettled, d.say(msgNextSettled)
-	case flying:
+	case o.LeaseUntil != nil:
 		n.State, n.Because = NextInFlight, d.say(msgNextInFlight, o.ClaimedBy, d.Stamp(*o.LeaseUntil))
 	case o.NextQueryAt == nil && o.Status == order.StatusNotFound:
 		n.State, n.Because = NextClosedCase, d.say(msgNextClosedCase)
 	case f.pause != nil:
-		p := Pause{Scope: f.pause.Scope, Key: f.pause.Key, PausedUntil: f.pause.PausedUntil, Reason: f.pause.Reason, SetBy: f.pause.SetBy}
-		n.State, n.Because = NextPaused, p.inWords(d.Locale)
+		n.State, n.Because = NextPaused, d.newPause(*f.pause).inWords(d.Locale)
 	case o.NextQueryAt == nil:
 		n.State, n.Because = NextDue, d.say(msgNextOrphan)
 	case o.NextQueryAt.After(f.now):
