@@ -253,7 +253,7 @@ func (v *visit) pauseDeed(desk *operator.Desk, plan operator.PausePlan, title, b
 	return deed{
 		preview: preview{
 			Title: v.t(title, v.Target(plan.Scope, plan.Key)), Button: v.t(button), Digest: plan.Digest(), Fields: plan.Fields(v.Locale),
-			Held: v.Orders(plan.Held.Orders) + ", " + operator.Yuan(plan.Held.AmountFen),
+			Held: v.CountOrders(plan.Held.Orders) + ", " + operator.Yuan(plan.Held.AmountFen),
 		},
 		do: func() (int64, error) {
 			change, err := desk.DoPause(v.ctx(), plan)

@@ -61,7 +61,7 @@ func (c *Console) fillTiles(v *visit, p *overviewPage) {
 			paid, amount = paid+l.Orders, amount+l.AmountFen
 		}
 	}
-	p.LearnedWords = v.t("learned_words", v.Number(paid), operator.Yuan(amount))
+	p.LearnedWords = v.t("learned_words", operator.FormatCount(paid), operator.Yuan(amount))
 	switch a := p.O.Answers; {
 	case a == nil:
 		p.Answered = "–"

@@ -115,7 +115,7 @@ func (v *visit) minuteColumns(now time.Time, counts []operator.MinuteCount) colu
 	}
 	var top int
 	p.Rects, p.Legend, top = stackColumns(p.Key, list)
-	p.Top = v.Number(top)
+	p.Top = operator.FormatCount(top)
 	for _, ago := range []int{59, 40, 20, 0} {
 		p.Ticks = append(p.Ticks, v.Stamp(now.Add(-time.Duration(ago) * time.Minute))[11:16])
 	}
@@ -152,7 +152,7 @@ func (v *visit) dayColumns(now time.Time, counts []operator.DayCount) columns {
 	}
 	var top int
 	p.Rects, p.Legend, top = stackColumns(p.Key, list)
-	p.Top = v.Number(top)
+	p.Top = operator.FormatCount(top)
 	return p
 }
 

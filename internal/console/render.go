@@ -30,11 +30,11 @@ type pages struct{ *template.Template }
 func parsePages(l operator.Locale) (*pages, error) {
 	functions := template.FuncMap{
 		"t":        l.Word,
-		"num":      formatNumber(l),
+		"num":      formatNumber,
 		"yuan":     formatYuan,
 		"stamp":    func(t any) string { return formatTime(l, t) },
 		"age":      func(from, to time.Time) string { return l.Age(to.Sub(from)) },
-		"orders":   l.Orders,
+		"orders":   l.CountOrders,
 		"target":   l.Target,
 		"who":      l.PersonName,
 		"until":    l.UntilWhen,
@@ -54,16 +54,14 @@ func parsePages(l operator.Locale) (*pages, error) {
 	return &pages{parsed}, nil
 }
 
-func formatNumber(l operator.Locale) func(any) string {
-	return func(n any) string {
-		switch n := n.(type) {
-		case int:
-			return l.Number(n)
-		case int64:
-			return l.Number(int(n))
-		}
-		return fmt.Sprint(n)
+func formatNumber(n any) string {
+	switch n := n.(type) {
+	case int:
+		return operator.FormatCount(n)
+	case int64:
+		return operator.FormatCount(n)
 	}
+	return fmt.Sprint(n)
 }
 
 func formatYuan(fen any) string {

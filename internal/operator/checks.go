@@ -157,56 +157,62 @@ func (l Locale) answersInWords(a store.Answers) string {
 	if a.Questions == 0 {
 		return l.say(msgGatewaySilent)
 	}
-	return l.say(msgGatewayAnswers, 100*float64(a.Answered)/float64(a.Questions), formatCount(a.Questions), a.P95)
+	return l.say(msgGatewayAnswers, 100*float64(a.Answered)/float64(a.Questions), FormatCount(a.Questions), a.P95)
 }
 
-// checkBacklog judges what waits: overdue, paused, under review.
-func (d *Desk) checkBacklog(s *Status, f figures) {
+func (d *Desk) checkOverdue(s *Status, f figures) {
+	if d.addFailure(s, "overdue", errors.Join(f.openErr, f.controlsErr)) {
+		return
+	}
 	apps := appsOf(f.instances)
-	if !d.addFailure(s, "overdue", errors.Join(f.openErr, f.controlsErr)) {
-		overdue, longest := 0, time.Duration(0)
-		for _, m := range f.open {
-			if m.Overdue == 0 || pauseOf(f.controls, apps, m.MID) != nil {
-				continue
-			}
-			overdue += m.Overdue
-			if m.DueSince != nil { // a pause of the breaker held them until then, and waits for its probe
-				longest = max(longest, min(f.now.Sub(*m.DueSince), f.now.Sub(heldUntil(f.halfOpen, apps, m.MID))))
-			}
+	overdue, longest := 0, time.Duration(0)
+	for _, m := range f.open {
+		if m.Overdue == 0 || pauseOf(f.controls, apps, m.MID) != nil {
+			continue
 		}
-		switch {
-		case overdue == 0:
-			s.addCheck("overdue", StateOK, d.say(msgOverdueNone))
-		case longest > maxOverdue:
-			s.addCheck("overdue", StateCritical, d.say(msgOverdueSome, d.countOrders(overdue), d.Age(longest)))
-		default:
-			s.addCheck("overdue", StateOK, d.say(msgOverdueSome, d.countOrders(overdue), d.Age(longest)))
+		overdue += m.Overdue
+		if m.DueSince != nil { // a pause of the breaker held them until then, and waits for its probe
+			longest = max(longest, min(f.now.Sub(*m.DueSince), f.now.Sub(heldUntil(f.halfOpen, apps, m.MID))))
 		}
 	}
-	if !d.addFailure(s, "paused", errors.Join(f.openErr, f.controlsErr)) {
-		var held []string
-		for _, p := range d.pausesOf(f.controls, apps, f.open) {
-			if p.SetBy != store.Breaker {
-				held = append(held, d.say(msgPausedWaiting, p.inWords(d.Locale), d.countOrders(p.Orders), Yuan(p.AmountFen)))
-			}
-		}
-		if len(held) > 0 {
-			s.addCheck("paused", StateNote, strings.Join(held, "; "))
-		} else {
-			s.addCheck("paused", StateOK, d.say(msgPausedByNone))
+	state, detail := StateOK, d.say(msgOverdueNone)
+	if overdue > 0 {
+		detail = d.say(msgOverdueSome, d.CountOrders(overdue), d.Age(longest))
+	}
+	if longest > maxOverdue {
+		state = StateCritical
+	}
+	s.addCheck("overdue", state, detail)
+}
+
+// checkPaused tells what people have paused. What the breaker has is the gateway's check.
+func (d *Desk) checkPaused(s *Status, f figures) {
+	if d.addFailure(s, "paused", errors.Join(f.openErr, f.controlsErr)) {
+		return
+	}
+	var held []string
+	for _, p := range d.pausesOf(f.controls, appsOf(f.instances), f.open) {
+		if p.SetBy != store.Breaker {
+			held = append(held, d.say(msgPausedWaiting, p.inWords(d.Locale), d.CountOrders(p.Orders), Yuan(p.AmountFen)))
 		}
 	}
-	if !d.addFailure(s, "review", f.reviewErr) {
-		var all store.Pile
-		for _, pile := range f.review {
-			all = all.With(pile)
-		}
-		if all.Orders > 0 {
-			s.addCheck("review", StateAttention, d.say(msgReviewSome, d.countOrders(all.Orders), Yuan(all.Amount), d.Age(all.Oldest)))
-		} else {
-			s.addCheck("review", StateOK, d.say(msgReviewNone))
-		}
+	if len(held) == 0 {
+		s.addCheck("paused", StateOK, d.say(msgPausedByNone))
+		return
 	}
+	s.addCheck("paused", StateNote, strings.Join(held, "; "))
+}
+
+func (d *Desk) checkReview(s *Status, f figures) {
+	if d.addFailure(s, "review", f.reviewErr) {
+		return
+	}
+	all := f.reviewPile()
+	if all.Orders == 0 {
+		s.addCheck("review", StateOK, d.say(msgReviewNone))
+		return
+	}
+	s.addCheck("review", StateAttention, d.say(msgReviewSome, d.CountOrders(all.Orders), Yuan(all.Amount), d.Age(all.Oldest)))
 }
 
 func (d *Desk) checkEvents(s *Status, f figures) {
@@ -220,7 +226,7 @@ func (d *Desk) checkEvents(s *Status, f figures) {
 		}
 	}
 	if f.setAside > 0 {
-		unread = append(unread, d.say(msgEventsAside, formatCount(f.setAside)))
+		unread = append(unread, d.say(msgEventsAside, FormatCount(f.setAside)))
 	}
 	switch {
 	case len(unread) > 0:

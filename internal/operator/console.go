@@ -83,15 +83,12 @@ type AgeBand struct {
 // Overview looks at everything, as Status does.
 func (d *Desk) Overview(ctx context.Context) Overview {
 	s, f := d.statusWithFigures(ctx)
-	o := Overview{Status: s, Instances: d.localInstances(f.instances)}
+	o := Overview{Status: s, Instances: d.localInstances(f.instances), Review: f.reviewPile()}
 	if f.answersErr == nil && s.Checks[0].State == StateOK {
 		o.Answers = &f.answers
 	}
 	o.Pauses = d.pausesOf(f.controls, appsOf(f.instances), f.open)
 	o.Paused = slices.ContainsFunc(o.Pauses, func(p Pause) bool { return p.SetBy == store.Breaker })
-	for _, pile := range f.review {
-		o.Review = o.Review.With(pile)
-	}
 	for _, m := range f.open {
 		for i, band := range [4]AgeBand{{m.Under10m, m.AmountUnder10m}, {m.Under1h, m.AmountUnder1h}, {m.Under24h, m.AmountUnder24h}, {m.Older, m.AmountOlder}} {
 			o.OpenAge[i].Orders += band.Orders

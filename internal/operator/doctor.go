@@ -230,9 +230,9 @@ func (d *Desk) examineOrphans(ctx context.Context, e *Examination, o DoctorOptio
 	case err != nil:
 		e.addCheck("orphans", StateFail, d.say(msgCannotBeRead, err), "")
 	case len(ids) > 0:
-		e.addCheck("orphans", StateFail, d.say(msgOrphans, d.countOrders(len(ids)), strings.Trim(fmt.Sprint(ids), "[]")), "reconciler doctor --fix")
+		e.addCheck("orphans", StateFail, d.say(msgOrphans, d.CountOrders(len(ids)), strings.Trim(fmt.Sprint(ids), "[]")), "reconciler doctor --fix")
 	case fixed > 0:
-		e.addCheck("orphans", StateOK, d.say(msgOrphansFixed, d.countOrders(fixed)), "")
+		e.addCheck("orphans", StateOK, d.say(msgOrphansFixed, d.CountOrders(fixed)), "")
 	default:
 		e.addCheck("orphans", StateOK, d.say(msgOrphansNone), "")
 	}
@@ -281,9 +281,9 @@ func (d *Desk) vacuumProblem(t store.TableHealth) (problem, fix string) {
 	case t.Disabled:
 		return d.say(msgVacuumOff, t.Table), "ALTER TABLE " + t.Qualified + " RESET (autovacuum_enabled);"
 	case t.XIDAge > maxXIDAge:
-		return d.say(msgVacuumOld, t.Table, formatCount(t.XIDAge)), vacuum
+		return d.say(msgVacuumOld, t.Table, FormatCount(t.XIDAge)), vacuum
 	case t.Dead > minDead && float64(t.Dead) > maxDeadShare*float64(t.Live):
-		return d.say(msgVacuumDead, t.Table, formatCount(t.Dead), formatCount(t.Live)), vacuum
+		return d.say(msgVacuumDead, t.Table, FormatCount(t.Dead), FormatCount(t.Live)), vacuum
 	}
 	return "", ""
 }

@@ -61,7 +61,7 @@ func (e Events) Page(l Locale) Page {
 	p.addLine(Plain, l.say(msgZone, l.ZoneName(e.Events[0].CreatedAt)))
 	p.addHeading("ID", l.say(msgColEvent), l.say(msgColEventOrder), l.say(msgColEventMerchant), l.say(msgColWritten), l.say(msgColDelivery), l.say(msgColLastAnswer))
 	for _, event := range e.Events {
-		number, last := "#"+strconv.FormatInt(event.OrderID, 10), ""
+		number, last := "#"+formatInt(event.OrderID), ""
 		if event.MerOrderID != nil {
 			number = *event.MerOrderID
 		}
@@ -71,7 +71,7 @@ func (e Events) Page(l Locale) Page {
 		if event.LastAnswer != nil {
 			last += " " + *event.LastAnswer
 		}
-		p.addRow(strconv.FormatInt(event.ID, 10), event.Event, number, event.MID, l.Stamp(event.CreatedAt), l.Delivery(event), last)
+		p.addRow(formatInt(event.ID), event.Event, number, event.MID, l.Stamp(event.CreatedAt), l.Delivery(event), last)
 	}
 	return p
 }

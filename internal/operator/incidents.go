@@ -80,5 +80,5 @@ func (l Locale) questionsLost(questions int64) string {
 	if questions == 1 {
 		return l.say(msgQuestionLost)
 	}
-	return l.say(msgManyLost, formatCount(questions))
+	return l.say(msgManyLost, FormatCount(questions))
 }

@@ -25,6 +25,14 @@ func (l Locale) say(m message, args ...any) string {
 	return fmt.Sprintf(text, args...)
 }
 
+// translate says a word of a list. One that the list lacks comes back as it is.
+func translate[Word ~string](l Locale, list map[Word]message, word Word) string {
+	if m, known := list[word]; known {
+		return l.say(m)
+	}
+	return string(word)
+}
+
 // Stamp is a time of the person's zone, without its name: a page names the zone once.
 func (l Locale) Stamp(t time.Time) string { return t.In(l.Zone).Format("2006-01-02 15:04:05") }
 
@@ -90,22 +98,24 @@ func Yuan(fen int64) string {
 	return sign + "¥" + groupThousands(whole) + "." + rest
 }
 
-// countOrders is a number of orders in words.
-func (l Locale) countOrders(n int) string {
+// CountOrders is a number of orders in words.
+func (l Locale) CountOrders(n int) string {
 	if n == 1 {
 		return l.say(msgOneOrder)
 	}
-	return l.say(msgManyOrders, formatCount(n))
+	return l.say(msgManyOrders, FormatCount(n))
 }
 
-// formatCount is a count with separators, such as 12,345.
-func formatCount[T int | int64](n T) string {
+// FormatCount is a count with separators, such as 12,345.
+func FormatCount[T int | int64](n T) string {
 	text := strconv.FormatInt(int64(n), 10)
 	if rest, negative := strings.CutPrefix(text, "-"); negative {
 		return "-" + groupThousands(rest)
 	}
 	return groupThousands(text)
 }
+
+func formatInt(n int64) string { return strconv.FormatInt(n, 10) }
 
 // groupThousands separates thousands.
 func groupThousands(digits string) string {
@@ -125,9 +135,3 @@ func yuanOf(fen *int64) string {
 	}
 	return Yuan(*fen)
 }
-
-// Number is a count with separators.
-func (l Locale) Number(n int) string { return formatCount(n) }
-
-// Orders is a number of orders in words.
-func (l Locale) Orders(n int) string { return l.countOrders(n) }

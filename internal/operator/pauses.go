@@ -181,7 +181,7 @@ func (p Pauses) Page(l Locale) Page {
 		if pause.PausedUntil != nil {
 			until = l.Stamp(*pause.PausedUntil)
 		}
-		page.addRow(l.Target(pause.Scope, pause.Key), l.Stamp(pause.SetAt), until, l.PersonName(pause.SetBy), formatCount(pause.Orders), Yuan(pause.AmountFen), pause.Reason)
+		page.addRow(l.Target(pause.Scope, pause.Key), l.Stamp(pause.SetAt), until, l.PersonName(pause.SetBy), FormatCount(pause.Orders), Yuan(pause.AmountFen), pause.Reason)
 	}
 	page.alignRight(len(p.Pauses)+1, 4, 5)
 	return page

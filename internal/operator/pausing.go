@@ -153,9 +153,9 @@ func (d *Desk) resumeShown(ctx context.Context, scope store.Scope, key, reason s
 // Page tells what was done.
 func (c PauseChange) Page(l Locale) Page {
 	var p Page
-	text := l.say(msgResumedNow, l.Target(c.Scope, c.Key), l.countOrders(c.Orders), Yuan(c.AmountFen))
+	text := l.say(msgResumedNow, l.Target(c.Scope, c.Key), l.CountOrders(c.Orders), Yuan(c.AmountFen))
 	if c.After != nil {
-		text = l.say(msgPausedNow, l.Target(c.Scope, c.Key), l.UntilWhen(c.PausedUntil), l.countOrders(c.Orders), Yuan(c.AmountFen))
+		text = l.say(msgPausedNow, l.Target(c.Scope, c.Key), l.UntilWhen(c.PausedUntil), l.CountOrders(c.Orders), Yuan(c.AmountFen))
 		if c.PausedUntil != nil {
 			text += " (" + l.ZoneName(*c.PausedUntil) + ")"
 		}

@@ -235,7 +235,7 @@ func (pl Plan) Page(l Locale) Page {
 		if pl.rate > 0 {
 			share = fmt.Sprintf("%.1f %%", 100*h.load)
 		}
-		p.addRow(l.Stamp(h.At), formatCount(h.Questions), share)
+		p.addRow(l.Stamp(h.At), FormatCount(h.Questions), share)
 	}
 	p.alignRight(len(pl.FallsDue)+1, 1, 2)
 	return p
@@ -246,7 +246,7 @@ func (s Simulation) Page(l Locale) Page {
 	var p Page
 	p.addLine(Strong, l.planWords(s.plan))
 	p.addLine(Plain, l.say(msgSimulated, s.QuestionsPerOrder, s.FirstHour, s.FirstDay, l.Age(toDuration(s.ReviewAfter))))
-	p.addLine(Plain, l.say(msgSimulatedAll, l.countOrders(s.Orders), formatCount(s.Questions)))
+	p.addLine(Plain, l.say(msgSimulatedAll, l.CountOrders(s.Orders), FormatCount(s.Questions)))
 	if s.HoursAtRate > 0 {
 		p.addLine(Plain, l.say(msgSimulatedHours, s.HoursAtRate))
 	}

@@ -107,6 +107,14 @@ type figures struct {
 	tooSlow      error // the first one of a statement that was ended because it took too long
 }
 
+// reviewPile is all that is under review, whatever the reason.
+func (f figures) reviewPile() (all store.Pile) {
+	for _, pile := range f.review {
+		all = all.With(pile)
+	}
+	return all
+}
+
 // Status looks at everything and gives a verdict. It has no error: an unreadable part is a check
 // that says so.
 func (d *Desk) Status(ctx context.Context) Status {
@@ -137,7 +145,9 @@ func (d *Desk) statusWithFigures(ctx context.Context) (Status, figures) {
 	f := d.readFigures(ctx, now)
 	d.checkInstances(&s, f)
 	d.checkGateway(&s, f)
-	d.checkBacklog(&s, f)
+	d.checkOverdue(&s, f)
+	d.checkPaused(&s, f)
+	d.checkReview(&s, f)
 	d.checkEvents(&s, f)
 	d.fillFigures(&s, f)
 	s.judgeChecks()

@@ -31,7 +31,7 @@ func (s Status) Page(l Locale, maxRows int) Page {
 		}
 		incidentRows(l, &p, shown)
 		if left := len(s.Incidents) - len(shown); left > 0 {
-			p.addLine(Plain, l.say(msgMoreIncidents, formatCount(left)))
+			p.addLine(Plain, l.say(msgMoreIncidents, FormatCount(left)))
 		}
 	}
 	return p
@@ -67,7 +67,7 @@ func (s Status) openTable(l Locale, p *Page, maxRows int) {
 	rows := 1
 	var all OpenMerchant
 	add := func(name string, m OpenMerchant) {
-		p.addRow(name, formatCount(m.ByAge.Under10m), formatCount(m.ByAge.Under1h), formatCount(m.ByAge.Under24h), formatCount(m.ByAge.Older), formatCount(m.Orders), Yuan(m.AmountFen))
+		p.addRow(name, FormatCount(m.ByAge.Under10m), FormatCount(m.ByAge.Under1h), FormatCount(m.ByAge.Under24h), FormatCount(m.ByAge.Older), FormatCount(m.Orders), Yuan(m.AmountFen))
 		rows++
 	}
 	left := 0
@@ -88,7 +88,7 @@ func (s Status) openTable(l Locale, p *Page, maxRows int) {
 	add(l.say(msgTotal), all)
 	p.alignRight(rows, 1, 2, 3, 4, 5, 6)
 	if left > 0 {
-		p.addLine(Plain, l.say(msgMoreMerchants, formatCount(left)))
+		p.addLine(Plain, l.say(msgMoreMerchants, FormatCount(left)))
 	}
 }
 
@@ -97,9 +97,9 @@ func (s Status) learnedTable(l Locale, p *Page) {
 	for _, row := range s.Learned {
 		total += row.Orders
 	}
-	p.addLine(Strong, l.say(msgLearned, formatCount(total)))
+	p.addLine(Strong, l.say(msgLearned, FormatCount(total)))
 	for _, row := range s.Learned {
-		p.addRow("  "+l.Outcome(OutcomeOf(row.Status, "")), formatCount(row.Orders), Yuan(row.AmountFen))
+		p.addRow("  "+l.Outcome(OutcomeOf(row.Status, "")), FormatCount(row.Orders), Yuan(row.AmountFen))
 	}
 	p.alignRight(len(s.Learned), 1, 2)
 	if s.After.P50 != nil {

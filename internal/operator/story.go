@@ -50,13 +50,9 @@ func (d *Desk) stepsToCome(f findings) []Then {
 
 // Then is something that is to come, in words.
 func (l Locale) Then(what string) string {
-	m, known := map[string]message{
+	return translate(l, map[string]message{
 		"question": msgThenQuestion, "expiry": msgThenExpiry, "slow_lane": msgThenSlow, "give_up": msgThenGiveUp, "late_check": msgThenLateCheck,
-	}[what]
-	if !known {
-		return what
-	}
-	return l.say(m)
+	}, what)
 }
 
 // storyOf is what happened, the oldest first.
@@ -126,14 +122,10 @@ func (l Locale) tradeStatus(status string) string {
 
 // Decision is what a question led to, in one word.
 func (l Locale) Decision(d order.Decision) string {
-	m, known := map[order.Decision]message{
+	return translate(l, map[order.Decision]message{
 		order.Settled: msgDecisionSettled, order.Deferred: msgDecisionDeferred, order.NotFound: msgDecisionNotFound, order.Review: msgDecisionReview,
 		order.NoAnswer: msgDecisionNoAnswer, order.Refused: msgDecisionRefused, order.Superseded: msgDecisionSuperseded,
-	}[d]
-	if !known {
-		return string(d)
-	}
-	return l.say(m)
+	}, d)
 }
 
 // eventInWords is an event in one line.
@@ -194,4 +186,15 @@ func commandsFor(f findings) []string {
 		list = append(list, "reconciler review resolve "+name+" --as TRADE_SUCCESS --reason '…' --evidence '…'")
 	}
 	return list
+}
+
+// quoteShell makes a text one word of a shell.
+func quoteShell(text string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:", r)
+	}
+	if text != "" && strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }

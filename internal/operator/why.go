@@ -245,7 +245,7 @@ func (d *Desk) nextQuestion(f findings) Next {
 	case !f.hasDaemon():
 		n.State, n.Because = NextDue, d.say(msgNextNobody, d.Age(f.now.Sub(*o.NextQueryAt)))
 	default:
-		n.State, n.Because = NextDue, d.say(msgNextDue, d.Age(f.now.Sub(*o.NextQueryAt)), d.countOrders(n.Ahead))
+		n.State, n.Because = NextDue, d.say(msgNextDue, d.Age(f.now.Sub(*o.NextQueryAt)), d.CountOrders(n.Ahead))
 		if d.Rate > 0 {
 			n.Because += d.say(msgNextWithin, d.Age(time.Duration(float64(n.Ahead)/d.Rate*float64(time.Second))), d.Rate)
 		}

@@ -1,22 +1,6 @@
 package operator
 
-import (
-	"strconv"
-	"strings"
-)
-
-func formatInt(n int64) string { return strconv.FormatInt(n, 10) }
-
-// quoteShell makes a text one word of a shell.
-func quoteShell(text string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:", r)
-	}
-	if text != "" && strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 {
-		return text
-	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
-}
+import "strings"
 
 // Page is the story as text: the verdict first.
 func (w Why) Page(l Locale) Page {
@@ -65,11 +49,7 @@ func (w Why) Page(l Locale) Page {
 
 // Kind is what a moment of a story is, in words.
 func (l Locale) Kind(kind string) string {
-	m, known := map[string]message{
+	return translate(l, map[string]message{
 		"created": msgKindCreated, "asked": msgKindAsked, "event": msgKindEvent, "action": msgKindAction, "paused": msgKindPaused, "resumed": msgKindResumed,
-	}[kind]
-	if !known {
-		return kind
-	}
-	return l.say(m)
+	}, kind)
 }
