@@ -98,6 +98,21 @@ func Yuan(fen int64) string {
 	return sign + "¥" + groupThousands(whole) + "." + rest
 }
 
+// Amount reads yuan as people write them, such as 1290 or ¥1,290.50, as fen.
+func Amount(text string) (int64, error) {
+	clean := strings.NewReplacer(",", "", "¥", "", "￥", "", " ", "").Replace(text)
+	whole, rest, _ := strings.Cut(clean, ".")
+	for len(rest) < 2 {
+		rest += "0"
+	}
+	digits := whole + rest
+	fen, err := strconv.ParseUint(digits, 10, 63)
+	if err != nil || len(rest) != 2 || whole == "" || len(digits) > 15 {
+		return 0, refuseUsage(msgRefusedAmount, "an amount must be such as 1290.50, not %q", text)
+	}
+	return int64(fen), nil
+}
+
 // CountOrders is a number of orders in words.
 func (l Locale) CountOrders(n int) string {
 	if n == 1 {
