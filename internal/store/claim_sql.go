@@ -4,6 +4,9 @@ package store
 // uses a partial index only where it can prove that it covers the query.
 const isOpen = `o.status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY', 'NOT_FOUND')`
 
+// isUnresolved are the orders whose outcome is unknown.
+const isUnresolved = `o.status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY')`
+
 // isQueued are the rows of the indexes orders_due and orders_due_by_merchant.
 const isQueued = isOpen + `
 	  AND o.review_reason IS NULL

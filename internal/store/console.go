@@ -81,7 +81,7 @@ const listedColumns = `o.id, o.mid, coalesce(o.mer_order_id, '') AS mer_order_id
 
 const isListed = `o.id < @below
 	AND (@mid = '' OR o.mid = @mid)
-	AND (@status = '' OR o.status = @status OR (@status = 'open' AND o.status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY')))
+	AND (@status = '' OR o.status = @status OR (@status = 'open' AND ` + isUnresolved + `))
 	AND (@review = '' OR (` + isUnderReview + ` AND (@review = 'any' OR o.review_reason = @review)))
 	AND (@after::timestamptz IS NULL OR o.created_at > @after)
 	AND (@before::timestamptz IS NULL OR o.created_at <= @before)`
@@ -122,7 +122,7 @@ func (s *Store) Orders(ctx context.Context, f OrderFilter) (OrderPage, error) {
 func (f OrderFilter) sourceOf() string {
 	const (
 		reviewed = `SELECT o.* FROM orders AS o WHERE ` + isUnderReview
-		open     = `SELECT o.* FROM orders AS o WHERE o.status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY') AND `
+		open     = `SELECT o.* FROM orders AS o WHERE ` + isUnresolved + ` AND `
 	)
 	switch {
 	case f.Review != "":

@@ -121,9 +121,7 @@ func (f EventFilter) listEvents(ctx context.Context, tx pgx.Tx) ([]EventDelivery
 		       CASE WHEN d.delivered_at IS NOT NULL THEN 'delivered'
 		            WHEN d.set_aside_at IS NOT NULL THEN 'set_aside'
 		            WHEN d.attempts > 0 THEN 'failing'
-		            WHEN d.event_id IS NOT NULL
-		              OR ((e.xact, e.id) > (c.xact, c.id)
-		                  AND (c.registered_in IS NULL OR NOT pg_visible_in_snapshot(e.xact, c.registered_in))) THEN 'waiting'
+		            WHEN d.event_id IS NOT NULL OR (`+isUnread("e")+`) THEN 'waiting'
 		            ELSE 'not_sent' END AS state,
 		       coalesce(d.attempts, 0) AS attempts, d.next_at, d.last_at, d.last_status, d.last_answer, d.delivered_at, d.set_aside_at
 		FROM order_events AS e

@@ -54,7 +54,7 @@ holder AS (
            m.orders, m.amount
     FROM merchant AS m LEFT JOIN pause AS own ON own.scope = 'mid' AND own.key = m.mid
 )
-SELECT p.scope, p.key, coalesce(sum(h.orders), 0)::bigint AS orders, least(coalesce(sum(h.amount), 0), 9007199254740992)::bigint AS amount
+SELECT p.scope, p.key, coalesce(sum(h.orders), 0)::bigint AS orders, least(coalesce(sum(h.amount), 0), ` + maxSum + `)::bigint AS amount
 FROM pause AS p LEFT JOIN holder AS h ON h.scope = p.scope AND h.key = p.key
 GROUP BY p.scope, p.key
 ORDER BY p.scope, p.key`

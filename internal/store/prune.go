@@ -43,9 +43,6 @@ const isFinished = `NOT EXISTS (
 const isSpare = `(EXISTS (SELECT 1 FROM order_queries AS later WHERE later.order_id = r.order_id AND later.id > r.id)
 	OR NOT EXISTS (SELECT 1 FROM orders AS o WHERE o.id = r.order_id AND o.status NOT IN ('TRADE_SUCCESS', 'TRADE_REFUND', 'TRADE_CLOSED')))`
 
-// isUnread are events r that consumer c has not acknowledged.
-const isUnread = `((c.xact, c.id) < (r.xact, r.id) AND (c.registered_in IS NULL OR NOT pg_visible_in_snapshot(r.xact, c.registered_in)))`
-
 // isUndelivered are events r whose delivery by HTTP is open, or was set aside.
 const isUndelivered = `EXISTS (SELECT 1 FROM webhook_deliveries AS d WHERE d.event_id = r.id AND d.delivered_at IS NULL)`
 
@@ -112,7 +109,7 @@ func eventPage(dryRun bool) string {
 	}
 	return prunePage("order_events", "id, order_id, xact, created_at AS stamp") + `
 		old AS MATERIALIZED (
-			SELECT r.id, EXISTS (SELECT 1 FROM event_consumers AS c WHERE ` + isUnread + `) OR ` + isUndelivered + ` AS wanted
+			SELECT r.id, EXISTS (SELECT 1 FROM event_consumers AS c WHERE ` + isUnread("r") + `) OR ` + isUndelivered + ` AS wanted
 			FROM page AS r WHERE r.stamp < $4 AND ` + isFinished + `
 		),
 		gone AS (` + gone + `),
@@ -147,7 +144,7 @@ func (s *Store) walkOld(ctx context.Context, p Pruning, table, stamp, page strin
 func (s *Store) waitingConsumers(ctx context.Context, before time.Time) ([]string, error) {
 	names, err := collectRows[string](ctx, s.pool, `
 		SELECT c.name FROM event_consumers AS c
-		WHERE EXISTS (SELECT 1 FROM order_events AS r WHERE r.created_at < $1 AND `+isUnread+`)
+		WHERE EXISTS (SELECT 1 FROM order_events AS r WHERE r.created_at < $1 AND `+isUnread("r")+`)
 		   OR (c.name = 'webhook' AND EXISTS (SELECT 1 FROM order_events AS r WHERE r.created_at < $1 AND `+isUndelivered+`))
 		ORDER BY c.name`, before)
 	if err != nil {

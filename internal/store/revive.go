@@ -41,4 +41,4 @@ func (s *Store) reviveOrders(ctx context.Context, limit time.Duration, ids []int
 	return int(tag.RowsAffected()), err
 }
 
-const lacksCredentials = `o.review_reason = $1 AND o.status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY')`
+const lacksCredentials = `o.review_reason = $1 AND ` + isUnresolved

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"reconciler/internal/order"
@@ -34,42 +35,37 @@ type OpenMerchant struct {
 func (s *Store) OpenMerchants(ctx context.Context) ([]OpenMerchant, error) {
 	const part = `
 		SELECT o.mid, o.order_amount, o.created_at, o.next_query_at, o.lease_until, o.review_reason, o.status FROM orders AS o WHERE `
+	const longestDue = `min(o.next_query_at) FILTER (WHERE o.overdue)`
 	return lookRows[OpenMerchant](ctx, s, "count the open orders", `
-		SELECT mid, orders, least(amount, 9007199254740992)::bigint AS amount, under10m, under1h, under24h, older,
-		       least(amount_under10m, 9007199254740992)::bigint AS amount_under10m, least(amount_under1h, 9007199254740992)::bigint AS amount_under1h,
-		       least(amount_under24h, 9007199254740992)::bigint AS amount_under24h, least(amount_older, 9007199254740992)::bigint AS amount_older,
-		       waiting, least(waiting_amount, 9007199254740992)::bigint AS waiting_amount, overdue,
-		       CASE WHEN due_since`+inRange+` THEN due_since END AS due_since
+		SELECT o.mid,
+		       `+openColumns("orders", "amount", `true`)+`
+		       `+openColumns("under10m", "amount_under10m", `o.created_at > now() - interval '10 minutes'`)+`
+		       `+openColumns("under1h", "amount_under1h", `o.created_at <= now() - interval '10 minutes' AND o.created_at > now() - interval '1 hour'`)+`
+		       `+openColumns("under24h", "amount_under24h", `o.created_at <= now() - interval '1 hour' AND o.created_at > now() - interval '1 day'`)+`
+		       `+openColumns("older", "amount_older", `o.created_at <= now() - interval '1 day'`)+`
+		       `+openColumns("waiting", "waiting_amount", `o.review_reason IS NULL`)+`
+		       count(*) FILTER (WHERE o.overdue) AS overdue,
+		       CASE WHEN `+longestDue+inRange+` THEN `+longestDue+` END AS due_since
 		FROM (
-		    SELECT o.mid, count(*) FILTER (WHERE o.open) AS orders,
-		           coalesce(sum(o.order_amount) FILTER (WHERE o.open), 0) AS amount,
-		           count(*) FILTER (WHERE o.open AND o.created_at > now() - interval '10 minutes') AS under10m,
-		           count(*) FILTER (WHERE o.open AND o.created_at <= now() - interval '10 minutes' AND o.created_at > now() - interval '1 hour') AS under1h,
-		           count(*) FILTER (WHERE o.open AND o.created_at <= now() - interval '1 hour' AND o.created_at > now() - interval '1 day') AS under24h,
-		           count(*) FILTER (WHERE o.open AND o.created_at <= now() - interval '1 day') AS older,
-		           coalesce(sum(o.order_amount) FILTER (WHERE o.open AND o.created_at > now() - interval '10 minutes'), 0) AS amount_under10m,
-		           coalesce(sum(o.order_amount) FILTER (WHERE o.open AND o.created_at <= now() - interval '10 minutes' AND o.created_at > now() - interval '1 hour'), 0) AS amount_under1h,
-		           coalesce(sum(o.order_amount) FILTER (WHERE o.open AND o.created_at <= now() - interval '1 hour' AND o.created_at > now() - interval '1 day'), 0) AS amount_under24h,
-		           coalesce(sum(o.order_amount) FILTER (WHERE o.open AND o.created_at <= now() - interval '1 day'), 0) AS amount_older,
-		           count(*) FILTER (WHERE o.open AND o.review_reason IS NULL) AS waiting,
-		           coalesce(sum(o.order_amount) FILTER (WHERE o.open AND o.review_reason IS NULL), 0) AS waiting_amount,
-		           count(*) FILTER (WHERE o.overdue) AS overdue,
-		           min(o.next_query_at) FILTER (WHERE o.overdue) AS due_since
-		    FROM (
-		        SELECT o.*, o.status <> 'NOT_FOUND' AS open, o.review_reason IS NULL AND `+isOverdue+` AS overdue FROM (
-		            `+part+isQueued+`
-		            UNION ALL `+part+`o.review_reason IS NOT NULL AND o.status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY')
-		            UNION ALL `+part+isOrphan+`
-		        ) AS o
+		    SELECT o.*, o.status <> 'NOT_FOUND' AS open, o.review_reason IS NULL AND `+isOverdue+` AS overdue FROM (
+		        `+part+isQueued+`
+		        UNION ALL `+part+`o.review_reason IS NOT NULL AND `+isUnresolved+`
+		        UNION ALL `+part+isOrphan+`
 		    ) AS o
-		    GROUP BY o.mid
-		) AS merchant
-		WHERE orders > 0 OR overdue > 0
-		ORDER BY mid`)
+		) AS o
+		GROUP BY o.mid
+		HAVING bool_or(o.open OR o.overdue)
+		ORDER BY o.mid`)
+}
+
+// openColumns are the number of the open orders that a condition holds for, and their amount.
+func openColumns(orders, amount, condition string) string {
+	where := ` FILTER (WHERE o.open AND ` + condition + `)`
+	return `count(*)` + where + ` AS ` + orders + `, least(coalesce(sum(o.order_amount)` + where + `, 0), ` + maxSum + `)::bigint AS ` + amount + `,`
 }
 
 // isOrphan repeats the predicate of the index orders_orphans.
-const isOrphan = `o.status IN ('UNKNOWN', 'NEW_ORDER', 'WAIT_BUYER_PAY')
+const isOrphan = isUnresolved + `
 	  AND o.review_reason IS NULL
 	  AND o.next_query_at IS NULL`
 
@@ -82,7 +78,7 @@ func (s *Store) ReviewPile(ctx context.Context) (map[string]Pile, error) {
 		Age          float64
 	}
 	rows, err := lookRows[row](ctx, s, "count the orders under review", `
-		SELECT o.review_reason, count(*) AS orders, least(sum(o.order_amount), 9007199254740992)::bigint AS amount,
+		SELECT o.review_reason, count(*) AS orders, least(sum(o.order_amount), `+maxSum+`)::bigint AS amount,
 		       greatest(0, extract(epoch FROM now() - min(greatest(o.created_at, '0001-01-01Z'))))::float8 AS age
 		FROM orders AS o WHERE `+isUnderReview+` GROUP BY o.review_reason`)
 	if err != nil {
@@ -151,7 +147,7 @@ func (s *Store) LearnedSince(ctx context.Context, since time.Time, zone *time.Lo
 
 // learnedSQL reads the index orders_learned.
 const learnedSQL = `
-	SELECT o.status, to_char(o.day, 'YYYY-MM-DD') AS day, count(*) AS orders, least(sum(o.amount), 9007199254740992)::bigint AS amount,
+	SELECT o.status, to_char(o.day, 'YYYY-MM-DD') AS day, count(*) AS orders, least(sum(o.amount), ` + maxSum + `)::bigint AS amount,
 	       coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY o.seconds), 0) AS p50,
 	       coalesce(percentile_cont(0.95) WITHIN GROUP (ORDER BY o.seconds), 0) AS p95
 	FROM (
@@ -173,6 +169,12 @@ type Unread struct {
 	SeenAt   time.Time
 }
 
+// isUnread are the events of a table that consumer c has not acknowledged.
+func isUnread(table string) string {
+	return strings.ReplaceAll(`(e.xact, e.id) > (c.xact, c.id)
+	AND (c.registered_in IS NULL OR NOT pg_visible_in_snapshot(e.xact, c.registered_in))`, "e.", table+".")
+}
+
 // UnreadEvents lists the consumers of the events. It also counts the deliveries by HTTP that were
 // set aside.
 func (s *Store) UnreadEvents(ctx context.Context) (list []Unread, setAside int, err error) {
@@ -182,8 +184,7 @@ func (s *Store) UnreadEvents(ctx context.Context) (list []Unread, setAside int, 
 			FROM event_consumers AS c
 			LEFT JOIN LATERAL (
 			    SELECT e.created_at FROM order_events AS e
-			    WHERE (e.xact, e.id) > (c.xact, c.id)
-			      AND (c.registered_in IS NULL OR NOT pg_visible_in_snapshot(e.xact, c.registered_in))
+			    WHERE `+isUnread("e")+`
 			    ORDER BY e.xact, e.id LIMIT 1
 			) AS oldest ON true
 			LEFT JOIN LATERAL (
