@@ -46,7 +46,7 @@ func (d *Desk) Pause(ctx context.Context, r PauseRequest) (PauseChange, error) {
 		return PauseChange{}, err
 	}
 	c := store.Control{Scope: r.Scope, Key: r.Key, PausedUntil: until, Reason: r.Reason, SetBy: d.Actor}
-	trace, err := d.Store.PauseByPerson(ctx, store.PauseOrder{
+	trace, err := d.Store.PauseByPerson(ctx, store.PersonPause{
 		Control: c, Replace: r.Replace, Shown: r.shown, Action: d.newAction("pause", r.Reason),
 	})
 	if paused, ok := errors.AsType[*store.PausedError](err); ok {

@@ -35,8 +35,8 @@ func (s *ShownPause) stillHolds(now *Control) bool {
 	return s.Control.SetBy == now.SetBy && s.Control.SetAt.Equal(now.SetAt) && s.Control.Reason == now.Reason
 }
 
-// PauseOrder is a pause that a person orders.
-type PauseOrder struct {
+// PersonPause is a pause that a person sets.
+type PersonPause struct {
 	Control Control     // SetBy is the person
 	Replace bool        // another person's pause too
 	Shown   *ShownPause // nil: the person was not shown any
@@ -49,7 +49,7 @@ const tracedControl = `jsonb_build_object('paused_until', c.paused_until, 'reaso
 // PauseByPerson pauses, opens an incident and records the action in one transaction. It returns a
 // [PausedError] where another person's pause is in force, unless that one is to be replaced. The
 // breaker's own pause is replaced.
-func (s *Store) PauseByPerson(ctx context.Context, p PauseOrder) (Trace, error) {
+func (s *Store) PauseByPerson(ctx context.Context, p PersonPause) (Trace, error) {
 	var t Trace
 	c := p.Control
 	err := s.changePause(ctx, c.Scope, c.Key, func(tx pgx.Tx) error {

@@ -12,8 +12,8 @@ import (
 )
 
 // pauseOf is a person's pause of the merchant.
-func pauseOf(by, reason string, until *time.Time) store.PauseOrder {
-	return store.PauseOrder{
+func pauseOf(by, reason string, until *time.Time) store.PersonPause {
+	return store.PersonPause{
 		Control: store.Control{Scope: store.ScopeMerchant, Key: mid, PausedUntil: until, Reason: reason, SetBy: by},
 		Action:  store.Action{Actor: by, Via: "cli", Action: "pause", Reason: reason},
 	}

@@ -176,13 +176,7 @@ func (w *answerWriter) recordTogether(ctx context.Context, group []order.Outcome
 		return written, nil
 	}
 	begin := beginLimited(cmp.Or(limit, w.maxTogether)) + "; SET LOCAL lock_timeout = '" + string(usualWait) + "'"
-	err = w.pool.inTx(ctx, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
-		if err := w.handleStale(ctx, tx, stale); err != nil {
-			return err
-		}
-		return endLimits(ctx, tx)
-	})
-	return written, err
+	return written, w.inLimitedTx(ctx, begin, func(tx pgx.Tx) error { return w.handleStale(ctx, tx, stale) })
 }
 
 // claimKey names one claim. An order can stand twice in a group, under an old
@@ -202,7 +196,9 @@ func (w *answerWriter) recordMatching(ctx context.Context, group, questions []or
 		return w.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error { return w.awaitCancel(c, record(c.Conn())) })
 	}
 	if limit > 0 {
-		try = func() error { return w.inLimitedTx(ctx, limit, func(tx pgx.Tx) error { return record(tx.Conn()) }) }
+		try = func() error {
+			return w.inLimitedTx(ctx, beginLimited(limit), func(tx pgx.Tx) error { return record(tx.Conn()) })
+		}
 	}
 	if err = try(); isCommitWait(err) {
 		wait = patientWait
@@ -218,14 +214,15 @@ func (w *answerWriter) recordMatching(ctx context.Context, group, questions []or
 	return matching, err
 }
 
-// inLimitedTx runs a transaction. None of its statements may take longer than limit; its commit
-// may.
-func (w *answerWriter) inLimitedTx(ctx context.Context, limit time.Duration, do func(pgx.Tx) error) error {
-	return w.pool.inTx(ctx, pgx.TxOptions{BeginQuery: beginLimited(limit)}, func(tx pgx.Tx) error {
-		if err := do(tx); err != nil {
-			return err
+// inLimitedTx runs a transaction that begins as [beginLimited] says. It runs the deferred triggers
+// under the limits of their rows, and lets the commit wait: see isCommitWait.
+func (w *answerWriter) inLimitedTx(ctx context.Context, begin string, do func(pgx.Tx) error) error {
+	return w.pool.inTx(ctx, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
+		err := do(tx)
+		if err == nil {
+			_, err = tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL lock_timeout = 0")
 		}
-		return endLimits(ctx, tx)
+		return err
 	})
 }
 
@@ -233,13 +230,6 @@ func (w *answerWriter) inLimitedTx(ctx context.Context, limit time.Duration, do 
 // is stopped in the middle must not keep the rows to itself.
 func beginLimited(limit time.Duration) string {
 	return "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'; SELECT " + timeLimit(limit)
-}
-
-// endLimits runs the deferred triggers under the limits of their rows, and lets the commit wait:
-// see isCommitWait.
-func endLimits(ctx context.Context, tx pgx.Tx) error {
-	_, err := tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL lock_timeout = 0")
-	return err
 }
 
 // awaitCancel returns the error of a statement once the server has ended it. Until then it holds

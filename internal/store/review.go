@@ -89,8 +89,8 @@ const traced = `jsonb_build_object('status', o.status, 'review_reason', o.review
 // SettleByHand writes the order, its event and the action in one transaction. It returns
 // [ErrChanged] or an [InFlightError] where the row is not free or not as it was shown.
 func (s *Store) SettleByHand(ctx context.Context, h HandSettlement) (Trace, error) {
-	var w Trace
-	err := s.changeOrder(ctx, h.Shown, h.Action, &w, func(tx pgx.Tx) error {
+	var t Trace
+	err := s.changeOrder(ctx, h.Shown, h.Action, &t, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
 			UPDATE orders AS o
 			SET status = $2::text, total_amount = $3,
@@ -100,19 +100,19 @@ func (s *Store) SettleByHand(ctx context.Context, h HandSettlement) (Trace, erro
 			    settled_at = now(), settled_by = 'hand', review_reason = NULL, review_note = NULL, last_error = NULL,
 			    next_query_at = NULL, lease_until = NULL, claimed_by = NULL, unrecorded_claims = 0, updated_at = now()
 			WHERE o.id = $1
-			RETURNING `+traced, h.Shown.ID, h.Status, h.TotalAmount, h.RefundAmount, h.PayTime, h.SettleDate).Scan(&w.After)
+			RETURNING `+traced, h.Shown.ID, h.Status, h.TotalAmount, h.RefundAmount, h.PayTime, h.SettleDate).Scan(&t.After)
 		if err != nil {
 			return err
 		}
 		return tx.QueryRow(ctx, `
 			WITH told AS (`+insertHandEvent+` RETURNING id)
 			SELECT id FROM told WHERE coalesce(pg_notify('order_events', '')::text, '') = ''`,
-			h.Shown.ID, h.Shown.MID, orNull(h.Shown.MerOrderID), h.Event, string(handPayload(h)), h.Shown.SettledAt != nil).Scan(&w.EventID)
+			h.Shown.ID, h.Shown.MID, orNull(h.Shown.MerOrderID), h.Event, string(handPayload(h)), h.Shown.SettledAt != nil).Scan(&t.EventID)
 	})
 	if err != nil {
 		return Trace{}, fmt.Errorf("settle order %d: %w", h.Shown.ID, err)
 	}
-	return w, nil
+	return t, nil
 }
 
 const insertHandEvent = `INSERT INTO order_events (order_id, mid, mer_order_id, event, payload)
@@ -135,28 +135,28 @@ type Correction struct {
 // Retry clears the review of an order, corrects it and makes it due. It is guarded as
 // [Store.SettleByHand] is.
 func (s *Store) Retry(ctx context.Context, shown Detail, c Correction, a Action) (Trace, error) {
-	var w Trace
-	err := s.changeOrder(ctx, shown, a, &w, func(tx pgx.Tx) error {
+	var t Trace
+	err := s.changeOrder(ctx, shown, a, &t, func(tx pgx.Tx) error {
 		return tx.QueryRow(ctx, `
 			UPDATE orders AS o
 			SET review_reason = NULL, review_note = NULL, next_query_at = now(), unrecorded_claims = 0, updated_at = now(),
 			    tid = coalesce($2, o.tid), inst_mid = coalesce($3, o.inst_mid),
 			    mer_order_id = coalesce($4, o.mer_order_id), target_order_id = coalesce($5, o.target_order_id)
 			WHERE o.id = $1
-			RETURNING `+traced, shown.ID, orNull(c.TID), orNull(c.InstMID), orNull(c.MerOrderID), orNull(c.TargetOrderID)).Scan(&w.After)
+			RETURNING `+traced, shown.ID, orNull(c.TID), orNull(c.InstMID), orNull(c.MerOrderID), orNull(c.TargetOrderID)).Scan(&t.After)
 	})
 	if err != nil {
 		return Trace{}, fmt.Errorf("ask order %d again: %w", shown.ID, err)
 	}
-	return w, nil
+	return t, nil
 }
 
 // changeOrder locks an order, holds it against what was shown, lets do write it, and records the
 // action. Of two people at once the second waits for the first, and then meets the changed row.
-func (s *Store) changeOrder(ctx context.Context, shown Detail, a Action, w *Trace, do func(pgx.Tx) error) error {
+func (s *Store) changeOrder(ctx context.Context, shown Detail, a Action, t *Trace, do func(pgx.Tx) error) error {
 	begin := pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '10s'"}
 	return s.pool.inTx(ctx, begin, func(tx pgx.Tx) error {
-		now, err := lockShown(ctx, tx, shown, w)
+		now, err := lockShown(ctx, tx, shown, t)
 		if err != nil {
 			return err
 		}
@@ -169,13 +169,13 @@ func (s *Store) changeOrder(ctx context.Context, shown Detail, a Action, w *Trac
 		if err := do(tx); err != nil {
 			return err
 		}
-		a.OrderID, a.Before, a.After = &shown.ID, w.Before, w.After
-		w.ActionID, err = addAction(ctx, tx, a)
+		a.OrderID, a.Before, a.After = &shown.ID, t.Before, t.After
+		t.ActionID, err = addAction(ctx, tx, a)
 		return err
 	})
 }
 
-func lockShown(ctx context.Context, tx pgx.Tx, shown Detail, w *Trace) (Detail, error) {
+func lockShown(ctx context.Context, tx pgx.Tx, shown Detail, t *Trace) (Detail, error) {
 	found, err := collectRows[Detail](ctx, tx, `SELECT `+detailColumns+` FROM orders AS o WHERE o.id = $1 FOR UPDATE`, shown.ID)
 	if err != nil {
 		return Detail{}, err
@@ -183,7 +183,7 @@ func lockShown(ctx context.Context, tx pgx.Tx, shown Detail, w *Trace) (Detail, 
 	if len(found) == 0 {
 		return Detail{}, ErrChanged // the application has deleted it
 	}
-	return found[0], tx.QueryRow(ctx, `SELECT `+traced+` FROM orders AS o WHERE o.id = $1`, shown.ID).Scan(&w.Before)
+	return found[0], tx.QueryRow(ctx, `SELECT `+traced+` FROM orders AS o WHERE o.id = $1`, shown.ID).Scan(&t.Before)
 }
 
 // isAs reports whether an order is as it was shown.

@@ -80,7 +80,7 @@ func Connect(t testing.TB, url string) *pgx.Conn {
 // Pause pauses an app or a merchant as a person does, until Resume or the control's own end.
 func Pause(t testing.TB, s *store.Store, c store.Control) {
 	t.Helper()
-	p := store.PauseOrder{Control: c, Action: store.Action{Actor: c.SetBy, Via: "cli", Action: "pause", Reason: c.Reason}}
+	p := store.PersonPause{Control: c, Action: store.Action{Actor: c.SetBy, Via: "cli", Action: "pause", Reason: c.Reason}}
 	if _, err := s.PauseByPerson(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
