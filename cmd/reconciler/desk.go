@@ -42,7 +42,7 @@ func (s deskSettings) withAnySchema(p *process, poll *pollSettings, do func(cont
 		d.Store, d.Locale = orders, operator.Locale{Lang: lang, Zone: zone}
 		err := do(ctx, d)
 		if store.LacksRight(err) {
-			return fmt.Errorf("%w: `reconciler grants` prints what a role needs", err)
+			return fmt.Errorf("%w: `reconciler grants --role ROLE --for operator` prints what people need, --for viewer what those need who only look", err)
 		}
 		return err
 	}, append(problems, zoneErr, langErr)...)

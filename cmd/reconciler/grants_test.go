@@ -55,7 +55,7 @@ func TestDaemonUnderItsRole(t *testing.T) {
 	}
 	w.orders(t, 1, paid())
 	w.summary(t, 0, "run-once")
-	w.invoke(t, "prune", "--older-than", "90d").want(t, 2, "GRANT DELETE", "order_queries", "order_events")
+	w.invoke(t, "prune", "--older-than", "90d").want(t, 2, "--for operator", "GRANT DELETE", "order_queries", "order_events")
 }
 
 func TestMissingRightsAreListed(t *testing.T) {
@@ -64,11 +64,12 @@ func TestMissingRightsAreListed(t *testing.T) {
 	role := w.as(t)
 	for _, command := range []string{"run", "run-once"} {
 		w.invoke(t, command).want(t, 2, "GRANT SELECT, INSERT", "order_events", "GRANT SELECT, INSERT, UPDATE, DELETE", "gateway_controls",
-			"GRANT EXECUTE", "GRANT UPDATE (", role)
+			"GRANT EXECUTE", "GRANT UPDATE (", "--for daemon", role)
 	}
-	for _, command := range []string{"why 3194000001", "plan", "review list", "audit", "pauses", "events list", "prune --older-than 90d", "migrate status", "migrate up"} {
-		w.invoke(t, strings.Fields(command)...).want(t, 2, "permission denied")
+	for _, command := range []string{"why 3194000001", "plan", "review list", "audit", "pauses", "events list", "prune --older-than 90d", "migrate status"} {
+		w.invoke(t, strings.Fields(command)...).want(t, 2, "permission denied", "reconciler grants --role ROLE --for operator")
 	}
+	w.invoke(t, "migrate", "up").want(t, 2, "permission denied", "the role that owns the tables")
 	w.exec(t, `REVOKE ALL ON SCHEMA public FROM PUBLIC`)
 	for _, command := range []string{"why 3194000001", "migrate up"} {
 		w.invoke(t, strings.Fields(command)...).want(t, 2, "GRANT USAGE ON SCHEMA", role)

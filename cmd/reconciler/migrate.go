@@ -35,10 +35,21 @@ func (p *process) newMigrator(s *store.Store) store.Migrator {
 	return store.Migrator{Store: s, Tell: p.tellWait}
 }
 
+// migrateWith runs a change of the schema, which only the owner may do.
+func (s databaseSettings) migrateWith(p *process, do func(context.Context, store.Migrator) error) error {
+	return s.withStore(p, func(ctx context.Context, orders *store.Store) error {
+		err := do(ctx, p.newMigrator(orders))
+		if store.LacksRight(err) {
+			return fmt.Errorf("%w: run it under the role that owns the tables and the schema", err)
+		}
+		return err
+	})
+}
+
 // Run applies the missing migrations.
 func (c migrateUp) Run(p *process) error {
-	return c.Database.withStore(p, func(ctx context.Context, s *store.Store) error {
-		applied, err := p.newMigrator(s).Up(ctx)
+	return c.Database.migrateWith(p, func(ctx context.Context, m store.Migrator) error {
+		applied, err := m.Up(ctx)
 		for _, m := range applied {
 			fmt.Fprintln(p.stdout, "applied", m.Name)
 		}
@@ -51,8 +62,8 @@ func (c migrateUp) Run(p *process) error {
 
 // Run takes one step back.
 func (c migrateDown) Run(p *process) error {
-	return c.Database.withStore(p, func(ctx context.Context, s *store.Store) error {
-		undone, err := p.newMigrator(s).Down(ctx, c.DropData)
+	return c.Database.migrateWith(p, func(ctx context.Context, m store.Migrator) error {
+		undone, err := m.Down(ctx, c.DropData)
 		switch {
 		case err != nil:
 			return err

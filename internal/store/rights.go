@@ -201,8 +201,11 @@ func (s *Store) CheckRights(ctx context.Context, audience Audience) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w. Run these statements as the owner of the tables (all that it needs: reconciler grants):\n  %s",
-		ErrRights, strings.Join(missing, "\n  "))
+	if audience == ForPrune {
+		audience = ForOperator
+	}
+	return fmt.Errorf("%w. Run these statements as the owner of the tables (all that it needs: reconciler grants --role ROLE --for %s):\n  %s",
+		ErrRights, audience, strings.Join(missing, "\n  "))
 }
 
 // MissingRights are the GRANT statements of what our role lacks.
