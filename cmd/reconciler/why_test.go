@@ -1,6 +1,8 @@
 package main_test
 
 import (
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +78,11 @@ func TestWhyNot(t *testing.T) {
 			next := document[map[string]any](t, w, 0, "why", "319400000001")["next"].(map[string]any)
 			if next["state"] != tt.state || !strings.Contains(next["because"].(string), tt.because) {
 				t.Errorf("next = %v, want %s, %s", next, tt.state, tt.because)
+			}
+			text := w.invoke(t, "why", "319400000001").stdout
+			isNever := regexp.MustCompile(`(?m)^next +never `).MatchString(text)
+			if want := slices.Contains([]string{"closed_case", "under_review", "settled"}, tt.state); isNever != want {
+				t.Errorf("asked never again: %t, want %t:\n%s", isNever, want, text)
 			}
 		})
 	}

@@ -79,7 +79,7 @@ func (c *Console) ordersCSV(v *visit) error {
 	for n := 0; ; {
 		for _, o := range page.Orders {
 			t.writeRow(strconv.FormatInt(o.ID, 10), o.MID, o.MerOrderID, o.TargetOrderID, plainYuan(o.OrderAmount), cellYuan(o.TotalAmount), string(o.Status),
-				v.Outcome(operator.OutcomeOf(o.Status, o.ReviewReason)), o.ReviewReason, v.cellTime(&o.CreatedAt), v.cellTime(o.NextQueryAt),
+				v.Outcome(operator.OutcomeOf(o.Status, o.ReviewReason)), o.ReviewReason, v.cellTime(&o.CreatedAt), v.cellTime(comesAt(o)),
 				v.cellTime(o.LastQueriedAt), v.cellTime(o.SettledAt), o.SettledBy, o.LastError)
 		}
 		n += max(len(page.Orders), exportBatch/10) // a walk that finds nothing counts as well

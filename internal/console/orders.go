@@ -169,10 +169,19 @@ func (v *visit) orderLine(o operator.OrderRow) orderLine {
 		line.Code = o.ReviewReason
 	case o.InFlight:
 		line.Next = v.t("in_flight")
-	case o.NextQueryAt != nil && !o.Status.Settled():
-		line.Next = v.Stamp(*o.NextQueryAt)
+	case comesAt(o) != nil:
+		line.Next = v.Stamp(*comesAt(o))
 	}
 	return line
+}
+
+// comesAt is when an order is asked next. The row of one that the application settled keeps its
+// time.
+func comesAt(o operator.OrderRow) *time.Time {
+	if o.Status.Settled() || o.ReviewReason != "" {
+		return nil
+	}
+	return o.NextQueryAt
 }
 
 // numberOf is what an order is called: the merchant's number, else the channel's, else the id.

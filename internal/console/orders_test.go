@@ -209,6 +209,10 @@ func TestCSV(t *testing.T) {
 		}
 	}
 	p.get(t, "/orders.csv").want(t, http.StatusOK, "'=cmd|calc", "1290.00")
+	w.exec(t, `UPDATE orders SET next_query_at = '2031-02-03 04:05:06+08' WHERE status = 'TRADE_SUCCESS'`) // as where the application settled it
+	for _, path := range []string{"/orders.csv", "/orders"} {
+		p.get(t, path).lacks(t, "2031-02-03")
+	}
 }
 
 func hasWord(key string) bool { return slices.Contains(operator.WordKeys(), key) }

@@ -213,7 +213,7 @@ func (v *visit) timelineOf(f operator.Facts, w operator.Why) timeline {
 	if since != nil {
 		line.Spans = append(line.Spans, spanOf(place(*since), place(f.At)))
 	}
-	if w.Next.At != nil && w.Next.At.After(f.At) {
+	if w.Next.Comes() && w.Next.At.After(f.At) {
 		add(*w.Next.At, "to_come")
 	}
 	for _, then := range w.Then {

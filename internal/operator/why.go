@@ -46,6 +46,12 @@ type Next struct {
 	Ahead   int        `json:"ahead"` // due orders before it
 }
 
+// Comes reports whether the order is asked at that time. A row that the application settled keeps
+// its time.
+func (n Next) Comes() bool {
+	return n.At != nil && n.State != NextSettled && n.State != NextUnderReview && n.State != NextClosedCase
+}
+
 // Then is something that is to come.
 type Then struct {
 	At   time.Time `json:"at"`

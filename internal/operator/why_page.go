@@ -21,7 +21,7 @@ func (w Why) Page(l Locale) Page {
 	}
 	p.addBlank()
 	next := l.say(msgWhyNoNext)
-	if w.Next.At != nil {
+	if w.Next.Comes() {
 		next = l.Stamp(*w.Next.At)
 	}
 	p.addRow(l.say(msgWhyNext), next, w.Next.Because)
