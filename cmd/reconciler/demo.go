@@ -29,6 +29,8 @@ const (
 	demoDatabase = "postgres"
 	demoPatience = 50 * time.Second // the demo fails when its orders take longer
 	demoTimeout  = 500 * time.Millisecond
+
+	demoAppID, demoAppKey = "reconciler-demo-app", "reconciler-demo-key"
 )
 
 type demoCommand struct {
@@ -124,7 +126,7 @@ func newDemo(p *process) (*demo, error) {
 // startGateway starts the gateway and makes the daemon. The plan is compressed from days to
 // seconds.
 func (d *demo) startGateway(p *process) error {
-	app := chinaums.Credentials{AppID: "reconciler-demo-app", AppKey: "reconciler-demo-key"}
+	app := chinaums.Credentials{AppID: demoAppID, AppKey: demoAppKey}
 	gateway, err := simulator.New(simulator.Options{Credentials: []chinaums.Credentials{app}})
 	if err != nil {
 		return err
@@ -253,11 +255,14 @@ func (d *demo) printHints(w io.Writer, keep bool) {
 		"  SELECT event, count(*) FROM order_events GROUP BY 1;\n\n"+
 		"or with the commands for people\n\n"+
 		"  export DATABASE_URL='postgres://postgres@/postgres?host=%s'\n"+
+		"  export CHINAUMS_BASE_URL=http://%s CHINAUMS_APP_ID=%s CHINAUMS_APP_KEY=%s\n"+
 		"  %s status\n"+
-		"  %[3]s why '#61'\n\n"+
+		"  %[6]s why '#61'\n"+
+		"  %[6]s run-once --review\n\n"+
 		"The webhook's deliveries, as the application gets them: http://%s/\n"+
 		"The console, with everything in pages: http://%s/\n"+
-		"The daemon's metrics: http://%s/metrics\n", d.server.Dir(), d.server.Dir(), os.Args[0], d.receiver.address, d.console.address, d.health.Address)
+		"The daemon's metrics: http://%s/metrics\n", d.server.Dir(), d.server.Dir(), d.gateway.address, demoAppID, demoAppKey, os.Args[0],
+		d.receiver.address, d.console.address, d.health.Address)
 }
 
 // closeAll ends everything that was started, in reverse order.

@@ -27,10 +27,13 @@ func TestDemo(t *testing.T) {
 	} else {
 		lookAround(t, folder[1])
 	}
-	if url := regexp.MustCompile(`export (DATABASE_URL)='(\S+)'`).FindStringSubmatch(p.stdout.String()); url == nil {
-		t.Error("the demo does not say how to use the commands")
-	} else {
-		invoke(t, []string{url[1] + "=" + url[2]}, "why", "#61").want(t, 0, "order 61", "asked")
+	var env []string
+	for _, export := range regexp.MustCompile(`(?m)^  export (.*)$`).FindAllStringSubmatch(p.stdout.String(), -1) {
+		env = append(env, strings.Fields(strings.ReplaceAll(export[1], "'", ""))...)
+	}
+	invoke(t, env, "why", "#61").want(t, 0, "order 61", "asked")
+	if _, s := (&world{env: env}).summary(t, 0, "run-once", "--review"); s.Asked != 35 {
+		t.Errorf("run-once --review asked %d, want all that need a person", s.Asked)
 	}
 	if page := regexp.MustCompile(`http://127\.0\.0\.1:\d+/\n`).FindString(p.stdout.String()); page == "" {
 		t.Error("the demo does not say where the webhook's deliveries are")
