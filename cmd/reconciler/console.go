@@ -88,7 +88,7 @@ func (c *consoleServe) Run(p *process) error {
 	options.Desk.Store = orders
 	listener, err := (&net.ListenConfig{}).Listen(p.ctx, "tcp", c.Console.Listen)
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return fmt.Errorf("%s cannot be used: %w", p.flagName("console-listen"), err)
 	}
 	defer listener.Close()
 	if options.Users != nil {

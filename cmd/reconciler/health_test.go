@@ -204,9 +204,10 @@ func TestListenSetting(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			w.invoke(t, "run", "--listen="+test.address).want(t, test.code, "listen")
+			w.invoke(t, "run", "--listen="+test.address).want(t, test.code, "--listen (RECONCILER_LISTEN)")
 		})
 	}
+	w.invoke(t, "console", "--console-listen="+taken.Addr().String()).want(t, 1, "--console-listen (RECONCILER_CONSOLE_LISTEN)")
 	for _, how := range []string{"flag", "environment"} {
 		t.Run("off by "+how, func(t *testing.T) {
 			t.Parallel()

@@ -43,7 +43,7 @@ func (c *runCommand) Run(p *process) error {
 	metrics.WatchReady(status)
 	server, err := ops.Listen(p.ctx, r.listen, c.Profiles.T, logger, status, metrics)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s cannot be used: %w", p.flagName("listen"), err)
 	}
 	defer server.Close()
 

@@ -51,7 +51,7 @@ func Listen(ctx context.Context, address string, profiles bool, logger *slog.Log
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+		return nil, err
 	}
 	s := &Server{Address: listener.Addr().String(), http: newHTTPServer(newHandler(status, metrics, profiles), logger)}
 	go func() {
