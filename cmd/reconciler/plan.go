@@ -21,7 +21,7 @@ type planCommand struct {
 	Simulate *int         `name:"simulate" placeholder:"N" help:"Tell how many questions N orders cost over their life with these settings; needs no database."`
 }
 
-// Run foretells the questions.
+// Run lists the coming questions.
 func (c *planCommand) Run(p *process) error {
 	if c.Simulate != nil {
 		return c.simulatePlan(p)

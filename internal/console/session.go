@@ -3,6 +3,7 @@ package console
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
@@ -100,7 +101,7 @@ func (c *Console) logIn(v *visit) error {
 	form := loginForm{Name: v.r.PostFormValue("name"), To: ownPath(v.r.PostFormValue("to"))}
 	password := v.r.PostFormValue("password")
 	succeeded, err := c.attempts.admitAttempt(v.ctx(), form.Name, addressOf(v.r))
-	if refused, ok := err.(tooManyError); ok { //nolint:errorlint // never wrapped
+	if refused, found := errors.AsType[tooManyError](err); found {
 		form.Text = v.t("too_many", v.Age(refused.wait))
 		v.w.Header().Set("Retry-After", refused.waitSeconds())
 		return v.showPage(http.StatusTooManyRequests, "login", v.t("log_in"), form)

@@ -75,7 +75,7 @@ type Simulation struct {
 	plan policy.Plan
 }
 
-// PlanOrder foretells the questions about one order.
+// PlanOrder lists the coming questions about one order.
 func (d *Desk) PlanOrder(ctx context.Context, name store.OrderName) (OrderPlan, error) {
 	o, err := d.findOrder(ctx, name)
 	if err != nil {

@@ -69,8 +69,8 @@ func (r Rules) decideReply(o order.Order, reply Reply, now time.Time) order.Outc
 	if reply.Trouble == nil {
 		return r.byStatus(o, trade, now)
 	}
-	var trouble *chinaums.Error
-	if !errors.As(reply.Trouble, &trouble) {
+	trouble, found := errors.AsType[*chinaums.Error](reply.Trouble)
+	if !found {
 		return r.notAnswered(o, order.NoAnswer, order.ReasonInternalError, reply.Trouble.Error(), now)
 	}
 	if trouble.Class == chinaums.ClassNoOrder && trade.HasStatus() {
@@ -121,11 +121,16 @@ func (r Rules) byStatus(o order.Order, t chinaums.Trade, now time.Time) order.Ou
 	case chinaums.StatusTradeClosed: // row 6
 		return decideClosed(o, t, now)
 	case chinaums.StatusNewOrder, chinaums.StatusWaitBuyerPay, chinaums.StatusUnknown: // row 7
-		return r.Unresolved(o, order.Status(t.Status.Value), now)
+		return r.deferUnresolved(o, order.Status(t.Status.Value), now)
 	default:
 		text := "the status " + quoteText(string(t.Status.Value)) + " is not known to this program"
 		return r.deferOrder(o, o.Status, order.ReasonUnknownStatus, text, now)
 	}
+}
+
+// deferUnresolved is the decision about an answer that leaves the order open (row 7).
+func (r Rules) deferUnresolved(o order.Order, status order.Status, now time.Time) order.Outcome {
+	return beforeExpiry(o, r.deferOrder(o, status, order.ReasonUnresolved, "", now), now)
 }
 
 // isSettlement reports whether the status would settle an order.
@@ -228,8 +233,8 @@ func (r Rules) noOrder(o order.Order, e *order.Evidence, now time.Time) order.Ou
 // NeedsEvidence reports whether a NO_ORDER answer could end the order, so that the ledger is read
 // only then.
 func (r Rules) NeedsEvidence(o order.Order, trouble error, now time.Time) bool {
-	var e *chinaums.Error
-	return errors.As(trouble, &e) && e.Class == chinaums.ClassNoOrder &&
+	e, found := errors.AsType[*chinaums.Error](trouble)
+	return found && e.Class == chinaums.ClassNoOrder &&
 		o.Status != order.StatusNotFound && ageOf(o, now) > r.Plan.NotFoundAfter
 }
 

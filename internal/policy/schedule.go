@@ -22,7 +22,7 @@ type Schedule struct {
 	LateCheckAt *time.Time
 }
 
-// Schedule foretells the questions about an order up to a time, at most maxQuestions of them. An
+// Schedule lists the coming questions about an order up to a time, at most maxQuestions of them. An
 // order that is not asked by itself has none. The answers are taken to be WAIT_BUYER_PAY, or the
 // order's own unresolved status.
 func (r Rules) Schedule(o order.Order, now, until time.Time, maxQuestions int) Schedule {
@@ -47,7 +47,7 @@ func (r Rules) Schedule(o order.Order, now, until time.Time, maxQuestions int) S
 		if asked.Before(now) {
 			asked = now
 		}
-		out := r.Unresolved(o, o.Status, asked)
+		out := r.deferUnresolved(o, o.Status, asked)
 		if out.Decision == order.Review {
 			s.ReviewAt = &asked
 			break
@@ -59,9 +59,4 @@ func (r Rules) Schedule(o order.Order, now, until time.Time, maxQuestions int) S
 		s.SlowFrom = &slow
 	}
 	return s
-}
-
-// Unresolved is the decision about an answer that leaves the order open (row 7).
-func (r Rules) Unresolved(o order.Order, status order.Status, now time.Time) order.Outcome {
-	return beforeExpiry(o, r.deferOrder(o, status, order.ReasonUnresolved, "", now), now)
 }

@@ -34,8 +34,7 @@ func TroubleOf(out order.Outcome, reply error) Trouble {
 	case out.Decision != order.NoAnswer && out.Reason != order.ReasonUnusableAnswer:
 		return NoTrouble
 	}
-	var e *chinaums.Error
-	if errors.Is(reply, context.Canceled) || !errors.As(reply, &e) {
+	if _, found := errors.AsType[*chinaums.Error](reply); !found || errors.Is(reply, context.Canceled) {
 		return NothingLearned // a stop cut the round trip off, or the fault is ours
 	}
 	return MerchantFails
@@ -43,6 +42,6 @@ func TroubleOf(out order.Outcome, reply error) Trouble {
 
 // gatewayFailed reports whether a reply shows no living gateway.
 func gatewayFailed(reply error) bool {
-	var e *chinaums.Error
-	return errors.As(reply, &e) && e.GatewayFailed && !errors.Is(reply, context.Canceled)
+	e, found := errors.AsType[*chinaums.Error](reply)
+	return found && e.GatewayFailed && !errors.Is(reply, context.Canceled)
 }

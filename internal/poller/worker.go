@@ -246,11 +246,10 @@ func AnswerClasses() []string {
 }
 
 func classOf(trouble error) string {
-	var e *chinaums.Error
-	switch {
-	case trouble == nil:
+	if trouble == nil {
 		return "ok"
-	case errors.As(trouble, &e):
+	}
+	if e, found := errors.AsType[*chinaums.Error](trouble); found {
 		return e.Class.String()
 	}
 	return order.ReasonInternalError

@@ -252,11 +252,11 @@ func causeWords(err error) string {
 	if pgErr, found := errors.AsType[*pgconn.PgError](err); found {
 		return cmp.Or(refusalWords()[pgErr.Code], refusalWords()[stateClass(pgErr.Code)], "the server refuses the connection") + " (SQLSTATE " + pgErr.Code + ")"
 	}
-	var netErr net.Error
+	netErr, found := errors.AsType[net.Error](err)
 	switch {
 	case errors.As(err, new(*net.DNSError)):
 		return "the host name cannot be resolved"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
+	case errors.Is(err, context.DeadlineExceeded), found && netErr.Timeout():
 		return "the server does not answer in time"
 	case errors.Is(err, context.Canceled):
 		return "stopped"
