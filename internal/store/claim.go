@@ -44,18 +44,18 @@ type Claim struct {
 	// AskedBefore, when set, leaves out orders that were asked at or after it, so that a run asks
 	// no order twice. What lies ahead was asked before the clock was set back.
 	AskedBefore *time.Time
-	// Lanes leaves a part of the claim to orders that have just become due, in the
-	// presence of a backlog; without, the longest due come first.
+	// Lanes leaves a part of the claim to orders that have just become due, in the presence of a
+	// backlog; without, the longest due come first.
 	Lanes bool
 	// Selection, when set, replaces "due": these orders, whatever their due time.
 	Selection *Selection
 	// Round is where a claim that leaves merchants out goes on in the round of the merchants.
 	Round Round
-	// From is where a claim of due orders begins to look; zero is the beginning. What lies
-	// before has been claimed, as a rule, and its remains in the index take time to pass.
+	// From is where a claim of due orders begins to look; zero is the beginning. What lies before
+	// has been claimed, as a rule, and its remains in the index take time to pass.
 	From Cursor
-	// After is where the page before ended; zero is the beginning. Only pages of
-	// a selection, and pages that claim nothing, need it.
+	// After is where the page before ended; zero is the beginning. Only pages of a selection, and
+	// pages that claim nothing, need it.
 	After Cursor
 }
 
@@ -77,9 +77,8 @@ func At(o order.Order) Cursor {
 	return cursor
 }
 
-// Selection picks orders by hand. Its fields narrow each other; the zero value
-// picks every order that is unresolved or NOT_FOUND, in flight and under review
-// excepted.
+// Selection picks orders by hand. Its fields narrow each other; the zero value picks every order
+// that is unresolved or NOT_FOUND, in flight and under review excepted.
 type Selection struct {
 	IDs          []int64 // nil: whatever id
 	MerOrderIDs  []string

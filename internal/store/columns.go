@@ -35,7 +35,7 @@ func outcomeColumns() []column {
 	}, bookedColumns())
 }
 
-// questionColumns are the columns of order_queries. Its texts are made safe, for
+// questionColumns are the columns of order_queries. Its texts are made safe, because
 // evidence must never fail to be written.
 func questionColumns() []column {
 	word := func(name string, of func(*order.Outcome) string) column {
@@ -81,8 +81,8 @@ func validText(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// shortText bounds what a hostile answer can put into a column that is meant to be
-// read; the whole of it stands in the response.
+// shortText bounds what a hostile answer can put into a column that is meant to be read; the whole
+// of it stands in the response.
 func shortText(s string) string {
 	const most = 1000
 	if len(s) <= most {

@@ -227,3 +227,51 @@ func TestHasMerchant(t *testing.T) {
 		}
 	}
 }
+
+// Who was shown a pause, or none, changes that one alone.
+func TestPauseIsGuardedByWhatWasShown(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	ctx := t.Context()
+	shown := func() *store.ShownPause {
+		t.Helper()
+		s, err := d.StandingPause(ctx, store.ScopeMerchant, mid)
+		must(t, err)
+		return s
+	}
+	resume := func(s *store.ShownPause) error {
+		_, _, err := d.ResumeByPerson(ctx, store.ScopeMerchant, mid, s, store.Action{Actor: "wang", Via: "console", Action: "resume"})
+		return err
+	}
+	pause := func(by string, s *store.ShownPause) error {
+		p := pauseOf(by, "maintenance", nil)
+		p.Shown, p.Replace = s, true
+		_, err := d.PauseByPerson(ctx, p)
+		return err
+	}
+	none := shown()
+	if none.Control != nil {
+		t.Fatalf("shown %+v without a pause", none.Control)
+	}
+	must(t, pause("li", none))
+	first := shown()
+	if first.Control == nil || first.Control.SetBy != "li" || first.Control.Reason != "maintenance" {
+		t.Fatalf("shown %+v", first.Control)
+	}
+	d.exec(t, `UPDATE gateway_controls SET set_at = set_at - interval '1 second'`) // made another time
+	for what, err := range map[string]error{
+		"paused over one that was not shown":         pause("wang", none),
+		"paused over another than was shown":         pause("wang", first),
+		"resumed another than was shown":             resume(first),
+		"resumed one, where none had been shown yet": resume(none),
+	} {
+		if !errors.Is(err, store.ErrPauseChanged) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	d.wantPauses(t, "after the refusals", "mid "+mid+" li maintenance")
+	d.wantActions(t, "li cli pause mid "+mid+" maintenance")
+	must(t, pause("wang", shown()))
+	must(t, resume(shown()))
+	d.wantPauses(t, "at the end", "")
+}

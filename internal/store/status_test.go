@@ -234,38 +234,24 @@ func TestUnreadEvents(t *testing.T) {
 	}
 }
 
-// Of the last hour's questions the latest thousand count.
-func TestLatestAnswers(t *testing.T) {
+// The outcomes that were learned count by the day of the reader's zone.
+func TestLearnedDays(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	latest := func() store.Answers {
-		t.Helper()
-		a, err := d.LatestAnswers(t.Context())
+	d.insert(t, 6)
+	d.exec(t, `UPDATE orders SET status = CASE WHEN id = 3 THEN 'TRADE_CLOSED' ELSE 'TRADE_SUCCESS' END, settled_by = CASE WHEN id = 5 THEN 'hand' ELSE 'query' END,
+		settled_at = '2026-11-25T15:30:00Z'::timestamptz + id * interval '10 minutes'`)
+	d.exec(t, `UPDATE orders SET settled_at = '2026-11-01T00:00:00Z' WHERE id = 6`)
+	shanghai, err := time.LoadLocation("Asia/Shanghai")
+	must(t, err)
+	for zone, want := range map[*time.Location][]store.DayCount{ // midnight in Shanghai is 16:00 UTC
+		time.UTC: {{"2026-11-25", order.StatusTradeClosed, 1}, {"2026-11-25", order.StatusTradeSuccess, 3}},
+		shanghai: {{"2026-11-25", order.StatusTradeSuccess, 2}, {"2026-11-26", order.StatusTradeClosed, 1}, {"2026-11-26", order.StatusTradeSuccess, 1}},
+	} {
+		got, err := d.LearnedSince(t.Context(), time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC), zone)
 		must(t, err)
-		return a
-	}
-	if diff := cmp.Diff(store.Answers{Codes: []store.CodeCount{}}, latest()); diff != "" {
-		t.Errorf("of nothing (-want +got):\n%s", diff)
-	}
-	d.exec(t, `INSERT INTO order_queries (order_id, claim_no, queried_at, duration_ms, decision, err_code) VALUES
-		(1, 1, now() - interval '61 minutes', 5000, 'settled', 'SUCCESS'),
-		(1, 2, '2026-01-01', 5000, 'settled', 'SUCCESS')`)
-	d.exec(t, `INSERT INTO order_queries (order_id, claim_no, queried_at, duration_ms, decision, err_code)
-		SELECT 1, i, now() - interval '59 minutes', i * 10, 'deferred', 'NO_ORDER' FROM generate_series(1, 21) AS i`)
-	d.exec(t, `INSERT INTO order_queries (order_id, claim_no, duration_ms, decision, err_code) VALUES
-		(1, 30, 60000, 'no_answer', NULL), (1, 31, 60000, 'refused', 'BAD_SIGN'), (1, 32, 60000, 'refused', 'BAD_SIGN')`)
-	got := latest()
-	if got.Newest == nil || !got.Newest.Equal(scan[time.Time](t, d, `SELECT max(queried_at) FROM order_queries`)) {
-		t.Errorf("the newest is of %v", got.Newest)
-	}
-	got.Newest = nil
-	want := store.Answers{Questions: 24, Answered: 21, P95: 200, Codes: []store.CodeCount{{"NO_ORDER", 21}, {"BAD_SIGN", 2}, {"", 1}}}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("answers (-want +got):\n%s", diff)
-	}
-	d.exec(t, `INSERT INTO order_queries (order_id, claim_no, decision, err_code) SELECT 1, i, 'settled', 'CODE' || i % 25 FROM generate_series(100, 1098) AS i`)
-	got = latest()
-	if got.Questions != 1000 || got.Answered != 999 || len(got.Codes) != 20 || got.Codes[0] != (store.CodeCount{"CODE0", 40}) {
-		t.Errorf("of many: %d questions, %d answered, codes %v", got.Questions, got.Answered, got.Codes)
+		if diff := cmp.Diff(want, got.Days); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", zone, diff)
+		}
 	}
 }

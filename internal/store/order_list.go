@@ -11,18 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// OpenForPages is [Open] for a program that only serves people: every statement ends after five
-// seconds on the server, unless its transaction says otherwise.
-func OpenForPages(ctx context.Context, url string) (*Store, error) {
-	return openPool(ctx, url, func(ctx context.Context, conn *pgx.Conn) error {
-		if err := prepareSession(ctx, conn); err != nil {
-			return err
-		}
-		_, err := conn.Exec(ctx, `SELECT set_config('statement_timeout', '`+lookTimeout+`', false)`)
-		return err
-	})
-}
-
 // StatusOpen filters the unresolved orders, whichever of the three statuses they have.
 const StatusOpen order.Status = "open"
 
@@ -190,52 +178,4 @@ func firstSince(ctx context.Context, tx pgx.Tx, since time.Time, table, column s
 		)
 		SELECT max(low) FROM half`, since).Scan(&first)
 	return first, err
-}
-
-// MinuteCount counts the questions of one minute, by how they came out.
-type MinuteCount struct {
-	Minute                      time.Time // its beginning
-	Answered, NoAnswer, Refused int
-}
-
-// Load is the round trips of a merchant in the last minute.
-type Load struct {
-	MID        string
-	RoundTrips int
-}
-
-// maxRecent bounds the questions that the pages count.
-const maxRecent = 300_000
-
-// AnswersByMinute counts the questions of the last hour, at most [maxRecent] of them, and the round
-// trips of the last minute.
-func (s *Store) AnswersByMinute(ctx context.Context) (minutes []MinuteCount, loads []Load, err error) {
-	err = s.readAtOnce(ctx, func(tx pgx.Tx) error {
-		first, err := firstSince(ctx, tx, time.Now().Add(-time.Hour-5*time.Minute), "order_queries", "queried_at")
-		if err != nil || first == 0 {
-			return err
-		}
-		minutes, err = collectRows[MinuteCount](ctx, tx, `
-			SELECT date_trunc('minute', q.queried_at) AS minute,
-			       count(*) FILTER (WHERE q.decision NOT IN ('no_answer', 'refused')) AS answered,
-			       count(*) FILTER (WHERE q.decision = 'no_answer') AS no_answer,
-			       count(*) FILTER (WHERE q.decision = 'refused') AS refused
-			FROM (SELECT queried_at, decision FROM order_queries WHERE id >= $1 ORDER BY id DESC LIMIT $2) AS q
-			WHERE q.queried_at > date_trunc('minute', now()) - interval '59 minutes' AND q.queried_at <= now()
-			GROUP BY 1 ORDER BY 1`, first, maxRecent)
-		if err != nil {
-			return err
-		}
-		loads, err = collectRows[Load](ctx, tx, `
-			SELECT o.mid, sum(q.round_trips)::int AS round_trips
-			FROM (SELECT order_id, queried_at, round_trips FROM order_queries WHERE id >= $1 ORDER BY id DESC LIMIT 20000) AS q
-			JOIN orders AS o ON o.id = q.order_id
-			WHERE q.queried_at > now() - interval '1 minute'
-			GROUP BY o.mid`, first)
-		return err
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("count the latest answers: %w", err)
-	}
-	return minutes, loads, nil
 }

@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -103,53 +102,6 @@ func TestOrdersShowTheirRows(t *testing.T) {
 	}
 }
 
-// The outcomes that were learned count by the day of the reader's zone.
-func TestLearnedDays(t *testing.T) {
-	t.Parallel()
-	d := open(t)
-	d.insert(t, 6)
-	d.exec(t, `UPDATE orders SET status = CASE WHEN id = 3 THEN 'TRADE_CLOSED' ELSE 'TRADE_SUCCESS' END, settled_by = CASE WHEN id = 5 THEN 'hand' ELSE 'query' END,
-		settled_at = '2026-11-25T15:30:00Z'::timestamptz + id * interval '10 minutes'`)
-	d.exec(t, `UPDATE orders SET settled_at = '2026-11-01T00:00:00Z' WHERE id = 6`)
-	shanghai, err := time.LoadLocation("Asia/Shanghai")
-	must(t, err)
-	for zone, want := range map[*time.Location][]store.DayCount{ // midnight in Shanghai is 16:00 UTC
-		time.UTC: {{"2026-11-25", order.StatusTradeClosed, 1}, {"2026-11-25", order.StatusTradeSuccess, 3}},
-		shanghai: {{"2026-11-25", order.StatusTradeSuccess, 2}, {"2026-11-26", order.StatusTradeClosed, 1}, {"2026-11-26", order.StatusTradeSuccess, 1}},
-	} {
-		got, err := d.LearnedSince(t.Context(), time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC), zone)
-		must(t, err)
-		if diff := cmp.Diff(want, got.Days); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", zone, diff)
-		}
-	}
-}
-
-// The last hour's questions count by minute and by how they came out, those of the last minute by
-// merchant.
-func TestAnswersByMinute(t *testing.T) {
-	t.Parallel()
-	d := open(t)
-	if minutes, loads, err := d.AnswersByMinute(t.Context()); err != nil || len(minutes)+len(loads) != 0 {
-		t.Errorf("of nothing: %v, %v, %v", minutes, loads, err)
-	}
-	d.insert(t, 2)
-	d.exec(t, `UPDATE orders SET mid = $1 WHERE id = 2`, otherMID)
-	d.exec(t, `INSERT INTO order_queries (order_id, claim_no, decision, round_trips, queried_at)
-		SELECT o, 1, decision, trips, date_trunc('minute', now()) - age::interval FROM (VALUES
-		    (1, 'settled', 1, '3 hours'), (1, 'settled', 1, '2 hours'), (1, 'settled', 1, '30 minutes'), (2, 'deferred', 1, '30 minutes'), (1, 'no_answer', 3, '30 minutes'),
-		    (1, 'refused', 1, '30 minutes'), (1, 'refused', 1, '20 minutes')) AS v(o, decision, trips, age)`)
-	minutes, loads, err := d.AnswersByMinute(t.Context())
-	must(t, err)
-	if len(minutes) != 2 || minutes[1].Minute.Sub(minutes[0].Minute) != 10*time.Minute || len(loads) != 0 {
-		t.Fatalf("minutes %v, loads %v", minutes, loads)
-	}
-	minutes[0].Minute, minutes[1].Minute = time.Time{}, time.Time{}
-	if diff := cmp.Diff([]store.MinuteCount{{Answered: 2, NoAnswer: 1, Refused: 1}, {Refused: 1}}, minutes); diff != "" {
-		t.Errorf("minutes (-want +got):\n%s", diff)
-	}
-}
-
 // Lists of people's pages go on where the page before ended.
 func TestListsGoOnWhereTheyEnded(t *testing.T) {
 	t.Parallel()
@@ -218,52 +170,4 @@ func TestEventPageEndsEarly(t *testing.T) {
 	if p = pageOf(store.EventFilter{Event: "order.closed"}); len(p.Events) != 0 || p.Below != 0 {
 		t.Errorf("of none %+v", p)
 	}
-}
-
-// Who was shown a pause, or none, changes that one alone.
-func TestPauseIsGuardedByWhatWasShown(t *testing.T) {
-	t.Parallel()
-	d := open(t)
-	ctx := t.Context()
-	shown := func() *store.ShownPause {
-		t.Helper()
-		s, err := d.StandingPause(ctx, store.ScopeMerchant, mid)
-		must(t, err)
-		return s
-	}
-	resume := func(s *store.ShownPause) error {
-		_, _, err := d.ResumeByPerson(ctx, store.ScopeMerchant, mid, s, store.Action{Actor: "wang", Via: "console", Action: "resume"})
-		return err
-	}
-	pause := func(by string, s *store.ShownPause) error {
-		p := pauseOf(by, "maintenance", nil)
-		p.Shown, p.Replace = s, true
-		_, err := d.PauseByPerson(ctx, p)
-		return err
-	}
-	none := shown()
-	if none.Control != nil {
-		t.Fatalf("shown %+v without a pause", none.Control)
-	}
-	must(t, pause("li", none))
-	first := shown()
-	if first.Control == nil || first.Control.SetBy != "li" || first.Control.Reason != "maintenance" {
-		t.Fatalf("shown %+v", first.Control)
-	}
-	d.exec(t, `UPDATE gateway_controls SET set_at = set_at - interval '1 second'`) // made another time
-	for what, err := range map[string]error{
-		"paused over one that was not shown":         pause("wang", none),
-		"paused over another than was shown":         pause("wang", first),
-		"resumed another than was shown":             resume(first),
-		"resumed one, where none had been shown yet": resume(none),
-	} {
-		if !errors.Is(err, store.ErrPauseChanged) {
-			t.Errorf("%s: %v", what, err)
-		}
-	}
-	d.wantPauses(t, "after the refusals", "mid "+mid+" li maintenance")
-	d.wantActions(t, "li cli pause mid "+mid+" maintenance")
-	must(t, pause("wang", shown()))
-	must(t, resume(shown()))
-	d.wantPauses(t, "at the end", "")
 }
