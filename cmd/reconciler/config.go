@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/url"
 	"slices"
@@ -111,19 +110,12 @@ type configCommand struct {
 
 // Run lists the settings, and then fails if something is wrong with them.
 func (c *configCommand) Run(p *process) error {
-	err := printSettings(p.stdout, c.Output, p.settings)
+	rows := []operator.Row{operator.RowOf("SETTING", "VALUE", "SOURCE")}
+	for _, s := range p.settings {
+		rows = append(rows, operator.RowOf(s.Name, s.Value, s.Source))
+	}
+	err := p.printResult(c.Output, map[string][]setting{"settings": p.settings}, operator.Page{Rows: rows})
 	_, _, usersErr := c.Console.readUsers()
 	_, settingsErr := c.resolveDaemon(p, c.Console.checkListen(), usersErr)
 	return errors.Join(err, settingsErr)
-}
-
-func printSettings(w io.Writer, form string, settings []setting) error {
-	if form == "json" {
-		return writeJSON(w, map[string][]setting{"settings": settings})
-	}
-	rows := []operator.Row{operator.RowOf("SETTING", "VALUE", "SOURCE")}
-	for _, s := range settings {
-		rows = append(rows, operator.RowOf(s.Name, s.Value, s.Source))
-	}
-	return printPage(w, operator.Page{Rows: rows}, false)
 }

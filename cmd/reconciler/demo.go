@@ -7,7 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"text/tabwriter"
+	"strconv"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -225,13 +225,12 @@ func (d *demo) printOutcomes(w io.Writer, states []store.State) error {
 		questions += s.Queries
 		events += s.Events
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "\nWHAT HAPPENED TO THE PAYMENT\tENDS AS\tORDERS\tRIGHT")
+	rows := []operator.Row{operator.RowOf(""), operator.RowOf("WHAT HAPPENED TO THE PAYMENT", "ENDS AS", "ORDERS", "RIGHT")}
 	for i, f := range d.script.fates {
-		fmt.Fprintf(table, "%s\t%s\t%d\t%d\n", f.name, f.endInWords(), f.orders, right[i])
+		rows = append(rows, operator.RowOf(f.name, f.endInWords(), strconv.Itoa(f.orders), strconv.Itoa(right[i])))
 	}
-	fmt.Fprintf(table, "all\t\t%d\t%d\n", len(d.script.orders), total)
-	if err := table.Flush(); err != nil {
+	rows = append(rows, operator.RowOf("all", "", strconv.Itoa(len(d.script.orders)), strconv.Itoa(total)))
+	if err := printPage(w, operator.Page{Rows: rows}, false); err != nil {
 		return err
 	}
 	fmt.Fprintf(w, "\n%d questions in the ledger, %d requests at the gateway, %d events for the application.\n",

@@ -60,16 +60,8 @@ func showAnswer[R paged](s deskSettings, p *process, poll *pollSettings, ask fun
 		if err != nil {
 			return asUsage(err)
 		}
-		return s.printResult(p, result, result.Page(d.Locale))
+		return p.printResult(s.Output, result, result.Page(d.Locale))
 	}, problems...)
-}
-
-// printResult writes a result as JSON or as its page.
-func (s deskSettings) printResult(p *process, result any, page operator.Page) error {
-	if s.Output == "json" {
-		return writeJSON(p.stdout, result)
-	}
-	return printPage(p.stdout, page, p.usesColour())
 }
 
 // asUsage gives a mistake of the person its exit code.

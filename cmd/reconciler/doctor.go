@@ -51,12 +51,7 @@ func (c *doctorCommand) Run(p *process) error {
 		options.AskGateway = func(ctx context.Context) ([]string, bool) { return c.askGateway(ctx, resolved.resolved, d.Locale) }
 	}
 	found := d.Doctor(p.ctx, options)
-	var err error
-	if c.Output == "json" {
-		err = writeJSON(p.stdout, found)
-	} else {
-		err = printPage(p.stdout, found.Page(d.Locale), p.usesColour())
-	}
+	err := p.printResult(c.Output, found, found.Page(d.Locale))
 	if err == nil && found.Failed() {
 		return exitCode(exitFailed)
 	}

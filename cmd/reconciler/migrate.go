@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"reconciler/internal/operator"
@@ -83,11 +81,7 @@ func (c migrateStatus) Run(p *process) error {
 		if err != nil {
 			return err
 		}
-		if c.Output == "json" {
-			err = printMigrationsJSON(p.stdout, list)
-		} else {
-			err = printMigrations(p.stdout, list, d.Zone)
-		}
+		err = p.printResult(c.Output, migrationsDocument(list), migrationsPage(list, d.Zone))
 		if err == nil && slices.ContainsFunc(list, func(m store.Migration) bool { return !m.Applied }) {
 			return exitAttention
 		}
@@ -95,9 +89,8 @@ func (c migrateStatus) Run(p *process) error {
 	})
 }
 
-func printMigrations(w io.Writer, list []store.Migration, zone *time.Location) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "MIGRATION\tAPPLIED AT (%s)\n", zone)
+func migrationsPage(list []store.Migration, zone *time.Location) operator.Page {
+	rows := []operator.Row{operator.RowOf("MIGRATION", fmt.Sprintf("APPLIED AT (%s)", zone))}
 	for _, m := range list {
 		name, at := m.Name, "pending"
 		if m.AppliedAt != nil {
@@ -106,12 +99,12 @@ func printMigrations(w io.Writer, list []store.Migration, zone *time.Location) e
 		if !m.Known {
 			name = fmt.Sprintf("%05d (newer than this program)", m.Version)
 		}
-		fmt.Fprintf(table, "%s\t%s\n", name, at)
+		rows = append(rows, operator.RowOf(name, at))
 	}
-	return table.Flush()
+	return operator.Page{Rows: rows}
 }
 
-func printMigrationsJSON(w io.Writer, list []store.Migration) error {
+func migrationsDocument(list []store.Migration) any {
 	type migration struct {
 		Version   int64      `json:"version"`
 		Name      string     `json:"name"`
@@ -119,11 +112,9 @@ func printMigrationsJSON(w io.Writer, list []store.Migration) error {
 		AppliedAt *time.Time `json:"applied_at"`
 		Known     bool       `json:"known"`
 	}
-	document := struct {
-		Migrations []migration `json:"migrations"`
-	}{make([]migration, len(list))}
+	migrations := make([]migration, len(list))
 	for i, m := range list {
-		document.Migrations[i] = migration(m)
+		migrations[i] = migration(m)
 	}
-	return writeJSON(w, document)
+	return map[string][]migration{"migrations": migrations}
 }

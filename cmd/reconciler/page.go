@@ -10,6 +10,14 @@ import (
 	"reconciler/internal/operator"
 )
 
+// printResult writes a result on stdout, as JSON or as its page.
+func (p *process) printResult(form string, result any, page operator.Page) error {
+	if form == "json" {
+		return writeJSON(p.stdout, result)
+	}
+	return printPage(p.stdout, page, p.usesColour())
+}
+
 // printPage writes a page with its tables aligned. Foreign text is made visible first.
 func printPage(w io.Writer, page operator.Page, coloured bool) error {
 	var b strings.Builder

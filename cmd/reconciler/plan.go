@@ -63,5 +63,5 @@ func (c *planCommand) simulatePlan(p *process) error {
 	if err != nil {
 		return asUsage(err)
 	}
-	return c.printResult(p, simulation, simulation.Page(d.Locale))
+	return p.printResult(c.Output, simulation, simulation.Page(d.Locale))
 }

@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
-	"text/tabwriter"
+	"strconv"
 
 	"reconciler/internal/chinaums"
 	"reconciler/internal/credentials"
+	"reconciler/internal/operator"
 	"reconciler/internal/poller"
 )
 
@@ -62,25 +62,22 @@ func (c *queryCommand) Run(p *process) error {
 	}
 	defer client.Close()
 	answer, trouble := client.Query(p.ctx, request)
-	return errors.Join(printAnswer(p.stdout, c.Output, answer), trouble)
+	return errors.Join(c.printAnswer(p, answer), trouble)
 }
 
-func printAnswer(w io.Writer, form string, a chinaums.Answer) error {
+func (c *queryCommand) printAnswer(p *process, a chinaums.Answer) error {
 	f := found{
 		HTTPStatus: a.HTTPStatus, ErrCode: a.Code, ErrMsg: a.Message,
 		TradeStatus: string(a.Trade.Status.Value), Response: a.Redacted,
 	}
+	rows := []operator.Row{
+		operator.RowOf("http_status", strconv.Itoa(f.HTTPStatus)), operator.RowOf("err_code", f.ErrCode),
+		operator.RowOf("err_msg", f.ErrMsg), operator.RowOf("trade_status", f.TradeStatus),
+	}
 	if a.Trade.TotalAmount.Present && a.Trade.TotalAmount.Err == nil {
 		f.TotalAmount = &a.Trade.TotalAmount.Value
+		rows = append(rows, operator.RowOf("total_amount", fmt.Sprint(*f.TotalAmount, " fen")))
 	}
-	if form == "json" {
-		return writeJSON(w, f)
-	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "http_status\t%d\nerr_code\t%s\nerr_msg\t%s\ntrade_status\t%s\n", f.HTTPStatus, visibleText(f.ErrCode), visibleText(f.ErrMsg), visibleText(f.TradeStatus))
-	if f.TotalAmount != nil {
-		fmt.Fprintf(table, "total_amount\t%d fen\n", *f.TotalAmount)
-	}
-	fmt.Fprintf(table, "response\t%s\n", visibleText(string(f.Response)))
-	return table.Flush()
+	rows = append(rows, operator.RowOf("response", string(f.Response)))
+	return p.printResult(c.Output, f, operator.Page{Rows: rows})
 }

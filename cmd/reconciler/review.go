@@ -73,7 +73,7 @@ func (c *reviewResolve) Run(p *process) error {
 		if err != nil {
 			return err
 		}
-		return c.printResult(p, change, change.Page(d.Locale))
+		return p.printResult(c.Output, change, change.Page(d.Locale))
 	})
 }
 
@@ -135,7 +135,7 @@ func (c *reviewRetry) Run(p *process) error {
 	return c.withDesk(p, nil, func(ctx context.Context, d *operator.Desk) error {
 		done, err := d.Retry(ctx, names, correction, c.Reason)
 		if err == nil || len(done.Retries) > 0 {
-			err = errors.Join(err, c.printResult(p, done, done.Page(d.Locale)))
+			err = errors.Join(err, p.printResult(c.Output, done, done.Page(d.Locale)))
 		}
 		return asUsage(err)
 	})

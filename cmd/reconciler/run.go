@@ -162,13 +162,13 @@ func (c *runCommand) reloadOnHangup(p *process, hangups <-chan os.Signal, r reso
 
 // reloadApps passes the whole new list on, so the poller also learns of merchants listed again.
 func (c *runCommand) reloadApps(p *process, r resolved, asker *poller.Poller) (warnings []string, err error) {
-	apps, warnings, err := c.Gateway.readApps(p.getenv)
+	read, warnings, err := c.Gateway.readApps(p.getenv)
 	if err != nil {
 		return nil, err
 	}
-	accounts, err := r.clients.useApps(apps)
+	apps, err := r.clients.useApps(read)
 	if err != nil {
 		return warnings, err
 	}
-	return warnings, asker.UseApps(accounts)
+	return warnings, asker.UseApps(apps)
 }

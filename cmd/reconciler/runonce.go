@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -138,7 +137,7 @@ func (c *runOnceCommand) runPass(p *process, r resolved, orders *store.Store, ru
 		list, err := named.namedResults(p.ctx, orders, r, summary, run.Limit)
 		report.Orders, runErr = list, errors.Join(runErr, err)
 	}
-	if err := errors.Join(report.printAs(p.stdout, c.Output), runErr); err != nil {
+	if err := errors.Join(p.printResult(c.Output, &report, report.page()), runErr); err != nil {
 		return err
 	}
 	c.tellPauses(p, orders, run, summary, named)
@@ -233,10 +232,7 @@ func (r *report) fillFrom(s poller.Summary, count int) {
 	r.ByStatus, r.Seconds = s.ByStatus, s.Duration.Seconds()
 }
 
-func (r *report) printAs(w io.Writer, form string) error {
-	if form == "json" {
-		return writeJSON(w, r)
-	}
+func (r *report) page() operator.Page {
 	var rows []operator.Row
 	for _, row := range []struct {
 		name string
@@ -265,7 +261,7 @@ func (r *report) printAs(w io.Writer, form string) error {
 	if r.Orders != nil {
 		rows = append(rows, accountRows(r.Orders)...)
 	}
-	return printPage(w, operator.Page{Rows: rows}, false)
+	return operator.Page{Rows: rows}
 }
 
 func changeRows(changes []change) []operator.Row {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -85,4 +86,27 @@ func countPaused(ctx context.Context, orders *store.Store, run poller.Run, pause
 		mids[i] = held.Key
 	}
 	return orders.CountByMerchant(ctx, store.Claim{MIDs: mids, Selection: run.Selection, DespitePause: true, Limit: math.MaxInt32})
+}
+
+// recordDespite records that a person asked despite the pauses in force.
+func (c *runOnceCommand) recordDespite(p *process, orders *store.Store) error {
+	if !c.DespitePause || c.DryRun {
+		return nil
+	}
+	pauses, err := orders.Controls(p.ctx)
+	if err != nil || len(pauses) == 0 {
+		return err
+	}
+	after, err := json.Marshal(map[string]any{
+		"mer_order_ids": c.MerOrderIDs, "from": c.From, "mid": c.MID, "all": c.All, "review": c.Review, "limit": c.maxOrders(),
+	})
+	if err != nil {
+		return err
+	}
+	before, err := json.Marshal(pauses)
+	if err != nil {
+		return err
+	}
+	_, err = orders.AddAction(p.ctx, store.Action{Actor: c.People.actorName(p.getenv), Via: "cli", Action: "run-once --despite-pause", Before: before, After: after})
+	return err
 }

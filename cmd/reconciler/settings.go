@@ -181,7 +181,7 @@ type service struct {
 // resolved are settings that hold together.
 type resolved struct {
 	clients  *gatewayClients
-	options  poller.Options // without store, accounts and logger
+	options  poller.Options // without store, apps and logger
 	warnings []string       // for the log
 }
 

@@ -21,7 +21,7 @@ func (c *statusCommand) Run(p *process) error {
 		if p.onTerminal() {
 			maxRows = maxRowsShown
 		}
-		if err := c.printResult(p, status, status.Page(d.Locale, maxRows)); err != nil {
+		if err := p.printResult(c.Output, status, status.Page(d.Locale, maxRows)); err != nil {
 			return err
 		}
 		switch status.Verdict {

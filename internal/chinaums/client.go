@@ -41,7 +41,7 @@ type Client struct {
 	url      string
 	tokenURL string
 	timeout  time.Duration
-	passed   error // when it has
+	tooLate  error // the cause of an end by timeout
 	now      func() time.Time
 	rand     io.Reader
 	kept     *http.Transport // keeps connections
@@ -69,7 +69,7 @@ func (c *Client) Query(ctx context.Context, r Request) (Answer, error) {
 	if err := r.Validate(); err != nil {
 		return Answer{}, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, c.passed)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, c.tooLate)
 	defer cancel()
 	if c.tokens == nil {
 		return c.askOnce(ctx, r, c.sign)

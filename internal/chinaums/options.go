@@ -55,7 +55,7 @@ func New(o Options) (*Client, error) {
 		url:      o.urlOf(o.Path),
 		tokenURL: o.urlOf(TokenPath),
 		timeout:  o.Timeout,
-		passed:   fmt.Errorf("the request timeout of %v passed", o.Timeout),
+		tooLate:  fmt.Errorf("the request timeout of %v passed", o.Timeout),
 		now:      o.Now,
 		rand:     o.Rand,
 		kept:     o.newTransport(),

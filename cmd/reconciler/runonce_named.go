@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -132,27 +131,4 @@ func orNull(text string) *string {
 		return nil
 	}
 	return &text
-}
-
-// recordDespite records that a person asked despite the pauses in force.
-func (c *runOnceCommand) recordDespite(p *process, orders *store.Store) error {
-	if !c.DespitePause || c.DryRun {
-		return nil
-	}
-	pauses, err := orders.Controls(p.ctx)
-	if err != nil || len(pauses) == 0 {
-		return err
-	}
-	after, err := json.Marshal(map[string]any{
-		"mer_order_ids": c.MerOrderIDs, "from": c.From, "mid": c.MID, "all": c.All, "review": c.Review, "limit": c.maxOrders(),
-	})
-	if err != nil {
-		return err
-	}
-	before, err := json.Marshal(pauses)
-	if err != nil {
-		return err
-	}
-	_, err = orders.AddAction(p.ctx, store.Action{Actor: c.People.actorName(p.getenv), Via: "cli", Action: "run-once --despite-pause", Before: before, After: after})
-	return err
 }
