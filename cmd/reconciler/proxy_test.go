@@ -120,6 +120,13 @@ func (p *proxy) pause() {
 	p.paused = make(chan struct{})
 }
 
+// count is how many connections lead through.
+func (p *proxy) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.conns) / 2
+}
+
 // resume passes on what was kept.
 func (p *proxy) resume() {
 	p.mu.Lock()

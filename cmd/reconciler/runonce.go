@@ -59,7 +59,7 @@ func (c *runOnceCommand) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	named, err := c.namedOrders()
+	list, err := c.namedOrders()
 	if err != nil {
 		return usageError{err}
 	}
@@ -69,14 +69,15 @@ func (c *runOnceCommand) Run(p *process) error {
 	}
 	defer orders.Close()
 	defer orders.WatchLocks(p.ctx, p.tellWait)()
+	named := &account{list: list, Account: operator.Account{Review: c.Review, Despite: c.DespitePause}}
 	err = c.catchUp(p, r, orders, named)
 	if p.ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return errStopped
+		return errors.Join(c.reportUnstarted(p, named), errStopped)
 	}
 	return err
 }
 
-func (c *runOnceCommand) catchUp(p *process, r resolved, orders *store.Store, list []store.NamedOrder) error {
+func (c *runOnceCommand) catchUp(p *process, r resolved, orders *store.Store, named *account) error {
 	if err := checkDatabase(p.ctx, orders, store.ForDaemon); err != nil {
 		if store.IsTransient(err) {
 			return err
@@ -88,8 +89,7 @@ func (c *runOnceCommand) catchUp(p *process, r resolved, orders *store.Store, li
 	if err != nil {
 		return err
 	}
-	named := &account{list: list, Account: operator.Account{Review: c.Review, Despite: c.DespitePause}}
-	if len(list) > 0 {
+	if len(named.list) > 0 {
 		if err := named.lookUp(p.ctx, orders, selection); err != nil {
 			return err
 		}
@@ -137,6 +137,7 @@ func (c *runOnceCommand) runPass(p *process, r resolved, orders *store.Store, ru
 		list, err := named.namedResults(p.ctx, orders, r, summary, run.Limit)
 		report.Orders, runErr = list, errors.Join(runErr, err)
 	}
+	named.isReported = true
 	if err := errors.Join(p.printResult(c.Output, &report, report.page()), runErr); err != nil {
 		return err
 	}

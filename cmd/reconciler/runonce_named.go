@@ -29,8 +29,21 @@ func (c *runOnceCommand) namedOrders() ([]store.NamedOrder, error) {
 type account struct {
 	operator.Account
 
-	list      []store.NamedOrder
-	selection store.Selection
+	list       []store.NamedOrder
+	selection  store.Selection
+	isReported bool
+}
+
+// reportUnstarted accounts for named orders where a stop came before they were looked up.
+func (c *runOnceCommand) reportUnstarted(p *process, named *account) error {
+	if len(named.list) == 0 || named.isReported {
+		return nil
+	}
+	stopped := report{DryRun: c.DryRun, Selected: len(named.list), ByStatus: map[order.Status]int{}}
+	for _, n := range named.list {
+		stopped.Orders = append(stopped.Orders, operator.NamedResult{MID: orNull(n.MID), MerOrderID: n.MerOrderID, Skipped: operator.SkippedStopped})
+	}
+	return p.printResult(c.Output, &stopped, stopped.page())
 }
 
 // lookUp finds the named orders and narrows the selection to them.

@@ -191,6 +191,26 @@ func TestRunOnceStoppedAccount(t *testing.T) {
 	}
 }
 
+// A stop before the orders were looked up leaves none of them out of the report.
+func TestRunOnceStoppedBeforeItsOrdersAreKnown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	numbers := w.orders(t, 2, paid())
+	line := throughProxy(t, w)
+	line.restore()
+	line.pause()
+	p := w.start(t, append([]string{"run-once", "--output=json"}, numberFlags(numbers...)...)...)
+	eventually(t, "it waits for the database", func() bool { return line.count() > 0 })
+	p.signal(t, syscall.SIGTERM)
+	if code := p.wait(t); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	s := readSummary(t, p.stdout.String())
+	if diff := cmp.Diff([]string{numbers[0] + " stopped", numbers[1] + " stopped"}, fates(s)); diff != "" || s.Selected != 2 || s.Asked != 0 {
+		t.Errorf("%+v; orders (-want +got):\n%s", s, diff)
+	}
+}
+
 func TestRunOnceFromCSV(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
