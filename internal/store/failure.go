@@ -22,8 +22,11 @@ func FailureReason(err error) string {
 	if err == nil {
 		return ""
 	}
-	if isQueueFull(err) {
+	switch {
+	case isQueueFull(err):
 		return "room"
+	case lacksIdentity(err):
+		return "refused"
 	}
 	switch code := sqlState(err); code {
 	case "": // no server has answered
@@ -69,14 +72,14 @@ func stateClass(code string) string { return code[:min(2, len(code))] }
 // about the session, the server or the schema; a code of rights does where the row brought it
 // about, and so does a statement that took too long.
 func isOfOneRow(err error) bool {
+	if isQueueFull(err) || lacksIdentity(err) {
+		return false
+	}
 	state := sqlState(err)
 	if pgErr, found := errors.AsType[*pgconn.PgError](err); found && (stateClass(state) == "42" || state == queryCanceled) {
 		// The context of an error names the functions that were running: a trigger's, as a rule. No
 		// function runs where a policy's WITH CHECK refuses a row; the place in the server tells.
 		return functionContext(pgErr) != "" || pgErr.Routine == "ExecWithCheckOptions"
-	}
-	if isQueueFull(err) {
-		return false
 	}
 	about := []string{"", "00", "08", "0A", "25", "26", "28", "3D", "3F", "40", "42", "53", "57", "58", "F0"}
 	return !slices.Contains(about, stateClass(state))
@@ -118,6 +121,13 @@ func isCommitWait(err error) bool {
 func isQueueFull(err error) bool {
 	pgErr, found := errors.AsType[*pgconn.PgError](err)
 	return found && pgErr.Code == "54000" && pgErr.Routine == "PreCommit_Notify"
+}
+
+// lacksIdentity reports that a table is in a publication that sends its updates, and has nothing to
+// tell its rows apart by. No row of it can be updated, and none of its parent's.
+func lacksIdentity(err error) bool {
+	pgErr, found := errors.AsType[*pgconn.PgError](err)
+	return found && pgErr.Routine == "CheckCmdReplicaIdentity"
 }
 
 // queryCanceled is the code of a statement that took too long, or that a person ended.

@@ -138,6 +138,10 @@ func (p *connPool) explainError(err error) error {
 	if isQueueFull(err) {
 		return fmt.Errorf("%w. A session that listens holds a transaction open: look for it in pg_stat_activity", err)
 	}
+	if lacksIdentity(err) {
+		return fmt.Errorf("%w. A publication sends its updates (pg_publication_tables): give the table a REPLICA IDENTITY, "+
+			"which has every column of the publication's WHERE, or take it out", err)
+	}
 	switch sqlState(err) {
 	case "26000", "42P05":
 		return fmt.Errorf("%w. Behind a pooler in transaction mode, add default_query_exec_mode=exec to the database URL", err)
