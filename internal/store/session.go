@@ -37,12 +37,14 @@ func setParams(config *pgconn.Config) {
 	maps.Copy(config.RuntimeParams, ours)
 }
 
-// sessionSQL sets what poolers do not know, where it differs. A guarded write that has to wait must
-// see the row as it is then, which is read committed alone.
+// sessionSQL sets what poolers do not know, where it differs and the server knows it. A guarded
+// write that has to wait must see the row as it is then, which is read committed alone. Statements
+// have limits of their own: a shorter one would end the write of a whole group again and again.
 const sessionSQL = `
 SELECT set_config(name, value, false)
-FROM (VALUES ('default_transaction_isolation', 'read committed'), ('array_nulls', 'on'), ('IntervalStyle', 'postgres')) AS ours(name, value)
-WHERE current_setting(name) <> value`
+FROM (VALUES ('default_transaction_isolation', 'read committed'), ('array_nulls', 'on'), ('IntervalStyle', 'postgres'),
+             ('statement_timeout', '0'), ('lock_timeout', '0'), ('transaction_timeout', '0')) AS ours(name, value)
+WHERE current_setting(name, true) <> value`
 
 func prepareSession(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := conn.Exec(ctx, sessionSQL); err != nil {

@@ -19,7 +19,7 @@ func TestSessionSettingsAreOurs(t *testing.T) {
 	name := scan[string](t, d, `SELECT current_database()`)
 	for _, setting := range []string{
 		`client_encoding = 'GBK'`, `"DateStyle" = 'German'`, `standard_conforming_strings = off`, `array_nulls = off`,
-		`default_transaction_isolation = 'serializable'`, `"IntervalStyle" = 'sql_standard'`,
+		`default_transaction_isolation = 'serializable'`, `"IntervalStyle" = 'sql_standard'`, `statement_timeout = '1min'`, `lock_timeout = '1min'`,
 	} {
 		d.exec(t, `ALTER DATABASE `+name+` SET `+setting)
 	}
@@ -31,7 +31,7 @@ func TestSessionSettingsAreOurs(t *testing.T) {
 		defer s.Close()
 		for setting, want := range map[string]string{
 			"client_encoding": "UTF8", "DateStyle": "ISO, MDY", "standard_conforming_strings": "on", "array_nulls": "on",
-			"default_transaction_isolation": "read committed", "IntervalStyle": "postgres",
+			"default_transaction_isolation": "read committed", "IntervalStyle": "postgres", "statement_timeout": "0", "lock_timeout": "0",
 		} {
 			if got, err := s.Setting(t.Context(), setting); err != nil || got != want {
 				t.Errorf("%s: %s = %q, %v; want %q", mode, setting, got, err, want)
