@@ -112,6 +112,24 @@ func TestIncidentsEndWithTheirPauses(t *testing.T) {
 	}
 }
 
+// An incident whose pause somebody has deleted does not go on for ever. One that has just begun may
+// have a pause that is about to be seen.
+func TestIncidentsWithoutAPauseEnd(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	const gone, young, paused = "898340149000001", "898340149000002", "898340149000003"
+	for _, key := range []string{gone, young, paused} {
+		must(t, d.PauseByBreaker(t.Context(), store.BreakerPause{Scope: store.ScopeApp, Key: key, Cause: "502", For: time.Minute}))
+	}
+	d.exec(t, `UPDATE gateway_incidents SET opened_at = now() - interval '3 minutes' WHERE key <> $1`, young)
+	d.exec(t, `DELETE FROM gateway_controls WHERE key <> $1`, paused)
+	must(t, d.Heartbeat(t.Context(), store.Instance{Worker: "w", Version: "v", StartedAt: time.Now()}))
+	const want = gone + " breaker, " + young + " open, " + paused + " open"
+	if got := scan[string](t, d, `SELECT string_agg(key || ' ' || coalesce(closed_by, 'open'), ', ' ORDER BY key) FROM gateway_incidents`); got != want {
+		t.Errorf("incidents %s\nwant      %s", got, want)
+	}
+}
+
 // A lock on all of orders does not make the instance look dead.
 func TestInstanceBesideALockedTable(t *testing.T) {
 	t.Parallel()

@@ -27,8 +27,8 @@ type AsideOrder struct {
 }
 
 // Heartbeat writes the row of an instance. Then it removes rows that nobody has written for a day,
-// and ends the incidents of people's pauses that have run out, and the breaker's pauses of merchants
-// that have no order left to probe them with. Orders that wait aside are a trouble too, while they
+// and ends the incidents of people's pauses that have run out, those whose pause has gone, and the
+// breaker's pauses of merchants that have no order left to probe them with. Orders that wait aside are a trouble too, while they
 // are open. SeenAt is ignored: it becomes the database's present time.
 //
 // A lock on all of orders must not make the instance look dead: its row is written all the same.
@@ -42,6 +42,7 @@ func (s *Store) Heartbeat(ctx context.Context, i Instance, aside ...AsideOrder) 
 	batch := &pgx.Batch{}
 	batch.Queue(`DELETE FROM instances WHERE seen_at < now() - interval '1 day'`)
 	batch.Queue(endLapsed)
+	batch.Queue(endPauseless)
 	batch.Queue(endWithoutOrders)
 	if err := s.pool.explainError(s.pool.SendBatch(ctx, batch).Close()); err != nil {
 		return fmt.Errorf("the heartbeat is written, but pauses that have run out cannot be ended: %w", err)
@@ -92,6 +93,13 @@ const endLapsed = `
 	FROM gateway_controls AS c
 	WHERE i.closed_at IS NULL AND i.opened_by <> 'breaker' AND c.scope = i.scope AND c.key = i.key
 	  AND c.set_by <> 'breaker' AND c.paused_until <= now()`
+
+// endPauseless ends incidents whose pause has gone without them: somebody has deleted its row, or a
+// daemon of the first release has, which knows of no incidents.
+const endPauseless = `
+	UPDATE gateway_incidents AS i SET closed_at = now(), closed_by = i.opened_by
+	WHERE i.closed_at IS NULL AND i.opened_at < now() - interval '2 minutes'
+	  AND NOT EXISTS (SELECT FROM gateway_controls AS c WHERE c.scope = i.scope AND c.key = i.key)`
 
 // endWithoutOrders ends the breaker's pauses, and their incidents, of merchants that have had no
 // order to probe them with since the pause ran out a minute ago: the application has settled them
