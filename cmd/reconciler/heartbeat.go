@@ -15,7 +15,7 @@ func (r resolved) newHeartbeat(p *process, orders *store.Store, asker *poller.Po
 		Beat: orders.Heartbeat, Logger: logger, Worker: r.options.Worker, Version: version,
 		Pulse: func() operator.Pulse {
 			pulse := operator.Pulse{LastPassAt: asker.LastProgress(), Settings: r.instanceSettings(p), Aside: asker.Aside()}
-			if err := asker.Ready(); err != nil && (!pulse.LastPassAt.IsZero() || asker.WritingTrouble() != nil) {
+			if err := asker.Trouble(); err != nil {
 				pulse.Trouble = err.Error()
 			}
 			return pulse

@@ -51,6 +51,7 @@ const (
 	msgDatabaseAnswers message = "answers" + zh + "可以连接"
 	msgDatabaseFails   message = "the database cannot be reached: %s" + zh + "无法连接数据库：%s"
 	msgSchemaCurrent   message = "up to date" + zh + "已是最新"
+	msgSchemaNewer     message = "newer than this program, which works with it: migration %d" + zh + "比本程序新（迁移 %d），可以继续使用"
 	msgSchemaOld       message = "older than this program: run reconciler migrate up" + zh + "比本程序旧：请运行 reconciler migrate up"
 
 	msgInstancesAlive message = "%d alive: %s" + zh + "%d 个实例在运行：%s"

@@ -117,19 +117,15 @@ func (d *Desk) examineDatabase(ctx context.Context, e *Examination, o DoctorOpti
 		return skip("schema", "rights", "clock")
 	}
 	took := time.Since(began)
-	if server.InRecovery {
-		e.addCheck("database", StateFail, d.say(msgInRecovery, server.Version), "")
-	} else {
-		e.addCheck("database", StateOK, d.say(msgServerIs, server.Version, float64(took.Microseconds())/1000, server.Role), "")
-	}
-	err = d.Store.CheckSchema(ctx)
+	d.examineServer(e, o, server, took)
+	newest, err := d.Store.SchemaVersion(ctx)
 	switch {
 	case errors.Is(err, store.ErrOldSchema):
 		e.addCheck("schema", StateFail, d.say(msgSchemaOld), "reconciler migrate up")
 	case err != nil:
 		e.addCheck("schema", StateFail, d.say(msgCannotBeRead, err), "")
 	default:
-		e.addCheck("schema", StateOK, d.say(msgSchemaCurrent), "")
+		e.addCheck("schema", StateOK, d.schemaWords(newest), "")
 	}
 	d.examineRights(ctx, e, o, server, errors.Is(err, store.ErrOldSchema))
 	difference := server.Now.Sub(began.Add(took / 2)).Abs()

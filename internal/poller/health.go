@@ -109,3 +109,15 @@ func (p *Poller) PassTrouble() error {
 
 // Ready says why the daemon does not do its work; nil: it does.
 func (p *Poller) Ready() error { return errors.Join(p.PassTrouble(), p.WritingTrouble()) }
+
+// Trouble is [Poller.Ready] without a first pass that goes on: a daemon that has just started has no
+// trouble.
+func (p *Poller) Trouble() error {
+	p.health.mu.Lock()
+	hasWorked := p.health.hasWorked
+	p.health.mu.Unlock()
+	if !hasWorked {
+		return p.WritingTrouble()
+	}
+	return p.Ready()
+}

@@ -12,16 +12,22 @@ import (
 type Server struct {
 	Version    string // such as 15.18
 	InRecovery bool   // a standby: nothing can be written
+	ReadOnly   bool   // nothing can be written, because of default_transaction_read_only or a standby
 	Role       string
 	Now        time.Time
+	// AwaitStandby counts our role's sessions whose commit has waited for a synchronous standby for
+	// more than 5 s.
+	AwaitStandby int
 }
 
 // Server reads the facts of the server.
 func (s *Store) Server(ctx context.Context) (Server, error) {
 	var v Server
 	err := s.pool.QueryRow(ctx, `
-		SELECT current_setting('server_version'), pg_is_in_recovery(), current_user::text, clock_timestamp()`).
-		Scan(&v.Version, &v.InRecovery, &v.Role, &v.Now)
+		SELECT current_setting('server_version'), pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
+		       current_user::text, clock_timestamp(),
+		       (SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query_start < clock_timestamp() - interval '5 seconds')`).
+		Scan(&v.Version, &v.InRecovery, &v.ReadOnly, &v.Role, &v.Now, &v.AwaitStandby)
 	if err != nil {
 		return Server{}, fmt.Errorf("ask the server about itself: %w", err)
 	}

@@ -43,6 +43,7 @@ type blocker struct {
 	Application string
 	User        string
 	State       string
+	WaitsFor    string     // "" where it waits for nothing
 	Since       *time.Time // its transaction's beginning; nil where our role may not see it
 }
 
@@ -54,8 +55,12 @@ func (b blocker) String() string {
 	if b.Since != nil {
 		since = b.Since.UTC().Format(time.RFC3339)
 	}
-	return fmt.Sprintf("pid %d (application %q, user %s, %s) holds the lock, in a transaction since %s",
+	words := fmt.Sprintf("pid %d (application %q, user %s, %s) holds the lock, in a transaction since %s",
 		b.PID, b.Application, b.User, cmp.Or(b.State, "state unknown"), since)
+	if b.WaitsFor == "SyncRep" {
+		words += ", and its commit waits for a synchronous standby: see synchronous_standby_names"
+	}
+	return words
 }
 
 // lockWatch looks from a second connection at who blocks sessions of ours.
@@ -117,7 +122,7 @@ func (w *lockWatch) startLooking(ctx context.Context, every time.Duration, waiti
 func (w *lockWatch) lookOnce(ctx context.Context, sessions []int32) {
 	blockers, err := collectRows[blocker](ctx, w.store.pool, `
 		SELECT DISTINCT b.pid, coalesce(a.application_name, '') AS application, coalesce(a.usename::text, '') AS "user",
-		       coalesce(a.state, '') AS state, a.xact_start AS since
+		       coalesce(a.state, '') AS state, coalesce(a.wait_event, '') AS waits_for, a.xact_start AS since
 		FROM unnest($1::int[]) AS waiting(pid), unnest(pg_blocking_pids(waiting.pid)) AS b(pid)
 		LEFT JOIN pg_stat_activity AS a ON a.pid = b.pid
 		ORDER BY b.pid`, sessions)

@@ -66,17 +66,23 @@ func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
 // CheckSchema returns [ErrOldSchema] where a migration is missing. A newer schema than this program
 // knows is accepted, so that a release can be rolled back without its schema. It writes nothing.
 func (s *Store) CheckSchema(ctx context.Context) error {
+	_, err := s.SchemaVersion(ctx)
+	return err
+}
+
+// SchemaVersion is [Store.CheckSchema], and the number of the newest migration.
+func (s *Store) SchemaVersion(ctx context.Context) (newest int64, err error) {
 	if err := s.checkPlace(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	list, err := s.MigrationStatus(ctx)
 	if err != nil {
-		return fmt.Errorf("check the schema: %w", err)
+		return 0, fmt.Errorf("check the schema: %w", err)
 	}
 	if slices.ContainsFunc(list, func(m Migration) bool { return !m.Applied }) {
-		return ErrOldSchema
+		return 0, ErrOldSchema
 	}
-	return nil
+	return list[len(list)-1].Version, nil
 }
 
 // lastMigration is the newest that is applied, nil where there is none.
