@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 
@@ -34,7 +33,7 @@ func (s databaseSettings) withStore(p *process, do func(context.Context, *store.
 }
 
 // tellWait is for a person who waits for a lock without knowing it.
-func (p *process) tellWait(blocker string) { fmt.Fprintln(p.stderr, "reconciler: waiting:", blocker) }
+func (p *process) tellWait(blocker string) { p.tell("waiting: %s", blocker) }
 
 // checkDatabase refuses a database whose schema is old, and a role that lacks the audience's
 // rights.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -16,10 +15,10 @@ import (
 func (c *runOnceCommand) tellPauses(p *process, orders *store.Store, run poller.Run, summary poller.Summary, named *account) {
 	c.tellBreakers(p, orders, summary.PausedApps)
 	for _, appID := range summary.HeldApps {
-		fmt.Fprintf(p.stderr, "reconciler: app id %s is paused by a person; its orders stay due. --despite-pause asks them too.\n", appID)
+		p.tell("app id %s is paused by a person; its orders stay due. --despite-pause asks them too.", appID)
 	}
 	if err := c.tellPausedMerchants(p, orders, run, named); err != nil {
-		fmt.Fprintln(p.stderr, "reconciler: the orders of paused merchants could not be counted:", err)
+		p.tell("the orders of paused merchants could not be counted: %v", err)
 	}
 }
 
@@ -37,9 +36,9 @@ func (c *runOnceCommand) tellBreakers(p *process, orders *store.Store, appIDs []
 		})
 		if at >= 0 {
 			until := pauses[at].PausedUntil.In(c.People.locale(p.getenv).Zone).Format(time.RFC3339)
-			cause = ", paused until " + until + ": " + visibleText(pauses[at].Reason)
+			cause = ", paused until " + until + ": " + pauses[at].Reason
 		}
-		fmt.Fprintf(p.stderr, "reconciler: the gateway fails or refuses the credentials of app id %s%s. Its other orders stay due.\n", appID, cause)
+		p.tell("the gateway fails or refuses the credentials of app id %s%s. Its other orders stay due.", appID, cause)
 	}
 }
 
@@ -67,14 +66,14 @@ func (c *runOnceCommand) tellPausedMerchants(p *process, orders *store.Store, ru
 			continue
 		}
 		if told++; told > maxToldMerchants {
-			fmt.Fprintln(p.stderr, "reconciler: more merchants are paused: see reconciler pauses.")
+			p.tell("more merchants are paused: see reconciler pauses.")
 			return nil
 		}
 		by := "a person"
 		if held.SetBy == store.Breaker {
 			by = "the circuit breaker"
 		}
-		fmt.Fprintf(p.stderr, "reconciler: merchant %s is paused by %s; its open orders (%d) wait. --despite-pause asks them too.\n", held.Key, by, left[held.Key])
+		p.tell("merchant %s is paused by %s; its open orders (%d) wait. --despite-pause asks them too.", held.Key, by, left[held.Key])
 	}
 	return nil
 }

@@ -20,6 +20,10 @@ func TestForeignTextDoesNotReachTheTerminal(t *testing.T) {
 		w := newWorld(t)
 		w.credentials(t, entry(appID, mid))
 		w.insert(t, strangerMID+hostile, "319400000001"+hostile)
+		paused := otherMID + hostile
+		w.insert(t, paused, "319400000002")
+		w.exec(t, `INSERT INTO gateway_controls (scope, key, reason, set_by) VALUES ('mid', $1, 'a', 'li')`, paused)
+		w.invoke(t, "run-once", "--dry-run").want(t, 0, "merchant "+otherMID+`a\x1b[2J\u009b31m\u202e\nfake is paused`)
 		r := w.invoke(t, "run-once", "--dry-run")
 		r.want(t, 0, strangerMID+`a\x1b[2J\u009b31m\u202e\nfake`, `319400000001a\x1b[2J`)
 		r.lacks(t, raw...)

@@ -11,6 +11,11 @@ import (
 	"unicode/utf16"
 )
 
+// tell writes a line for the person at the terminal. Foreign texts in it are spelled.
+func (p *process) tell(format string, args ...any) {
+	fmt.Fprintln(p.stderr, "reconciler: "+visibleText(fmt.Sprintf(format, args...)))
+}
+
 // visibleText makes foreign text safe for a terminal: escape sequences, other control characters
 // and marks that reorder the text come out spelled, such as \x1b and \u202e. A line break is
 // spelled too, so that foreign text cannot forge a line.
