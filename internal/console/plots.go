@@ -57,9 +57,10 @@ type legend struct {
 	Count                    int
 }
 
-// stackColumns lays columns out. All series have the same length.
-func stackColumns(key string, list []series) (rects []rect, legends []legend, top int) {
-	slots := len(list[0].Counts)
+// stackColumns lays columns out. All series have the same length. The label's words take the total
+// of each.
+func (v *visit) stackColumns(p columns, list []series, label, empty string) columns {
+	slots, top := len(list[0].Counts), 0
 	for i := range slots {
 		sum := 0
 		for _, s := range list {
@@ -67,11 +68,15 @@ func stackColumns(key string, list []series) (rects []rect, legends []legend, to
 		}
 		top = max(top, sum)
 	}
+	if top == 0 {
+		p.Empty = v.t(empty)
+	}
 	heights := make([]int, slots)
+	var totals []any
 	for _, s := range list {
 		hatch, total := "", 0
 		if s.Hatch {
-			hatch = key + "-hatch"
+			hatch = p.Key + "-hatch"
 		}
 		for i, n := range s.Counts {
 			total += n
@@ -79,14 +84,16 @@ func stackColumns(key string, list []series) (rects []rect, legends []legend, to
 				continue
 			}
 			heights[i] += n
-			rects = append(rects, rect{
+			p.Rects = append(p.Rects, rect{
 				Class: s.Class, Hatch: hatch, X: formatShare((float64(i) + 0.1) / float64(slots)), W: formatShare(0.8 / float64(slots)),
 				Y: formatShare(1 - float64(heights[i])/float64(top)), H: formatShare(float64(n) / float64(top)),
 			})
 		}
-		legends = append(legends, legend{Class: s.Class, Hatch: hatch, Word: s.Word, Count: total})
+		p.Legend = append(p.Legend, legend{Class: s.Class, Hatch: hatch, Word: s.Word, Count: total})
+		totals = append(totals, total)
 	}
-	return rects, legends, top
+	p.Label, p.Top = v.t(label, totals...), operator.FormatCount(top)
+	return p
 }
 
 const minuteSlots = 60
@@ -98,28 +105,19 @@ func (v *visit) minuteColumns(now time.Time, counts []operator.MinuteCount) colu
 		{Class: "no-answer", Word: v.t("no_answer"), Hatch: true, Counts: make([]int, minuteSlots)},
 		{Class: "refused", Word: v.t("refused"), Counts: make([]int, minuteSlots)},
 	}
-	var sums [3]int
 	for _, m := range counts {
 		slot := int(m.Minute.Sub(first) / time.Minute)
 		for i, n := range [3]int{m.Answered, m.NoAnswer, m.Refused} {
 			if slot >= 0 && slot < minuteSlots {
 				list[i].Counts[slot] += n
-				sums[i] += n
 			}
 		}
 	}
-	p := columns{Key: "minutes", Title: v.t("minutes_title"), Label: v.t("minutes_label", sums[0], sums[1], sums[2])}
-	if sums == [3]int{} {
-		p.Empty = v.t("gateway_silent")
-		return p
-	}
-	var top int
-	p.Rects, p.Legend, top = stackColumns(p.Key, list)
-	p.Top = operator.FormatCount(top)
+	p := columns{Key: "minutes", Title: v.t("minutes_title")}
 	for _, ago := range []int{59, 40, 20, 0} {
 		p.Ticks = append(p.Ticks, v.Stamp(now.Add(-time.Duration(ago) * time.Minute))[11:16])
 	}
-	return p
+	return v.stackColumns(p, list, "minutes_label", "gateway_silent")
 }
 
 const daySlots = 7
@@ -137,23 +135,13 @@ func (v *visit) dayColumns(now time.Time, counts []operator.DayCount) columns {
 		slots[day] = i
 		p.Ticks = append(p.Ticks, day[5:])
 	}
-	var sums [3]int
 	for _, c := range counts {
 		kind := map[operator.Outcome]int{operator.OutcomePaid: 0, operator.OutcomeRefunded: 1, operator.OutcomeClosed: 2}[operator.OutcomeOf(c.Status, "")]
 		if slot, known := slots[c.Day]; known {
 			list[kind].Counts[slot] += c.Orders
-			sums[kind] += c.Orders
 		}
 	}
-	p.Label = v.t("days_label", sums[0], sums[1], sums[2])
-	if sums == [3]int{} {
-		p.Empty = v.t("nothing_learned")
-		return p
-	}
-	var top int
-	p.Rects, p.Legend, top = stackColumns(p.Key, list)
-	p.Top = operator.FormatCount(top)
-	return p
+	return v.stackColumns(p, list, "days_label", "nothing_learned")
 }
 
 // timeline is the life of an order on a logarithmic axis: its first minutes matter as much as its
