@@ -83,26 +83,26 @@ func (d *Desk) checkPause(ctx context.Context, r PauseRequest) (until *time.Time
 
 // checkPauseKey refuses what is most likely a mistyped number.
 func (d *Desk) checkPauseKey(ctx context.Context, r PauseRequest) error {
+	if r.Scope == store.ScopeMerchant {
+		known, err := d.Store.HasMerchant(ctx, r.Key)
+		switch {
+		case err != nil:
+			return refuse(fmt.Errorf("%w; --unknown pauses it without looking", err), msgRefusedNotLooked, r.Key)
+		case !known:
+			return refuse(fmt.Errorf("no order is of merchant %s; --unknown pauses it all the same", r.Key), msgRefusedNoMerchant, r.Key)
+		}
+		return nil
+	}
 	instances, err := d.Store.Instances(ctx)
 	if err != nil {
 		return err
 	}
-	known := false
-	if r.Scope == store.ScopeMerchant {
-		if known, err = d.Store.HasMerchant(ctx, r.Key); err != nil {
-			return refuse(fmt.Errorf("%w; --unknown pauses it without looking", err), msgRefusedNotLooked, r.Key)
-		}
-	} else {
-		known = slices.Contains(r.AppIDs, r.Key)
-		for _, i := range instances {
-			known = known || slices.ContainsFunc(appsOf([]store.Instance{i}), func(app InstanceApp) bool { return app.AppID == r.Key })
-		}
+	known := slices.Contains(r.AppIDs, r.Key)
+	for _, i := range instances {
+		known = known || slices.ContainsFunc(appsOf([]store.Instance{i}), func(app InstanceApp) bool { return app.AppID == r.Key })
 	}
-	switch {
-	case known:
+	if known {
 		return nil
-	case r.Scope == store.ScopeMerchant:
-		return refuse(fmt.Errorf("no order is of merchant %s; --unknown pauses it all the same", r.Key), msgRefusedNoMerchant, r.Key)
 	}
 	return refuse(fmt.Errorf("app id %s is neither in the settings nor used by an instance; --unknown pauses it all the same", r.Key), msgRefusedNoApp, r.Key)
 }

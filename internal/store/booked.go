@@ -29,7 +29,7 @@ func bookedColumns() []column {
 		amount("buyer_cash_pay_amt", func(b *order.Booking) *int64 { return b.BuyerCashPayAmt }),
 		amount("refund_amount", func(b *order.Booking) *int64 { return b.RefundAmount }),
 		newColumn("pay_time", arrays.Nullable(arrays.Timestamptz()), func(o *order.Outcome) *time.Time { return o.Booking.PayTime }),
-		newColumn("settle_date", arrays.EmptyIsNull(arrays.Text()), func(o *order.Outcome) string { return settleDate(o) }).As("date"),
+		newColumn("settle_date", arrays.EmptyIsNull(arrays.Text()), settleDate).As("date"),
 		word("seq_id", func(b *order.Booking) *string { return b.SeqID }),
 		word("ref_id", func(b *order.Booking) *string { return b.RefID }),
 		word("settle_ref_id", func(b *order.Booking) *string { return b.SettleRefID }),

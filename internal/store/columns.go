@@ -24,7 +24,7 @@ func outcomeColumns() []column {
 	return slices.Concat(guardColumns(), []column{
 		newColumn("status", arrays.Text(), func(o *order.Outcome) string { return string(o.Status) }),
 		newColumn("next_query_at", arrays.Nullable(arrays.Timestamptz()), func(o *order.Outcome) *time.Time { return o.NextQueryAt }),
-		newColumn("spent", arrays.Bigint(), func(o *order.Outcome) int64 { return planSpent(o) }).As("int"),
+		newColumn("spent", arrays.Bigint(), planSpent).As("int"),
 		newColumn("queried_at", arrays.Timestamptz(), func(o *order.Outcome) time.Time { return o.Question.At }),
 		newColumn("last_error", arrays.EmptyIsNull(arrays.Text()), func(o *order.Outcome) string { return validText(o.LastError) }),
 		newColumn("resolves", arrays.Boolean(), func(o *order.Outcome) bool { return o.Resolves() }),

@@ -26,9 +26,9 @@ func eventColumns() []column {
 	return []column{
 		newColumn("order_id", arrays.Bigint(), func(o *order.Outcome) int64 { return o.Order.ID }),
 		newColumn("mid", arrays.Text(), func(o *order.Outcome) string { return o.Order.MID }),
-		newColumn("mer_order_id", arrays.EmptyIsNull(arrays.Text()), func(o *order.Outcome) string { return merOrderID(o) }),
+		newColumn("mer_order_id", arrays.EmptyIsNull(arrays.Text()), merOrderID),
 		newColumn("event", arrays.Text(), func(o *order.Outcome) string { return o.Event }),
-		newColumn("payload", arrays.Bytes(), func(o *order.Outcome) []byte { return eventPayload(o) }).As("jsonb"),
+		newColumn("payload", arrays.Bytes(), eventPayload).As("jsonb"),
 		newColumn("claim_no", arrays.Bigint(), func(o *order.Outcome) int64 { return o.Order.ClaimNo }),
 	}
 }
