@@ -132,7 +132,7 @@ func (c *Console) auditCSV(v *visit) error {
 	if err != nil {
 		return err
 	}
-	t := v.startCSV("audit", v.t("id"), v.t("at"), v.t("who"), v.t("db_user"), v.t("via"), v.t("action"), v.t("what"), v.t("before"), v.t("after"), v.t("why"), v.t("evidence"))
+	t := v.startCSV("audit", v.t("id"), v.t("at"), v.t("by"), v.t("db_user"), v.t("via"), v.t("action"), v.t("what"), v.t("before"), v.t("after"), v.t("why"), v.t("evidence"))
 	for n := 0; len(list.Actions) > 0 && n < maxExport; n += len(list.Actions) {
 		for _, a := range list.Actions {
 			t.writeRow(strconv.FormatInt(a.ID, 10), v.cellTime(&a.At), a.Actor, a.DBUser, a.Via, a.Action, a.What(v.Locale), string(a.Before), string(a.After), orEmpty(a.Reason), orEmpty(a.Evidence))

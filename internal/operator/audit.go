@@ -71,7 +71,7 @@ func (a Actions) Page(l Locale) Page {
 		return p
 	}
 	p.addLine(Plain, l.say(msgZone, l.ZoneName(a.Actions[0].At)))
-	p.addHeading(l.say(msgColAt), l.say(msgColWho), l.say(msgColVia), l.say(msgColAction), l.say(msgColWhat), l.say(msgColChange), l.say(msgColWhy), l.say(msgColEvidence))
+	p.addHeading(l.say(msgColAt), l.say(msgColWho), l.say(msgColVia), l.say(msgColAction), l.say(msgColWhat), l.say(msgColChange), l.say(msgColReason), l.say(msgColEvidence))
 	for _, action := range a.Actions {
 		p.addRow(l.Stamp(action.At), action.Actor+" ("+action.DBUser+")", action.Via, action.Action, action.What(l), action.Change(), textOf(action.Reason), textOf(action.Evidence))
 	}

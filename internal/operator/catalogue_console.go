@@ -90,7 +90,6 @@ const (
 	msgWebConsumer       message = "consumer" + zh + "消费者"
 	msgWebUnread         message = "unread since" + zh + "未读始于"
 	msgWebAllRead        message = "all read" + zh + "全部已读"
-	msgWebEvent          message = "event" + zh + "事件"
 	msgWebOnlyFailed     message = "only failed deliveries" + zh + "仅推送失败"
 	msgWebNotYet         message = "Nothing is written yet. Check the change, then confirm it." + zh + "尚未写入。请核对变更后确认。"
 	msgWebColumn         message = "what" + zh + "对象"

@@ -5,7 +5,6 @@ const (
 	msgNoEvents         message = "there is no such event" + zh + "没有符合条件的事件"
 	msgColEvent         message = "EVENT" + zh + "事件"
 	msgColEventOrder    message = "ORDER" + zh + "订单"
-	msgColEventMerchant message = "MERCHANT" + zh + "商户"
 	msgColWritten       message = "WRITTEN" + zh + "产生时间"
 	msgColDelivery      message = "DELIVERY" + zh + "推送"
 	msgColLastAnswer    message = "LAST ANSWER" + zh + "最近应答"

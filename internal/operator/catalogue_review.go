@@ -31,6 +31,5 @@ const (
 	msgColVia      message = "VIA" + zh + "途径"
 	msgColAction   message = "ACTION" + zh + "操作"
 	msgColChange   message = "CHANGE" + zh + "变更"
-	msgColWhy      message = "REASON" + zh + "原因"
 	msgColEvidence message = "EVIDENCE" + zh + "依据"
 )

@@ -59,7 +59,7 @@ func (e Events) Page(l Locale) Page {
 		return p
 	}
 	p.addLine(Plain, l.say(msgZone, l.ZoneName(e.Events[0].CreatedAt)))
-	p.addHeading("ID", l.say(msgColEvent), l.say(msgColEventOrder), l.say(msgColEventMerchant), l.say(msgColWritten), l.say(msgColDelivery), l.say(msgColLastAnswer))
+	p.addHeading("ID", l.say(msgColEvent), l.say(msgColEventOrder), l.say(msgColMerchant), l.say(msgColWritten), l.say(msgColDelivery), l.say(msgColLastAnswer))
 	for _, event := range e.Events {
 		number, last := "#"+formatInt(event.OrderID), ""
 		if event.MerOrderID != nil {
