@@ -8,9 +8,9 @@ import (
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 )
 
-// notifyServiceManager tells systemd that the daemon works, then that it is alive as often as the
-// unit's watchdog wants, and at the end that it stops. It does nothing under another service
-// manager.
+// notifyServiceManager tells systemd that the daemon works, and at the end that it stops. In
+// between it tells that it is alive, as often as the unit's watchdog wants. It does nothing under
+// another service manager.
 func notifyServiceManager(ctx context.Context, logger *slog.Logger) {
 	tell := func(state string) {
 		if _, err := systemd.SdNotify(false, state); err != nil {

@@ -64,10 +64,11 @@ func classOfCode(code string) (class Class, known bool) {
 	return ClassUnknownCode, false
 }
 
-// Classify returns the class of an answer whose body is one JSON object, by its HTTP status, its
-// errCode ("" when there is none that can be read) and whether it holds a trade status. It is empty
-// (no trouble) only for HTTP 200 with SUCCESS. Beside a trade status, a code that is not known is
-// trouble: two layers contradict each other, so something between them mixed answers up.
+// Classify returns the class of an answer whose body is one JSON object. It goes by the HTTP
+// status, by the errCode ("" when none can be read), and by whether there is a trade status. The
+// class is empty (no trouble) only for HTTP 200 with SUCCESS. Beside a trade status, a code that is
+// not known is trouble: two layers contradict each other, so something between them mixed answers
+// up.
 func Classify(httpStatus int, code string, hasStatus bool) Class {
 	if httpStatus == http.StatusOK {
 		return classifyOK(code, hasStatus)
@@ -121,7 +122,7 @@ type Error struct {
 }
 
 // newError says what a reply, or none, means. The gateway is alive if a JSON object begins in the
-// body, whatever it says and even where it ends too early, unless the HTTP status is 429 or 5xx.
+// body, even one that ends too early. It is not with the HTTP status 429 or 5xx.
 func (r reply) newError(class Class, cause error) *Error {
 	return &Error{
 		Class: class, HTTPStatus: r.answer.HTTPStatus, Code: r.answer.Code, Message: r.answer.Message, Err: cause,

@@ -1,7 +1,7 @@
 // Package chinaums asks the gateway of ChinaUMS (银联商务) what became of one payment: POST
 // {base}/v1/netpay/wx/mini-pre-query. It knows the protocol and nothing else: neither orders nor
-// SQL, and no policy. One Query is one round trip with a fresh nonce and fresh stamps; the caller
-// loops, and an *Error's Class tells it whether that can help.
+// SQL, and no policy. One Query is one round trip with a fresh nonce and fresh stamps. The caller
+// loops; an *Error's Class tells it whether that can help.
 //
 // With AuthAccessToken a Client has one access token for all its questions. The Query that finds it
 // due brings a new one first: one request more, within the same timeout, about once in 48 minutes.
@@ -19,9 +19,9 @@
 // The body is untrusted: bounded to 1 MiB, and read key by key (see Field) so that one strange
 // field costs that field alone. Answers are not signed: trust in them rests on TLS.
 //
-// Nothing that is secret leaves the package, wherever the gateway repeats it: the values of
-// secretNames are masked, and a text is withheld whole where it mentions one of those names or
-// holds the app key, the access token, or a part of the header that was sent. This holds for
+// Nothing that is secret leaves the package, wherever the gateway repeats it. The values of
+// secretNames are masked. A text is withheld whole where it mentions one of those names. So is one
+// that holds the app key, the access token, or a part of the header that was sent. This holds for
 // Answer.Redacted, for every text of an Answer and its Trade, and for the text of an Error.
 package chinaums
 
@@ -59,7 +59,7 @@ type authorizer func(timestamp, nonce string, body []byte) string
 
 // Query asks about one order in exactly one round trip, without any retry; the round trip that
 // brings a token for all is not counted. The error is nil if and only if HTTP 200, SUCCESS and one
-// JSON object came; else it is an *Error, and the Answer holds what is known. A cancelled context
+// JSON object came. Else it is an *Error, and the Answer holds what is known. A cancelled context
 // and a passed timeout are ClassTransient and wrap context.Canceled or context.DeadlineExceeded.
 //
 // An answer that names another merchant or another order shows that its connection is out of step.

@@ -6,9 +6,9 @@ import (
 	_ "time/tzdata" // a container without zone files must not shift every stamp by eight hours
 )
 
-// The gateway's layouts. Its texts carry no zone and mean China time. The first is the one of the
-// Authorization header, the second the one of the bodies' stamps, the third the one of settleDate;
-// the gateway refuses one instead of another.
+// The gateway's layouts. Its texts carry no zone and mean China time. The first is for the
+// Authorization header, the second for the bodies' stamps, the third for settleDate. The gateway
+// refuses one instead of another.
 const (
 	TimestampLayout = "20060102150405"
 	DateTimeLayout  = "2006-01-02 15:04:05"

@@ -132,9 +132,9 @@ func readOne[T any](value string, read func(string) (T, error)) Field[T] {
 	return Field[T]{Value: v, Present: true}
 }
 
-// mergeFields makes one field of two occurrences. Equal ones are one; a value beside anything else,
-// an empty one among it, is a conflict; without a value on either side, the error of the unreadable
-// one stays.
+// mergeFields makes one field of two occurrences. Equal ones are one. A value beside anything else
+// is a conflict, also beside an empty one. Without a value on either side, the error of the
+// unreadable one stays.
 func mergeFields[T comparable](a, b Field[T]) Field[T] {
 	switch {
 	case a == b || errors.Is(a.Err, ErrConflict):

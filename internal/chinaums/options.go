@@ -122,8 +122,8 @@ func hasGoodPort(u *url.URL) bool {
 	return err == nil && port > 0
 }
 
-// fitsHeader reports whether a credential has a form that a header can carry, so that a stray
-// newline of a key file is found at start and not in the gateway's refusals.
+// fitsHeader reports whether a credential has a form that a header can carry. So a stray newline of
+// a key file is found at start, and not in the gateway's refusals.
 func fitsHeader(s, forbidden string) bool {
 	bad := func(r rune) bool {
 		return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune(forbidden, r)

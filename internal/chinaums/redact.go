@@ -23,13 +23,13 @@ const replacement = "\uFFFD"
 const separators = "\xE2\x80"
 
 // readBody walks over a body once. It lists the members of the one object that the body is, with an
-// error where it is anything else, and returns what may be kept of it, always JSON that Postgres
-// takes as jsonb; nil for an empty body.
+// error where it is anything else. It also returns what may be kept of the body, always JSON that
+// Postgres takes as jsonb; nil for an empty body.
 //
-// The value of a secret name is masked at any depth, and a text that scan finds is withheld whole,
-// in what is kept and in the members. NUL, invalid UTF-8 and lone surrogates become U+FFFD, and
-// numbers too large for numeric become texts. A body that jsonb could not hold as it is (not JSON,
-// a key given twice in one object, nesting beyond 64) is kept as one text.
+// In what is kept and in the members, the value of a secret name is masked at any depth. A text
+// that scan finds is withheld whole. NUL, invalid UTF-8 and lone surrogates become U+FFFD, and
+// numbers too large for numeric become texts. One text is kept of a body that jsonb could not hold:
+// no JSON, a key given twice in one object, nesting beyond 64.
 func readBody(body []byte, scan *secretScan) (object, json.RawMessage, error) {
 	if len(body) == 0 {
 		return nil, nil, errNotObject

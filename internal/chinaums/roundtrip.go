@@ -125,7 +125,7 @@ func beginsObject(body []byte) bool {
 func withoutMark(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\uFEFF")) }
 
 // parseRetryAfter returns how long an overloaded gateway asks to be left alone, at most
-// maxRetryAfter; nil if it does not say, or not in a way that can be read.
+// maxRetryAfter. It is nil if the gateway does not say, or not in a way that can be read.
 func parseRetryAfter(response *http.Response, now func() time.Time) *time.Duration {
 	text := strings.TrimSpace(response.Header.Get("Retry-After"))
 	if status := response.StatusCode; status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable {

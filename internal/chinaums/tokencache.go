@@ -71,10 +71,10 @@ func (c *tokenCache) postponeRenewal(token accessToken, now time.Time) bool {
 }
 
 // onAnswer learns from the answer to a question that was asked with a token, and returns the
-// question's error. If the gateway refuses the token as an old one (it ended early, or newer ones
-// pushed it out), the error is ClassTransient whatever its code: the next round trip brings a new
-// token. Only when the next one is refused too, without an answer between them, are the credentials
-// wrong.
+// question's error. The gateway may refuse the token as an old one: it ended early, or newer ones
+// pushed it out. Then the error is ClassTransient whatever its code: the next round trip brings a
+// new token. Only when the next one is refused too, without an answer between them, are the
+// credentials wrong.
 func (c *tokenCache) onAnswer(used accessToken, a Answer, err error) error {
 	trouble, ok := errors.AsType[*Error](err)
 	switch {

@@ -11,8 +11,8 @@
 // # What keeps it safe
 //
 // It is read-only unless actions are allowed. On loopback everybody may read; on any other address,
-// and for each action, a person logs in. An action is prepared twice: the first POST shows before
-// and after with a digest of the state, the second one repeats the digest and writes only if it
+// and for each action, a person logs in. An action is prepared twice. The first POST shows before
+// and after with a digest of the state. The second one repeats the digest, and writes only if it
 // still holds. A strict Content-Security-Policy, cross-origin protection, SameSite cookies and no
 // caching hold for every answer. Buyer ids are masked wherever they stand.
 //

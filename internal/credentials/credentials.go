@@ -5,13 +5,13 @@
 //
 // One rule holds for every file of secrets. It is a regular file of at most 1 MiB, and neither its
 // group nor others may write it. Others may read it only where it belongs to root or to this
-// process, as a mounted Kubernetes Secret does; then the caller gets a warning to log. A FIFO or a
+// process, as a mounted Kubernetes Secret does. Then the caller gets a warning to log. A FIFO or a
 // device is refused at once. The check looks at the open file, so nobody can swap it after the
 // check.
 //
 // # Errors never quote a secret
 //
-// A slip of the pen can make any text of the credentials file a key, and the messages of the YAML
+// A slip of the pen can make any text of the credentials file a key. The messages of the YAML
 // library quote what they complain about. So only the line of such a message is kept. An app id or
 // a merchant number is shown only where it has the plain form of one.
 package credentials

@@ -27,9 +27,9 @@ type pipeline struct {
 	budgets       *budgets
 }
 
-// newPipeline makes the counters. Those with a known set of labels begin at 0: Prometheus does not
-// see the increase of a counter that comes into being with its first event, and an alert on it
-// would be silent for the wrong reason.
+// newPipeline makes the counters. Those with a known set of labels begin at 0. Prometheus does not
+// see the increase of a counter that comes into being with its first event: an alert on it would
+// stay silent.
 func newPipeline() *pipeline {
 	p := &pipeline{
 		questions:  newCounters("reconciler_questions_total", "Questions decided, by decision.", "decision"),

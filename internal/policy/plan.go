@@ -95,8 +95,8 @@ func (p Plan) Curve(n int) time.Duration {
 	return min(wait, p.Max)
 }
 
-// jitterOf is a number from -1 to 1 that is always the same for an order and well
-// distributed over neighbouring ids (the finalizer of SplitMix64).
+// jitterOf is a number from -1 to 1, always the same for an order. It is well distributed over
+// neighbouring ids (the finalizer of SplitMix64).
 func jitterOf(id int64) float64 {
 	z := uint64(id) + 0x9e3779b97f4a7c15
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9

@@ -67,8 +67,7 @@ func (p *place) isStale(apps int) bool {
 //
 // While another session holds an old snapshot, vacuum cannot remove what settled orders leave. Then
 // a look from the beginning walks over all of them (100 ms for 200,000). So after a slow look that
-// found nothing, a daemon looks at what became due lately, from pass to pass, and less often from
-// the beginning.
+// found nothing, each pass looks at what became due lately, and less often from the beginning.
 //
 // If merchants are left out, a claim looks at some of the others. The next claim goes on behind
 // them.

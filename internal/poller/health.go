@@ -36,8 +36,8 @@ func (h *health) noteProgress() {
 	h.progressAt, h.hasWorked, h.failure = time.Now(), true, nil
 }
 
-// passEnded returns how many passes have failed since a failure was last logged, this one included,
-// or 0 where it is too early to log again.
+// passEnded returns how many passes have failed since a failure was last logged, this one included.
+// It is 0 where it is too early to log again.
 func (h *health) passEnded(err error) (failedPasses int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -69,7 +69,7 @@ func (p *Poller) LastPass() time.Time {
 }
 
 // LastProgress is when the scheduled passes last showed that they work: the end of a pass that did
-// not fail, or the last claim of one that goes on, as it does for hours beside a large backlog.
+// not fail, or the last claim of one that goes on. Beside a large backlog one goes on for hours.
 func (p *Poller) LastProgress() time.Time {
 	h := &p.health
 	h.mu.Lock()

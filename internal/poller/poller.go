@@ -26,8 +26,9 @@
 //
 // # Stopping
 //
-// See shutdown.go: when the context ends, nothing more is claimed; claims that were not asked are
-// given back; a question in flight ends with its present round trip; every answer is written.
+// See shutdown.go: when the context ends, nothing more is claimed, and claims that were not asked
+// are given back. A question in flight ends with its present round trip, and every answer is
+// written.
 package poller
 
 import (

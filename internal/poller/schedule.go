@@ -11,7 +11,7 @@ import (
 
 // Run does a pass at once and then at each time of the schedule, until ctx ends. A pass never
 // overlaps the last: times that it runs over are skipped. A pass that fails, or panics, is logged
-// once and then once a minute while passes go on failing, and the next one comes as scheduled.
+// once and then once a minute while passes go on failing. The next one comes as scheduled.
 //
 // Only Next of the cron library is used. Its runner would skip a job for ever after a panic.
 func (p *Poller) Run(ctx context.Context, schedule cron.Schedule) {

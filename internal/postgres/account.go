@@ -49,8 +49,8 @@ func (a *account) String() string {
 	return "user " + a.name
 }
 
-// processAttributes puts the child into a process group of its own, so that Ctrl-C at the terminal
-// reaches us alone and the server is still there while we finish our transactions.
+// processAttributes puts the child into a process group of its own. So Ctrl-C at the terminal
+// reaches us alone, and the server is still there while we finish our transactions.
 func (a *account) processAttributes() *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true}
 	if a != nil {

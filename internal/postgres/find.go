@@ -37,8 +37,8 @@ func findPrograms() (string, error) {
 	return findIn(os.Getenv(binVariable), installFolders(), exec.LookPath)
 }
 
-// findIn returns the named folder or nothing else, then the newest version of the first kind of
-// installation that there is, then what PATH leads to.
+// findIn returns the named folder, if one is named. Else it is the newest version of the first kind
+// of installation that there is, then what PATH leads to.
 func findIn(named string, patterns []string, lookPath func(string) (string, error)) (string, error) {
 	if named != "" {
 		if !hasPrograms(named) {

@@ -3,8 +3,8 @@
 //
 // A server lives in one fresh folder: cluster, socket and log. It listens on that folder's socket
 // only, so no port can collide and nobody but its user and root gets in. The folder is named after
-// our pid. Nothing outlives us: the child is told to stop when we die, however we die, and the
-// folder of a process that was killed is swept at the next Start.
+// our pid. Nothing outlives us. The child is told to stop when we die, however we die. The folder
+// of a process that was killed is swept at the next Start.
 //
 // Postgres refuses to run as root. Started by root, the server runs as user postgres, or nobody
 // where there is none.

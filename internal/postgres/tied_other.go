@@ -14,9 +14,9 @@ import (
 // have not said goodbye.
 const watch = `read -r goodbye || kill -INT "$1"`
 
-// startTied starts a child, and beside it a shell that outlives us just long enough to end it, for
-// systems whose kernel does not do that. The guarantee is lesser by the moment between the two
-// starts. (The build tag watcher puts this way to the test on Linux.)
+// startTied is for systems whose kernel does not end a child with its parent. It starts the child,
+// and beside it a shell that outlives us just long enough to end it. The guarantee is lesser by the
+// moment between the two starts. (The build tag watcher puts this way to the test on Linux.)
 func startTied(cmd *exec.Cmd) (release func(), err error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err

@@ -1,9 +1,8 @@
-// Package soak holds no program, only a test: several pollers, crashed and
-// restarted at random, settle scripted orders on a real Postgres server against
-// the simulated gateway, while the application, an operator and the clock
-// interfere. A trigger keeps every version of every order; from that history,
-// the ledger and the events it is then proved that nothing untrue, nothing twice
-// and nothing untold was done, and that every order has ended in its truth.
+// Package soak holds no program, only a test. Several pollers, crashed and restarted at random,
+// settle scripted orders on a real Postgres server against the simulated gateway. The application,
+// an operator and the clock interfere. A trigger keeps every version of every order. That history,
+// the ledger and the events then prove that nothing untrue, nothing twice and nothing untold was
+// done. They also prove that every order has ended in its truth.
 //
 //	go test ./internal/soak                    about 20 s; left out with -short
 //	make soak SOAKTIME=10m [SOAKSEED=123]      as long as one likes

@@ -45,7 +45,7 @@ type Claim struct {
 	// no order twice. What lies ahead was asked before the clock was set back.
 	AskedBefore *time.Time
 	// Lanes leaves a part of the claim to orders that have just become due, in the presence of a
-	// backlog; without, the longest due come first.
+	// backlog. Without it, the longest due come first.
 	Lanes bool
 	// Selection, when set, replaces "due": these orders, whatever their due time.
 	Selection *Selection
@@ -123,7 +123,7 @@ type Refusal struct {
 
 // Claim takes at most c.Limit orders. They are leased to c.Worker until the lease ends or their
 // outcome is recorded. If the database refuses the statement because of one row, each order of the
-// page is claimed alone, and those that cannot be are in [Page.Refused].
+// page is claimed alone. Those that cannot be are in [Page.Refused].
 func (s *Store) Claim(ctx context.Context, c Claim) (Page, error) {
 	page, err := s.claimPage(ctx, c)
 	if isOfOneRow(err) {

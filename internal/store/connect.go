@@ -19,8 +19,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// parseURL reads a database URL. Its errors are in our own words: a password that is not written as
-// it should be can end up in any part of what the driver read, and so in what it says.
+// parseURL reads a database URL. Its errors are in our own words: a password that is badly written
+// can end up in any part of what the driver read, and so in the driver's words.
 func parseURL(url string) (*pgxpool.Config, target, error) {
 	unsafe, err := checkForm(url)
 	if err != nil {
@@ -50,8 +50,8 @@ func checkForm(url string) (unsafe bool, err error) {
 	return checkPairs(url)
 }
 
-// hidesPassword reports whether an address without an @ may be a user and a password with a comma,
-// which the driver reads as a list of hosts.
+// hidesPassword reports whether an address without an @ may be a user and a password with a comma.
+// The driver reads that as a list of hosts.
 func hidesPassword(rest string) bool {
 	_, afterColon, _ := strings.Cut(rest, ":")
 	return !strings.Contains(rest, "@") && strings.Contains(afterColon, ",")

@@ -79,9 +79,8 @@ const tokensNow = `least(@burst::float8, b.tokens + @rate::float8 *
          WHEN b.refilled_at < clock_timestamp() - interval '1 day' THEN 86400
          ELSE extract(epoch FROM clock_timestamp() - b.refilled_at)::float8 END)`
 
-// burstOf is how much the bucket of a rate holds: a fifth of a second's worth, so that no five
-// seconds see more than a tenth above the rate, with some room for the time from a claim to its
-// request.
+// burstOf is how much the bucket of a rate holds: a fifth of a second's worth. So no five seconds
+// see more than a tenth above the rate, with some room for the time from a claim to its request.
 func burstOf(rate float64) float64 { return max(1, rate/5) }
 
 // OpenBudget makes the app's budget where there is none.

@@ -69,8 +69,8 @@ func stateClass(code string) string { return code[:min(2, len(code))] }
 
 // isOfOneRow reports whether a row of the statement caused the error, by its values, by a trigger,
 // by a constraint or by a policy. Triggers may raise any code, so every class counts that is not
-// about the session, the server or the schema; a code of rights does where the row brought it
-// about, and so does a statement that took too long.
+// about the session, the server or the schema. A code of rights counts where the row brought it
+// about. So does a statement that took too long.
 func isOfOneRow(err error) bool {
 	if isQueueFull(err) || lacksIdentity(err) {
 		return false
@@ -85,7 +85,7 @@ func isOfOneRow(err error) bool {
 	return !slices.Contains(about, stateClass(state))
 }
 
-// lockWait is the longest wait of a statement for a lock. Locked orders are skipped; this is for
+// lockWait is the longest wait of a statement for a lock. Locked orders are skipped. This is for
 // the locks that a trigger of the shop's takes, and for a number that a transaction under way has
 // taken. One such row must not stop the others.
 type lockWait string

@@ -25,8 +25,8 @@ func guardColumns() []column {
 	}
 }
 
-// guardHolds is the one condition under which an outcome r may be written to its order o: the claim
-// is still the last one and not given back, nobody has settled the order, and everything that the
+// guardHolds is the one condition under which an outcome r may be written to its order o. The claim
+// is still the last one and not given back. Nobody has settled the order. Everything that the
 // decision was made from is as it was read. A settlement does not depend on the order's times.
 const guardHolds = `o.claim_no = r.claim_no AND o.lease_until IS NOT NULL
     AND ` + isOpen + ` AND o.status = r.status_read

@@ -26,10 +26,11 @@ type AsideOrder struct {
 	Cause string
 }
 
-// Heartbeat writes the row of an instance. Then it removes rows that nobody has written for a day,
-// and ends the incidents of people's pauses that have run out, those whose pause has gone, and the
-// breaker's pauses of merchants that have no order left to probe them with. Orders that wait aside are a trouble too, while they
-// are open. SeenAt is ignored: it becomes the database's present time.
+// Heartbeat writes the row of an instance. Then it removes rows that nobody has written for a day.
+// It ends the incidents of people's pauses that have run out, and those whose pause has gone. It
+// also ends the breaker's pauses of merchants without an order left to probe them with. Orders that
+// wait aside are a trouble too, while they are open. SeenAt is ignored: it becomes the database's
+// present time.
 //
 // A lock on all of orders must not make the instance look dead: its row is written all the same.
 func (s *Store) Heartbeat(ctx context.Context, i Instance, aside ...AsideOrder) error {
@@ -101,8 +102,8 @@ const endPauseless = `
 	WHERE i.closed_at IS NULL AND i.opened_at < now() - interval '2 minutes'
 	  AND NOT EXISTS (SELECT FROM gateway_controls AS c WHERE c.scope = i.scope AND c.key = i.key)`
 
-// endWithoutOrders ends the breaker's pauses, and their incidents, of merchants that have had no
-// order to probe them with since the pause ran out a minute ago: the application has settled them
+// endWithoutOrders ends the breaker's pauses, and their incidents, of merchants without an order to
+// probe them with. The pause ran out a minute ago, and the application has settled the orders
 // itself. The next order is asked as usual.
 const endWithoutOrders = `
 	WITH ended AS (

@@ -21,9 +21,9 @@ const (
 	longWait = 2 * time.Second
 )
 
-// WatchLocks looks every two seconds, while a statement is under way, who holds the locks that
-// statements of our role and our application name wait for, and tells it. It ends when stop is
-// called.
+// WatchLocks looks every two seconds, while a statement is under way, and tells who holds the
+// locks. They are the locks that statements of our role and our application name wait for. It ends
+// when stop is called.
 func (s *Store) WatchLocks(ctx context.Context, tell func(blocker string)) (stop func()) {
 	w := &lockWatch{store: s, tell: tell}
 	return w.startLooking(ctx, longWait, func(ctx context.Context) ([]int32, error) {

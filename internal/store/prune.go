@@ -76,8 +76,8 @@ func (s *Store) Prune(ctx context.Context, p Pruning) (Pruned, error) {
 }
 
 // prunePage begins a statement: a page of a table by its primary key. It is taken before it is
-// looked into: from the age of its rows the planner would conclude that it had better read the
-// table, for each page (50 s for 100,000 rows of 2,000,000).
+// looked into. From the age of its rows the planner would conclude that it had better read the
+// table, for each page: 50 s for 100,000 rows of 2,000,000.
 func prunePage(table, columns string) string {
 	return `
 		WITH page AS MATERIALIZED (
@@ -117,7 +117,7 @@ func eventPage(dryRun bool) string {
 		SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM old WHERE wanted), (SELECT max(id) FROM page)`
 }
 
-// walkOld finds the last row that is old enough, which takes reading the table, and walks up to it
+// walkOld finds the last row that is old enough, which takes reading the table. It walks up to it
 // by the primary key, whatever lies between.
 func (s *Store) walkOld(ctx context.Context, p Pruning, table, stamp, page string, told func(gone, kept int)) error {
 	var last *int64

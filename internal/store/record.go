@@ -68,8 +68,8 @@ func newAnswerWriter(pool *connPool, limits *timeLimits, found *foundCache) *ans
 var errDropped = errors.New("a trigger of the database dropped the write")
 
 // Record writes a group of outcomes and returns what became of each, in the same order. A written
-// outcome is as decided, or [order.Superseded] where the order had changed since its claim, or the
-// review [order.ReviewConflict] where that change contradicts the answer.
+// outcome is as decided. It is [order.Superseded] where the order had changed since its claim, and
+// the review [order.ReviewConflict] where that change contradicts the answer.
 //
 // A group is usually one statement: one commit for orders, ledger and events. If the database
 // refuses the group because of one of its rows, each outcome is written alone. One whose values are

@@ -66,9 +66,10 @@ func (s *Store) takeTogether(ctx context.Context, limit time.Duration, orders []
 	return err
 }
 
-// ReleaseStray gives back the claims in a worker's name that are not in its hands, such as those of
-// a claim whose reply was lost, and returns how many. They do not count toward poison. No claim of
-// the worker may be under way meanwhile. A row that refuses to be given back keeps its lease.
+// ReleaseStray gives back the claims in a worker's name that are not in its hands, and returns how
+// many. The reply to such a claim was lost, for example. Claims that are given back do not count
+// toward poison. No claim of the worker may be under way meanwhile. A row that refuses to be given
+// back keeps its lease.
 //
 // It reads all queued orders and all reviews by their partial indexes, so it is for after a lost
 // reply only. A closed case that was claimed by hand is in neither: its lease ends by itself.

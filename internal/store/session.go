@@ -53,7 +53,7 @@ func prepareSession(ctx context.Context, conn *pgx.Conn) error {
 	return checkSearchPath(ctx, conn)
 }
 
-// connPool is a pool whose errors are in our own words where it cannot connect, and which tries a
+// connPool is a pool whose errors are in our own words where it cannot connect. It tries a
 // statement again whose plan another session has made stale. Statements of a transaction are not
 // tried again: [retryStale] is for the whole of one. Rows are read by [collectRows].
 type connPool struct {

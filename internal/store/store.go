@@ -3,16 +3,16 @@
 //
 // # How the table is a queue
 //
-// An order is due when its outcome is unknown, nobody has to look at it first (review_reason), no
-// question about it is in flight (lease_until) and its time has come (next_query_at). [Store.Claim]
-// takes due orders in one statement: it skips rows that others hold, sets a lease and raises the
-// row's claim number. No lock and no transaction outlives that statement, so the gateway is asked
-// outside of any. An expired lease needs no reaper: the row is simply due again.
+// An order is due when its outcome is unknown and its time has come (next_query_at). Nobody has to
+// look at it first (review_reason), and no question about it is in flight (lease_until).
+// [Store.Claim] takes due orders in one statement: it skips rows that others hold, sets a lease and
+// raises the row's claim number. No lock and no transaction outlives that statement, so the gateway
+// is asked outside of any. An expired lease needs no reaper: the row is simply due again.
 //
 // [Store.Record] writes a group of answers in one transaction. Each write is guarded by the claim
-// number and by all that was read for the decision, so that a late answer, or one that the
-// application overtook, changes nothing. Such an answer still leaves its row in the ledger. Rows
-// are found by their ids: orders may have partitions and child tables.
+// number and by all that was read for the decision. So a late answer, or one that the application
+// overtook, changes nothing. Such an answer still leaves its row in the ledger. Rows are found by
+// their ids: orders may have partitions and child tables.
 //
 // An instant that lies further ahead than it can, because the clock was set back, counts as now:
 // leases, refills of the budget, pauses of the breaker and its probes.
@@ -44,8 +44,8 @@ type Store struct {
 }
 
 // timeLimits bound statements, because a trigger of the shop's may hang. A statement that changes
-// many orders and takes longer than maxTogether is followed by one for each order, of which none
-// may take longer than maxAlone.
+// many orders may take maxTogether. One that takes longer is followed by one for each order, and
+// none of these may take longer than maxAlone.
 type timeLimits struct{ maxTogether, maxAlone time.Duration }
 
 // Open prepares a pool for url (any pgx URL or keyword string; the standard PG* variables fill in

@@ -24,8 +24,8 @@ type current struct {
 }
 
 // handleStale handles the outcomes that the first statement did not write. It writes those whose
-// rows were only locked, leaves out those that had been written before, and keeps the evidence of
-// those that came too late.
+// rows were only locked, and leaves out those that had been written before. Of those that came too
+// late it keeps the evidence.
 func (w *answerWriter) handleStale(ctx context.Context, tx pgx.Tx, stale []*Recorded) error {
 	rows, err := readCurrent(ctx, tx, stale)
 	if err != nil {

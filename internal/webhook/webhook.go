@@ -8,7 +8,7 @@
 // The consumer "webhook" reads events by its cursor and turns each into a row of
 // webhook_deliveries, in the transaction that acknowledges it. From then on the rows are the queue.
 // So an event that the application does not accept holds up nothing but later events of its own
-// order, and what was sent survives any crash. A process that dies between a sending and its record
+// order. What was sent survives any crash. A process that dies between a sending and its record
 // sends again: delivery is at least once.
 //
 // # Who delivers

@@ -44,9 +44,9 @@ type Order struct {
 // comes first; an order's last step never ends. A step begins with its first round trip, or when
 // the time of the one before it is over.
 //
-// A step answers with a trade status, with a code, with both (an answer that contradicts itself),
-// or with neither, which is SUCCESS with the empty status of the vendor's own sample. Gateway
-// codes, four digits, come with HTTP 412 and errInfo, all others with HTTP 200 and errMsg.
+// A step answers with a trade status, with a code, or with both: an answer that contradicts itself.
+// With neither it is SUCCESS with the empty status of the vendor's own sample. Gateway codes, four
+// digits, come with HTTP 412 and errInfo, all others with HTTP 200 and errMsg.
 type Step struct {
 	Times       int           `yaml:"times"`       // lasts for so many round trips; 0 = not limited
 	For         time.Duration `yaml:"for"`         // lasts so long; 0 = not limited

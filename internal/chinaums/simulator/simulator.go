@@ -17,11 +17,11 @@
 //
 // What an order then answers is a [Step] of its timeline: a trade status, a code, or a [Fault] of
 // the network, its body bent by any number of [Mutation]s. All that a script leaves open (serial
-// numbers, buyer, times) derives from the order's number, and all chance from the seed, the order
-// and its count of round trips, so that a run repeats whatever the interleaving.
+// numbers, buyer, times) derives from the order's number. All chance derives from the seed, the
+// order and its count of round trips. So a run repeats whatever the interleaving.
 //
-// Where nothing is known of the real gateway (how far clocks may differ, whether a nonce may
-// repeat, what a rate limit looks like), the simulator assumes, and the option says so.
+// Where nothing is known of the real gateway, the simulator assumes, and the option says so: how
+// far clocks may differ, whether a nonce may repeat, what a rate limit looks like.
 package simulator
 
 import (

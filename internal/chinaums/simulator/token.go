@@ -131,8 +131,8 @@ func (b bearer) String() string {
 }
 
 // parseBearer reads the forms that clients are known to send: the token alone and bare, as older
-// documents have it, or quoted and with the app id; spaces around names, values and commas; names
-// in any order and case.
+// documents have it, or quoted and with the app id. Spaces may stand around names, values and
+// commas; names come in any order and case.
 func parseBearer(header string) (b bearer, ok bool) {
 	rest, ok := strings.CutPrefix(header, SchemeAccessToken+" ")
 	if !ok {

@@ -9,8 +9,8 @@
 //
 // pgx encodes arrays as well. It makes an interface value of each element, plans how to encode it,
 // and lets its message buffer grow with each statement. This package appends the elements of a
-// [Column] straight to one buffer in the server's binary format, which is reused, and grows the
-// driver's buffer once.
+// [Column] straight to one buffer in the server's binary format. That buffer is reused, and the
+// driver's grows once.
 //
 // Measured over claims and writes of 20,000 orders in groups of 128 (BenchmarkQueue in the package
 // store, 66 columns): 12 % less CPU, that of the server included, and 0.86 instead of 2.16 million

@@ -1,5 +1,5 @@
-// Package storetest gives each test a migrated database of its own, a store over it, and
-// connections beside the store that play the application and the operator.
+// Package storetest gives each test a migrated database of its own and a store over it. Connections
+// beside the store play the application and the operator.
 //
 //	func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
 //
