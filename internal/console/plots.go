@@ -171,13 +171,7 @@ func (v *visit) timelineOf(f operator.Facts, w operator.Why) timeline {
 			end = then.At
 		}
 	}
-	whole := math.Log1p(float64(end.Sub(f.CreatedAt)) / float64(knee))
-	place := func(t time.Time) float64 {
-		if !t.After(f.CreatedAt) || whole <= 0 {
-			return 0
-		}
-		return min(1, math.Log1p(float64(t.Sub(f.CreatedAt))/float64(knee))/whole)
-	}
+	place := placesBetween(f.CreatedAt, end)
 	line := timeline{Label: v.t("timeline_label", f.Questions, v.Stamp(f.CreatedAt)), Now: formatShare(place(f.At))}
 	kinds := make(map[string]bool)
 	add := func(at time.Time, kind string) {
@@ -211,16 +205,31 @@ func (v *visit) timelineOf(f operator.Facts, w operator.Why) timeline {
 	}
 	line.Ticks = v.timelineAxis(f, place)
 	kinds["now"] = true
-	for _, key := range []string{"created", "asked", "failed", "event", "action", "paused", "now", "to_come"} {
-		if kinds[key] {
-			word := map[string]string{
-				"created": "created", "asked": "kind_asked", "failed": "kind_failed", "event": "kind_event", "action": "kind_action", "paused": "kind_paused",
-				"now": "kind_now", "to_come": "kind_to_come",
-			}[key]
-			line.Legend = append(line.Legend, legend{Kind: key, Word: v.t(word)})
+	line.Legend = v.timelineLegend(kinds)
+	return line
+}
+
+// placesBetween returns the places of instants on the axis, from 0 to 1.
+func placesBetween(begin, end time.Time) func(time.Time) float64 {
+	whole := math.Log1p(float64(end.Sub(begin)) / float64(knee))
+	return func(t time.Time) float64 {
+		if !t.After(begin) || whole <= 0 {
+			return 0
+		}
+		return min(1, math.Log1p(float64(t.Sub(begin))/float64(knee))/whole)
+	}
+}
+
+func (v *visit) timelineLegend(kinds map[string]bool) (list []legend) {
+	for _, of := range []struct{ kind, word string }{
+		{"created", "created"}, {"asked", "kind_asked"}, {"failed", "kind_failed"}, {"event", "kind_event"},
+		{"action", "kind_action"}, {"paused", "kind_paused"}, {"now", "kind_now"}, {"to_come", "kind_to_come"},
+	} {
+		if kinds[of.kind] {
+			list = append(list, legend{Kind: of.kind, Word: v.t(of.word)})
 		}
 	}
-	return line
+	return list
 }
 
 func spanOf(from, to float64) span { return span{formatShare(from), formatShare(max(0.002, to-from))} }
