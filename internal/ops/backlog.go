@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,32 +12,25 @@ import (
 	"reconciler/internal/store"
 )
 
-const (
-	// backlogTimeout bounds one reading of the backlog.
-	backlogTimeout = 3 * time.Second
-	// backlogKept is how long a reading serves, also one that failed: scrapes,
-	// however many, do not load the database.
-	backlogKept = 15 * time.Second
-)
-
 // BacklogReader counts the work that is not done. A [*store.Store] is one.
 type BacklogReader interface {
 	Backlog(ctx context.Context) (store.Backlog, error)
 	UnreadEvents(ctx context.Context) (consumers []store.Unread, setAside int, err error)
 }
 
-// backlog measures whether accepted work moves, which no count of answers tells:
-// a service that answers well and settles nothing looks busy, or idle, but not
-// ill. It reads when it is scraped. While the database cannot be read it says
-// just that: an old figure would look like a good one.
+// backlog measures whether accepted work moves, which no count of answers tells: a service that
+// answers well and settles nothing looks busy, or idle, but not ill.
 type backlog struct {
-	mu       sync.Mutex // held while reading: one reading at a time, and the others take its result
-	source   BacklogReader
-	lastPass func() time.Time
-	last     store.Backlog
+	kept[backlogReading]
+
+	descs backlogDescs
+}
+
+type backlogReading struct {
+	store.Backlog
+
 	up       bool
-	readAt   time.Time
-	descs    backlogDescs
+	lastPass func() time.Time // it is asked at each scrape
 }
 
 type backlogDescs struct {
@@ -70,13 +62,6 @@ func newBacklog() *backlog {
 	}}
 }
 
-// watchSource sets the sources of the figures. Until then there are none.
-func (b *backlog) watchSource(source BacklogReader, lastPass func() time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.source, b.lastPass, b.readAt = source, lastPass, time.Time{}
-}
-
 // Describe names all figures.
 func (b *backlog) Describe(descs chan<- *prometheus.Desc) {
 	d := b.descs
@@ -88,14 +73,18 @@ func (b *backlog) Describe(descs chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect tells the backlog as it was at most backlogKept ago.
+// Collect tells the backlog as it was at most keptFor ago.
 func (b *backlog) Collect(metrics chan<- prometheus.Metric) {
 	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
 		metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
-	now, up, lastPass := b.readBacklog()
-	gauge(b.descs.lastPass, lastPass)
-	if !up {
+	now := b.latest()
+	lastPass := time.Time{}
+	if now.lastPass != nil {
+		lastPass = now.lastPass()
+	}
+	gauge(b.descs.lastPass, float64(max(0, lastPass.UnixMilli()))/1000) // the zero time lies before 0
+	if !now.up {
 		gauge(b.descs.up, 0)
 		return
 	}
@@ -125,27 +114,6 @@ func (b *backlog) Collect(metrics chan<- prometheus.Metric) {
 		gauge(b.descs.held, float64(pile.Orders), string(pile.Scope), labelText(pile.Key))
 		gauge(b.descs.heldAmount, float64(pile.Amount), string(pile.Scope), labelText(pile.Key))
 	}
-}
-
-// readBacklog returns the last reading, after a new one if it is old, and when the last
-// pass ended.
-func (b *backlog) readBacklog() (now store.Backlog, up bool, lastPass float64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.source == nil {
-		return store.Backlog{}, false, 0
-	}
-	if time.Since(b.readAt) >= backlogKept {
-		ctx, cancel := context.WithTimeout(context.Background(), backlogTimeout)
-		defer cancel()
-		var err error
-		b.last, err = b.source.Backlog(ctx)
-		b.up, b.readAt = err == nil, time.Now()
-	}
-	if at := b.lastPass(); !at.IsZero() {
-		lastPass = float64(at.UnixMilli()) / 1000
-	}
-	return b.last, b.up, lastPass
 }
 
 // everyReason adds the reasons for which nothing waits: a figure that is not there

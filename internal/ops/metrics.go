@@ -1,12 +1,15 @@
 package ops
 
 import (
+	"context"
 	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"reconciler/internal/store"
 )
 
 // Metrics are the daemon's figures, in the Prometheus text form. It is the poller's observer.
@@ -26,12 +29,18 @@ func NewMetrics() *Metrics {
 	return m
 }
 
-// Watch adds what stands still to what happens: the backlog, read from source when
-// the metrics are, and when the last pass ended without failure (zero: none has).
-// Until then reconciler_backlog_up is 0.
+// Watch adds what stands still to what happens: the backlog, read from source when the metrics are,
+// and when the last pass ended without failure (zero: none has). Until then reconciler_backlog_up
+// is 0.
 func (m *Metrics) Watch(source BacklogReader, lastPass func() time.Time) {
-	m.backlog.watchSource(source, lastPass)
-	m.unread.watchSource(source)
+	m.backlog.watch(func(ctx context.Context) backlogReading {
+		now, err := source.Backlog(ctx)
+		return backlogReading{now, err == nil, lastPass}
+	})
+	m.unread.watch(func(ctx context.Context) []store.Unread {
+		list, _, _ := source.UnreadEvents(ctx) // reconciler_backlog_up tells of a database that does not answer
+		return list
+	})
 }
 
 func (m *Metrics) handler() http.Handler {

@@ -123,8 +123,8 @@ func TestReadyIsBounded(t *testing.T) {
 	if err := s.Ready(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("ready: %v", err)
 	}
-	if limit > readyTimeout {
-		t.Errorf("bounded by %v, want at most %v", limit, readyTimeout)
+	if limit > readTimeout {
+		t.Errorf("bounded by %v, want at most %v", limit, readTimeout)
 	}
 }
 

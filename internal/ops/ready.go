@@ -4,16 +4,11 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"reconciler/internal/store"
 )
-
-// readyTimeout bounds the database's part of a readiness check.
-const readyTimeout = 3 * time.Second
 
 // errNothingWritten is joined with the reason why nothing could begin.
 var errNothingWritten = errors.New("nothing has been written yet")
@@ -40,7 +35,7 @@ func (s *Status) runChecks(ctx context.Context) checks {
 		starting := errors.New("starting: the database has not answered yet")
 		return checks{database: starting, schema: starting, passes: errors.New("no pass has begun"), writing: errNothingWritten}
 	}
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	c := checks{schema: database.CheckSchema(ctx), passes: passes.PassTrouble(), writing: passes.WritingTrouble()}
 	if store.IsTransient(c.schema) {
@@ -49,28 +44,27 @@ func (s *Status) runChecks(ctx context.Context) checks {
 	return c
 }
 
-// readiness exports the checks. Like the backlog, one reading serves for backlogKept.
+// readiness exports the checks.
 type readiness struct {
-	status *Status
-	desc   *prometheus.Desc
+	kept[checks]
 
-	mu     sync.Mutex
-	last   checks
-	readAt time.Time
+	desc *prometheus.Desc
 }
 
 // WatchReady adds reconciler_ready, which tells what /readyz tells, and by which check.
 func (m *Metrics) WatchReady(status *Status) {
-	m.registry.MustRegister(&readiness{status: status, desc: prometheus.NewDesc("reconciler_ready",
-		"Whether this instance does its work, by check; 0 also while a check cannot be judged.", []string{"check"}, nil)})
+	r := &readiness{desc: prometheus.NewDesc("reconciler_ready",
+		"Whether this instance does its work, by check; 0 also while a check cannot be judged.", []string{"check"}, nil)}
+	r.watch(status.runChecks)
+	m.registry.MustRegister(r)
 }
 
 // Describe names the metric.
 func (r *readiness) Describe(descs chan<- *prometheus.Desc) { descs <- r.desc }
 
-// Collect runs the checks, at most once in backlogKept.
+// Collect tells the checks as they were at most keptFor ago.
 func (r *readiness) Collect(metrics chan<- prometheus.Metric) {
-	c := r.readChecks()
+	c := r.latest()
 	for check, err := range map[string]error{"database": c.database, "schema": c.schema, "passes": c.passes, "writing": c.writing} {
 		value := 1.0
 		if err != nil {
@@ -78,15 +72,6 @@ func (r *readiness) Collect(metrics chan<- prometheus.Metric) {
 		}
 		metrics <- prometheus.MustNewConstMetric(r.desc, prometheus.GaugeValue, value, check)
 	}
-}
-
-func (r *readiness) readChecks() checks {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if time.Since(r.readAt) >= backlogKept {
-		r.last, r.readAt = r.status.runChecks(context.Background()), time.Now()
-	}
-	return r.last
 }
 
 // SetBuild adds reconciler_build_info. The schema is the newest migration that the program knows.

@@ -70,7 +70,7 @@ func TestReadyMetricIsKept(t *testing.T) {
 		for range 10 {
 			scrape(t, m)
 		}
-		time.Sleep(backlogKept)
+		time.Sleep(keptFor)
 		scrape(t, m)
 		if asked != 2 {
 			t.Errorf("the database was asked %d times, want 2", asked)
