@@ -222,8 +222,14 @@ func placesBetween(begin, end time.Time) func(time.Time) float64 {
 
 func (v *visit) timelineLegend(kinds map[string]bool) (list []legend) {
 	for _, of := range []struct{ kind, word string }{
-		{"created", "created"}, {"asked", "kind_asked"}, {"failed", "kind_failed"}, {"event", "kind_event"},
-		{"action", "kind_action"}, {"paused", "kind_paused"}, {"now", "kind_now"}, {"to_come", "kind_to_come"},
+		{"created", "created"},
+		{"asked", "kind_asked"},
+		{"failed", "kind_failed"},
+		{"event", "kind_event"},
+		{"action", "kind_action"},
+		{"paused", "kind_paused"},
+		{"now", "kind_now"},
+		{"to_come", "kind_to_come"},
 	} {
 		if kinds[of.kind] {
 			list = append(list, legend{Kind: of.kind, Word: v.t(of.word)})
