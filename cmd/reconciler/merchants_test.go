@@ -83,6 +83,22 @@ func TestSeveralMerchants(t *testing.T) {
 	p.stop(t)
 }
 
+// An order with a wrong merchant comes back in the way that its note tells.
+func TestWrongMerchantIsCorrected(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.credentials(t, entry(appID, mid))
+	w.insert(t, strangerMID, w.register(t, mid, 1, paid())...)
+	p := w.start(t, "run")
+	eventually(t, "the order is set aside", func() bool {
+		return scan[int](t, w, `SELECT count(*) FROM orders WHERE review_note LIKE '%Correct the order''s mid and ask again with review retry.%'`) == 1
+	})
+	w.exec(t, `UPDATE orders SET mid = $1`, mid)
+	w.invoke(t, "review", "retry", "#1", "--reason=the shop wrote another merchant").want(t, 0)
+	w.awaitPaid(t, 1)
+	p.stop(t)
+}
+
 // What the credentials file lacks is found at start; `query` and `run-once` choose by it as well.
 func TestCredentialsFileOfTheCommands(t *testing.T) {
 	t.Parallel()

@@ -49,7 +49,7 @@ type gatewaySettings struct {
 	AppID          string   `name:"app-id" env:"CHINAUMS_APP_ID" placeholder:"ID" help:"App id from ChinaUMS. Its key comes from CHINAUMS_APP_KEY or --app-key-file."`
 	AppKeyFile     string   `name:"app-key-file" env:"CHINAUMS_APP_KEY_FILE" placeholder:"FILE" help:"File with the app's key, instead of CHINAUMS_APP_KEY."`
 	Credentials    string   `name:"credentials-file" env:"CHINAUMS_CREDENTIALS_FILE" placeholder:"FILE" help:"Several app ids instead of one: a YAML list of app_id, app_key or app_key_file, and mids. The daemon reads it again on SIGHUP."`
-	Auth           string   `name:"auth" env:"CHINAUMS_AUTH" default:"body-sig" help:"How requests are authenticated: body-sig signs each one; access-token uses a shared token, renewed hourly."`
+	Auth           string   `name:"auth" env:"CHINAUMS_AUTH" default:"body-sig" help:"How requests are authenticated: body-sig signs each one; access-token uses a token of this process, renewed before it ends."`
 	URL            string   `name:"gateway-url" env:"CHINAUMS_BASE_URL" default:"https://api-mop.chinaums.com" help:"Address of the gateway. https://test-api-open.chinaums.com is the test gateway."`
 	QueryPath      string   `name:"query-path" env:"CHINAUMS_QUERY_PATH" default:"/v1/netpay/wx/mini-pre-query" help:"Path of the endpoint."`
 	InsecureHTTP   toggle   `name:"insecure-http" env:"RECONCILER_INSECURE_HTTP" help:"Allow plain http to another machine."`

@@ -61,14 +61,16 @@ func (s *secretScan) withParts(secrets ...string) *secretScan {
 	return &more
 }
 
-// lookFor adds a needle. One of fewer than four bytes is none.
+// lookFor adds a needle. One of fewer than four bytes is none. Of the samples in each run of so many
+// bytes, the last ones are enough: mayHold meets one of them. So the beginnings of secret names,
+// which the names of other fields share, do not make it look closer.
 func (s *secretScan) lookFor(text string, bytes int) {
 	if len(text) < gramLength {
 		return
 	}
 	s.needles = append(s.needles, needle{strings.ToLower(text), bytes})
 	s.stride = min(s.stride, bytes-gramLength+1)
-	for i := range len(text) - gramLength + 1 {
+	for i := bytes - gramLength + 1 - s.stride; i+gramLength <= len(text); i++ {
 		slot := gramSlot(text, i)
 		s.grams[slot/64] |= 1 << (slot % 64)
 	}

@@ -78,15 +78,42 @@ func (a Actions) Page(l Locale) Page {
 	return p
 }
 
-// Change is the status before and after, where the action was about an order.
+// shownChanges are the columns of an order whose change is shown, amounts last.
+func shownChanges() []string {
+	return []string{"status", "review_reason", "tid", "inst_mid", "mer_order_id", "target_order_id", "total_amount", "refund_amount"}
+}
+
+// Change is what was changed, where the action was about an order. The status needs no name.
 func (a Action) Change() string {
-	var before, after struct {
-		Status string `json:"status"`
-	}
-	if json.Unmarshal(a.Before, &before) != nil || json.Unmarshal(a.After, &after) != nil || before.Status == "" {
+	var before, after map[string]any
+	if json.Unmarshal(a.Before, &before) != nil || json.Unmarshal(a.After, &after) != nil {
 		return ""
 	}
-	return before.Status + " → " + after.Status
+	var changes []string
+	for _, column := range shownChanges() {
+		was, is := shownValue(column, before[column]), shownValue(column, after[column])
+		if was == is || column == "review_reason" && before["status"] != after["status"] {
+			continue // a settlement ends the review
+		}
+		change := was + " → " + is
+		if column != "status" {
+			change = column + " " + change
+		}
+		changes = append(changes, change)
+	}
+	return strings.Join(changes, "; ")
+}
+
+func shownValue(column string, value any) string {
+	switch v := value.(type) {
+	case float64:
+		if strings.HasSuffix(column, "_amount") {
+			return Yuan(int64(v))
+		}
+	case string:
+		return v
+	}
+	return "–"
 }
 
 // What names what the action was about.

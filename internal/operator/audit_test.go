@@ -2,6 +2,30 @@ package operator
 
 import "testing"
 
+// The list of actions answers who settled an order, with which amount, and who changed its numbers.
+func TestActionChange(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ before, after, want string }{
+		{
+			`{"status": "UNKNOWN", "review_reason": "amount_mismatch", "tid": "88880001", "total_amount": null}`,
+			`{"status": "TRADE_SUCCESS", "review_reason": null, "tid": "88880001", "total_amount": 1500, "refund_amount": 0}`,
+			"UNKNOWN → TRADE_SUCCESS; total_amount – → ¥15.00; refund_amount – → ¥0.00",
+		},
+		{
+			`{"status": "UNKNOWN", "review_reason": "bad_request", "tid": "88880001", "target_order_id": null}`,
+			`{"status": "UNKNOWN", "review_reason": null, "tid": "88880002", "target_order_id": "4200"}`,
+			"review_reason bad_request → –; tid 88880001 → 88880002; target_order_id – → 4200",
+		},
+		{`{"status": "UNKNOWN"}`, `{"status": "UNKNOWN"}`, ""},
+		{`[{"key": "x"}]`, `{"all": true}`, ""},
+		{``, `{"count": 2}`, ""},
+	} {
+		if got := (Action{Before: []byte(test.before), After: []byte(test.after)}).Change(); got != test.want {
+			t.Errorf("%s, %s:\n%q, want\n%q", test.before, test.after, got, test.want)
+		}
+	}
+}
+
 // An action about neither an order nor a pause says in its record what it was about.
 func TestActionWhat(t *testing.T) {
 	t.Parallel()

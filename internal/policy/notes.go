@@ -58,9 +58,9 @@ func (r Rules) poisonNote(claims int) string {
 
 func (r Rules) noCredentialsNote(mid string) string {
 	return r.note("No app id of the credentials file lists the merchant %s. Nothing was asked or booked. "+
-		"Correct the order's mid, or add the merchant to the file and send the reconciler a SIGHUP: "+
-		"the order then comes back by itself.",
-		"凭据文件中没有应用包含商户 %s。未查询，也未入账。请更正订单的 mid，或将商户加入该文件并向对账程序发送 SIGHUP，订单随后会自动恢复。", mid)
+		"Correct the order's mid and ask again with review retry. Or add the merchant to the file and let the reconciler "+
+		"read it again (SIGHUP, or a restart): the order then comes back by itself.",
+		"凭据文件中没有应用包含商户 %s。未查询，也未入账。请更正订单的 mid，再用 review retry 重新查询；或将商户加入该文件，让对账程序重新读取（SIGHUP 或重启），订单随后会自动恢复。", mid)
 }
 
 func (r Rules) amountMissingNote(t chinaums.Trade) string {

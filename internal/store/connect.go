@@ -280,7 +280,7 @@ func causeWords(err error) string {
 func refusalWords() map[string]string {
 	return map[string]string{
 		"28P01": "the server refuses the user or the password",
-		"28":    "the server does not let this user in: see its pg_hba.conf, and sslmode",
+		"28":    "the server does not let this user in: see whether the role exists and may log in, its pg_hba.conf, and sslmode",
 		"3D000": "the server has no database of this name",
 		"42501": "the user has no right to connect to this database",
 		"53300": "the server has no connection left",

@@ -248,7 +248,9 @@ func TestURLsThatCanBeReadInTwoWays(t *testing.T) {
 func TestConnectErrorsSayWhatMatters(t *testing.T) {
 	t.Parallel()
 	host, port := echoServer(t, "28P01")
+	strangers, strangersPort := echoServer(t, "28000") // of a role that is not there, without a password
 	for url, want := range map[string]string{
+		"postgres://user@" + strangers + ":" + strangersPort + "/db":                         "see whether the role exists and may log in",
 		"postgres://user:secret@" + host + ":" + port + "/db?sslmode=prefer":                 "database at " + host + ":" + port + ": the server refuses the user or the password (SQLSTATE 28P01)",
 		"postgres://user:secret@" + host + ":" + port + "," + host + ":1/db?sslmode=disable": "the server refuses the user or the password",
 		"postgres://user:secret@" + host + ":1," + host + ":" + port + "/db?sslmode=disable": "the server refuses the user or the password",
