@@ -153,7 +153,7 @@ func (c *Console) showEvents(v *visit) error {
 	if list.WalkedTo != nil {
 		p.Walked = v.Stamp(*list.WalkedTo)
 	}
-	p.More = moreOf("/events", query, "below", list.Below)
+	p.More = moreOf("/events", query, list.Below)
 	for _, e := range list.Events {
 		line := eventLine{Event: e, Number: numberOf(orEmpty(e.MerOrderID), "", e.OrderID), Delivery: v.Delivery(e)}
 		line.Tone = map[string]string{"delivered": "good", "set_aside": "bad", "failing": "warning", "waiting": "notice"}[e.State]
@@ -197,7 +197,7 @@ func (c *Console) showAudit(v *visit) error {
 	if len(rows) > pageSize {
 		rows, next = rows[:pageSize], rows[pageSize-1].ID
 	}
-	p.More = moreOf("/audit", query, "below", next)
+	p.More = moreOf("/audit", query, next)
 	for _, a := range rows {
 		p.Rows = append(p.Rows, actionLine{a, a.What(v.Locale), a.Change(), orEmpty(a.Reason), orEmpty(a.Evidence)})
 	}

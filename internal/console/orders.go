@@ -66,7 +66,7 @@ func (c *Console) showOrders(v *visit) error {
 	if list.WalkedTo != nil {
 		p.Walked = v.Stamp(*list.WalkedTo)
 	}
-	p.More = moreOf("/orders", query, "below", list.Below)
+	p.More = moreOf("/orders", query, list.Below)
 	// A search has no file: it would hold all orders, not those found.
 	p.CSV = localPath("/orders.csv", queryWithout(query, "below", "done"))
 	return v.showPage(http.StatusOK, "orders", v.t("orders_page"), p)
@@ -107,14 +107,14 @@ func parseCursor(text string) (int64, error) {
 }
 
 // moreOf are the addresses of the other pages.
-func moreOf(path string, query url.Values, key string, next int64) more {
+func moreOf(path string, query url.Values, next int64) more {
 	var m more
-	if query.Get(key) != "" {
-		m.First = localPath(path, queryWithout(query, key, "done"))
+	if query.Get("below") != "" {
+		m.First = localPath(path, queryWithout(query, "below", "done"))
 	}
 	if next != 0 {
 		further := queryWithout(query, "done")
-		further.Set(key, strconv.FormatInt(next, 10))
+		further.Set("below", strconv.FormatInt(next, 10))
 		m.Next = localPath(path, further)
 	}
 	return m
