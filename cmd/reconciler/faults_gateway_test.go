@@ -22,8 +22,8 @@ func frontOf(t *testing.T, w *world) *proxy {
 	return p
 }
 
-// A gateway in trouble gets a bounded number of requests, no order's plan is spent, and when it is
-// well again all goes on by itself, at the rate that was set.
+// A gateway in trouble gets a bounded number of requests, and no order's plan is spent. When it is
+// well again, all goes on by itself, at the rate that was set.
 func TestGatewayOutages(t *testing.T) {
 	t.Parallel()
 	const rate = 20

@@ -96,8 +96,8 @@ func (w *world) shortenPauses(t *testing.T, by time.Duration) {
 	w.exec(t, `UPDATE gateway_controls SET paused_until = paused_until - $1::interval WHERE set_by = 'breaker' AND paused_until > now()`, by)
 }
 
-// check says that nothing was lost and nothing happened twice: every order is as the gateway has
-// it, with one event, one row in the ledger that decided it, and one row at most for each claim.
+// check says that nothing was lost and nothing happened twice. Every order is as the gateway has
+// it, with one event. One row in the ledger decided it, and each claim has one row at most.
 func (b backlog) check(t *testing.T, w *world) {
 	t.Helper()
 	got := make(map[string]string)
@@ -192,9 +192,9 @@ func busiest(requests []simulator.Request, window time.Duration) (most int) {
 	return most
 }
 
-// wantRate checks that no five seconds saw more than the budget gave: the rate, a burst of a fifth
-// of a second, and the orders that all processes could have in hand before, claimed and not yet
-// asked.
+// wantRate checks that no five seconds saw more than the budget gave: the rate, and a burst of a
+// fifth of a second. To that come the orders that all processes could have claimed before and not
+// yet asked.
 func wantRate(t *testing.T, requests []simulator.Request, rate, maxInHand int) {
 	t.Helper()
 	const window = 5 * time.Second

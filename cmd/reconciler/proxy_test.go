@@ -57,7 +57,7 @@ func throughProxy(t *testing.T, w *world) *proxy {
 	return p
 }
 
-// reservePort keeps a port until the test ends, so that no server of another test gets it, and our
+// reservePort keeps a port until the test ends. So no server of another test gets it, and our
 // process's requests, while the line is cut. A socket that does not listen refuses connections.
 func reservePort(t *testing.T) (address string) {
 	t.Helper()

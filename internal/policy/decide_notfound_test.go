@@ -21,8 +21,8 @@ func evidence(noOrders int, merchantFound bool) *order.Evidence {
 	return &order.Evidence{NoOrders: noOrders, MerchantFound: merchantFound}
 }
 
-// NOT_FOUND takes age, expiry, three answers and a merchant that is known to work; a
-// person is called where the merchant is not, and only at the age of giving up.
+// NOT_FOUND takes age, expiry, three answers and a merchant that is known to work. Where the
+// merchant is not, a person is called, and only at the age of giving up.
 func TestNoOrder(t *testing.T) {
 	t.Parallel()
 	noOrder := newAsker(t)(anOrder(), http.StatusOK, codeBody("NO_ORDER"))

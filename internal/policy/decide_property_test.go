@@ -178,9 +178,8 @@ func TestPropertyNeverSilent(t *testing.T) {
 	})
 }
 
-// A life: whatever the gateway says one time after the other, no transition is told
-// twice, a settled order is asked no more, and no NOT_FOUND order is lost sight of
-// before its late check.
+// A life, whatever the gateway says one time after the other. No transition is told twice, and a
+// settled order is asked no more. No NOT_FOUND order is lost sight of before its late check.
 func TestPropertyLife(t *testing.T) {
 	t.Parallel()
 	ask := newAsker(t)

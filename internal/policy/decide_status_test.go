@@ -87,8 +87,8 @@ func TestNotUnderstoodIsSaid(t *testing.T) {
 	}
 }
 
-// The next question comes at the latest a minute after the order's expiry, while
-// that is still to come, and only after an answer that said "not yet".
+// While the order's expiry is still to come, the next question comes at the latest a minute after
+// it. That is so only after an answer that said "not yet".
 func TestExpiryBringsTheQuestionForward(t *testing.T) {
 	t.Parallel()
 	const far = 20 // the plan's wait is an hour by then

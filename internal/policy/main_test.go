@@ -168,9 +168,9 @@ func newAsker(t testing.TB) asker {
 //	next       the next question: +15s is fifteen seconds after now, never is no further question
 //	event      the event that is written with it, such as order.paid; - is none
 //
-// Three things must never be, so no table expects them: AND BOOKED (amounts were taken although
-// nothing is settled), AND REVIEW (a review's reason beside another decision or reason), WITHOUT A
-// NOTE (a review that tells the person nothing).
+// Three things must never be, so no table expects them. AND BOOKED: amounts were taken although
+// nothing is settled. AND REVIEW: a review's reason stands beside another decision or reason.
+// WITHOUT A NOTE: a review tells the person nothing.
 func outcomeLine(o order.Outcome) string {
 	next, event := "never", "-"
 	if o.NextQueryAt != nil {

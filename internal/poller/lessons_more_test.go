@@ -15,10 +15,10 @@ import (
 	"reconciler/internal/store"
 )
 
-// Two writers, one truth: the application's notification settles an order while the
-// gateway is asked about it, in every way in which the two can agree or contradict
-// each other; and two instances ask about the same orders at once. The first
-// answer stands, a late one is kept as evidence, nobody fails, nothing is told twice.
+// Two writers, one truth. The application's notification settles an order while the gateway is
+// asked about it, in every way that they can agree or contradict each other. Two instances ask
+// about the same orders at once. The first answer stands, a late one is kept as evidence, nobody
+// fails, nothing is told twice.
 func TestLesson6TwoWritersOneTruth(t *testing.T) {
 	t.Parallel()
 	settled := []chinaums.Status{"TRADE_SUCCESS", "TRADE_REFUND", "TRADE_CLOSED"}

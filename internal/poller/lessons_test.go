@@ -13,10 +13,10 @@ import (
 	"reconciler/internal/store"
 )
 
-// The ten lessons are those of other systems with the same task: what befell them
-// does not happen here. Each test shows its lesson's failure from end to end, in all
-// its variants; what exactly becomes of each is the subject of the tests beside it.
-// The lessons 6 to 9 are in the next file, the tenth is in package ops.
+// The ten lessons are those of other systems with the same task: what befell them does not happen
+// here. Each test shows its lesson's failure from end to end, in all its variants. What exactly
+// becomes of each is the subject of the tests beside it. The lessons 6 to 9 are in the next file,
+// the tenth is in package ops.
 
 // A question that fails says nothing of the payment. The order is paid or closed at
 // the gateway, and whatever befalls the answer, the row keeps its status and is asked
@@ -67,8 +67,8 @@ func TestLesson1FailedQuestionIsNoFailedPayment(t *testing.T) {
 	}
 }
 
-// failedQuestions asks each order once under an app id and a merchant of its own, so
-// that one's pause is not another's; then again, when the trouble is over.
+// failedQuestions asks each order once under an app id and a merchant of its own, so that one's
+// pause is not another's. It asks again when the trouble is over.
 func failedQuestions(t *testing.T, w *world, steps []simulator.Step) {
 	t.Helper()
 	passes := make([]*running, len(steps))
@@ -106,9 +106,9 @@ func failedQuestions(t *testing.T, w *world, steps []simulator.Step) {
 	}
 }
 
-// "Not found" is neither failed nor pending: it ends no order that may still be paid,
-// and none for the wrong merchant number's sake; but it does end, with a last look a
-// day later, or with a person.
+// "Not found" is neither failed nor pending: it ends no order that may still be paid, and none for
+// the wrong merchant number's sake. But it does end, with a last look a day later, or with a
+// person.
 func TestLesson2NotFoundIsNeitherFailedNorPending(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

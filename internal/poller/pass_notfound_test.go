@@ -136,8 +136,8 @@ func noOrders(n int) []string {
 	return all
 }
 
-// A person is called where no order of the merchant is ever found, when the order is
-// as old as is waited for, and not before.
+// Where no order of the merchant is ever found, a person is called. That is when the order is as
+// old as is waited for, and not before.
 func TestNotFoundUnconfirmed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -14,7 +14,7 @@ import (
 	"reconciler/internal/store"
 )
 
-// While answers cannot be written, the gateway is asked one probe at a time and no more; afterwards
+// While answers cannot be written, the gateway is asked one probe at a time and no more. Afterwards
 // every order is settled and none is poison.
 func TestNothingIsAskedWhileAnswersCannotBeWritten(t *testing.T) {
 	t.Parallel()

@@ -145,8 +145,8 @@ func TestReleaseFails(t *testing.T) {
 	wantDecisions(t, sweep(t, w.poller(t), Run{}), map[order.Decision]int{order.Settled: 16})
 }
 
-// An order whose lease is too short for another question, since it waited behind slow
-// ones, is given back and asked about under a new claim.
+// An order that waited behind slow ones may have a lease too short for another question. It is
+// given back and asked about under a new claim.
 func TestShortLeaseIsGivenBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -128,8 +128,8 @@ func one[T any](t *testing.T, w *world, sql string, args ...any) T {
 // mer is the number of the test's nth order.
 func mer(n int) string { return fmt.Sprintf("3194%08d", n) }
 
-// add makes an order that has been due for a while, ten minutes old, and scripts it
-// at the gateway; without steps the gateway does not know it.
+// add makes an order that has been due for a while, ten minutes old, and scripts it at the gateway.
+// Without steps the gateway does not know it.
 func (w *world) add(t *testing.T, n int, steps ...simulator.Step) {
 	t.Helper()
 	w.addOf(t, testMID, n, steps...)

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// fairTime is how long the fair part of a round takes; fairTimeout is its request timeout,
+	// fairTime is how long the fair part of a round takes. Its request timeout is fairTimeout,
 	// which a healthy answer should keep on a slow machine too.
 	fairTime, fairTimeout = 1500 * time.Millisecond, time.Second
 	// maxOvertakers is how many round trips of others may begin while a healthy merchant's order is

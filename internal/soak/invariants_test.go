@@ -199,10 +199,9 @@ func (w *world) checkQuestions() {
 	w.checkLedgerComplete()
 }
 
-// checkOverlaps finds two questions about one order at the same time. That may be
-// only where the clock has ended their lease before its time, as a poller
-// that stands still would find it, or an ORM has saved a row without it: that is what the fencing is
-// for.
+// checkOverlaps finds two questions about one order at the same time. That may be only where the
+// clock has ended their lease before its time, as a poller that stands still would find it. Or an
+// ORM has saved a row without it. The fencing is there for both.
 func (w *world) checkOverlaps() {
 	w.t.Helper()
 	byNumber := map[string][]*trip{}

@@ -89,8 +89,8 @@ func settledByApplication(e end) string {
 	return ""
 }
 
-// deserved: the order has ended in something that its script says somewhere, or in
-// what age and crashes bring, of which the history proves that they did.
+// deserved: the order has ended in something that its script says somewhere, or in what age and
+// crashes bring. Of these the history proves that they did.
 func deserved(s *script, e end) string {
 	says := func(is func(act) bool) bool { return slices.ContainsFunc(s.steps, is) }
 	if e.Status.Settled() {

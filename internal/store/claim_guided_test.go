@@ -13,8 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// While another session holds an old snapshot, a claim of what became due lately passes none of the
-// entries that settled orders have left in the indexes, and finds an order that is due.
+// While another session holds an old snapshot, settled orders leave entries in the indexes. A claim
+// of what became due lately passes none of them, and finds an order that is due.
 func TestClaimLatelyBesideAnOldSnapshot(t *testing.T) {
 	t.Parallel()
 	d := open(t)
@@ -46,8 +46,8 @@ func TestClaimLatelyBesideAnOldSnapshot(t *testing.T) {
 	}
 }
 
-// The plan of a claim is made once. One that was made for an empty table, or for few queued orders
-// among many, follows the due times of a backlog that comes later, before any ANALYZE.
+// The plan of a claim is made once. It may be made for an empty table, or for few queued orders
+// among many. It still follows the due times of a backlog that comes later, before any ANALYZE.
 func TestClaimPlanFitsALaterBacklog(t *testing.T) {
 	t.Parallel()
 	for before, settled := range map[string]int{"an empty table": 0, "settled orders": 20_000} {

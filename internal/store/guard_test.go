@@ -105,7 +105,7 @@ func columnOf(field string) string {
 	return strings.ToLower(regexp.MustCompile(`([a-z])([A-Z])`).ReplaceAllString(field, "${1}_${2}"))
 }
 
-// Every field of a booking is written to the column of its name, and every column of the table is
+// Every field of a booking is written to the column of its name. Every column of the table is
 // either a field or one of those that are listed here.
 func TestRecordBooksEveryField(t *testing.T) {
 	t.Parallel()

@@ -22,8 +22,8 @@ func TestLooksAreNotCompiled(t *testing.T) {
 	}
 }
 
-// The backlog of 10,000 merchants with 1,000 pauses was compiled for 1.4 s, and could not be read
-// within its 3 s on a busy server.
+// Once the backlog of 10,000 merchants with 1,000 pauses was compiled for 1.4 s. On a busy server
+// it could not be read within its 3 s.
 func TestBacklogIsNotCompiled(t *testing.T) {
 	t.Parallel()
 	d := open(t)

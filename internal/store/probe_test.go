@@ -183,7 +183,7 @@ func TestClaimBesideALockedPause(t *testing.T) {
 }
 
 // A row that refuses to be claimed stops neither the probe that it would be nor the orders that are
-// claimed with it, and is named.
+// claimed with it. It is named.
 func TestProbeBesideARowThatRefuses(t *testing.T) {
 	t.Parallel()
 	for _, scope := range []store.Scope{store.ScopeApp, store.ScopeMerchant} {

@@ -57,8 +57,8 @@ func TestSessionSettingsAreOurs(t *testing.T) {
 	}
 }
 
-// A setting of the database or the role that is taken back, as after a maintenance, has no effect
-// any more, although the sessions that began under it would keep it.
+// A setting of the database or the role may be taken back, as after a maintenance. Then it has no
+// effect any more, although the sessions that began under it would keep it.
 func TestSettingsThatAreTakenBack(t *testing.T) {
 	t.Parallel()
 	d := open(t)
