@@ -27,9 +27,6 @@ func (c Credentials) String() string {
 	return fmt.Sprintf("AppID=%q AppKey=%s", c.AppID, hidden)
 }
 
-// GoString shows what String shows.
-func (c Credentials) GoString() string { return "chinaums.Credentials{" + c.String() + "}" }
-
 // Format writes the text of String with every verb. With String alone, a verb such as %d would
 // print the fields.
 func (c Credentials) Format(f fmt.State, _ rune) {

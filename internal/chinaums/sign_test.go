@@ -66,7 +66,7 @@ func TestTheKeyIsNeverShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shown := map[string]string{"String": credentials.String(), "GoString": credentials.GoString()}
+	shown := map[string]string{"String": credentials.String()}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%T %v"} {
 		shown[verb] = fmt.Sprintf(verb, credentials)
 		shown["options "+verb] = fmt.Sprintf(verb, options)
@@ -87,7 +87,7 @@ func TestTheKeyIsNeverShown(t *testing.T) {
 			t.Errorf("%s shows the key: %s", name, text)
 		}
 	}
-	for _, name := range []string{"String", "GoString", "%v", "log", "json"} {
+	for _, name := range []string{"String", "%v", "%#v", "log", "json"} {
 		if !strings.Contains(shown[name], "the-app") {
 			t.Errorf("%s does not show the app id: %s", name, shown[name])
 		}
