@@ -66,6 +66,7 @@ func TestNotUnderstoodIsSaid(t *testing.T) {
 		unexpected bool
 	}{
 		{answer(`status="TRADE_FINISHED"`), "TRADE_FINISHED", true},
+		{answer(`status="` + strings.Repeat("交易", 50) + `"`), `the status "` + strings.Repeat("交易", 33) + `"… is not known`, true}, // cut between characters
 		{answer(`-status`), "no status", true},
 		{answer(`status=1`), "not a text", true},
 		{answer(`+status="NEW_ORDER"`), "twice", true},

@@ -120,7 +120,7 @@ func showField(f chinaums.Field[string]) string {
 func quoteText(text string) string {
 	const maxQuoted = 200
 	if len(text) > maxQuoted {
-		return fmt.Sprintf("%q…", text[:maxQuoted])
+		return fmt.Sprintf("%q…", strings.ToValidUTF8(text[:maxQuoted], "")) // without half a character
 	}
 	return fmt.Sprintf("%q", text)
 }

@@ -88,7 +88,7 @@ func shortText(s string) string {
 	if len(s) <= most {
 		return s
 	}
-	return s[:most] + "…"
+	return strings.ToValidUTF8(s[:most], "") + "…" // without half a character
 }
 
 // plainWords is the server's word without its decoration.

@@ -284,6 +284,20 @@ func TestRecordMakesTheLedgersTextsSafe(t *testing.T) {
 	}
 }
 
+// A long text is cut between two characters.
+func TestRecordCutsLongTexts(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 1)
+	out := deferred(d.claimOne(t))
+	out.Question.ErrMsg = strings.Repeat("订单", 200)
+	d.record(t, out)
+	got := scan[string](t, d, `SELECT err_msg FROM order_queries`)
+	if want := strings.Repeat("订单", 166) + "订…"; got != want {
+		t.Errorf("text %q, want %q", got, want)
+	}
+}
+
 func TestRecordOfStaleAndFreshClaimsByManyWriters(t *testing.T) {
 	t.Parallel()
 	d := open(t)
