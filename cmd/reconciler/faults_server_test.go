@@ -23,10 +23,10 @@ type cluster struct {
 }
 
 // newCluster has the schema in its database postgres, and keeps what it has committed.
-func newCluster(t *testing.T) *cluster {
+func newCluster(t *testing.T, settings ...string) *cluster {
 	t.Helper()
 	needsProgram(t)
-	server, err := postgres.Start(t.Context(), postgres.Options{Durable: true})
+	server, err := postgres.Start(t.Context(), postgres.Options{Durable: true, Settings: settings})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,10 +113,16 @@ func serve(t *testing.T, cmd *exec.Cmd) *process {
 
 // serverOn starts a server on a data folder of the cluster; its port is only a part of its socket's
 // name.
-func (c *cluster) serverOn(t *testing.T, data, port string) *process {
+func (c *cluster) serverOn(t *testing.T, data, port string, settings ...string) *process {
 	t.Helper()
-	return serve(t, c.command(t, "postgres", "-D", filepath.Join(c.Dir(), data), "-k", c.Dir(), "-p", port,
-		"-c", "listen_addresses=", "-c", "max_connections=200", "-c", "dynamic_shared_memory_type=mmap"))
+	args := []string{
+		"-D", filepath.Join(c.Dir(), data), "-k", c.Dir(), "-p", port,
+		"-c", "listen_addresses=", "-c", "max_connections=200", "-c", "dynamic_shared_memory_type=mmap",
+	}
+	for _, setting := range settings {
+		args = append(args, "-c", setting)
+	}
+	return serve(t, c.command(t, "postgres", args...))
 }
 
 // crash is an immediate shutdown: open transactions are lost, and the next start has to recover.

@@ -140,6 +140,10 @@ func (p *connPool) explainError(err error) error {
 	if isQueueFull(err) {
 		return fmt.Errorf("%w. A session that listens holds a transaction open: look for it in pg_stat_activity", err)
 	}
+	if lacksNumbers(err) {
+		return fmt.Errorf("%w. Something keeps VACUUM back: an old session, a forgotten prepared transaction (pg_prepared_xacts) "+
+			"or a replication slot (pg_replication_slots). End it, then VACUUM each database", err)
+	}
 	if lacksIdentity(err) {
 		return fmt.Errorf("%w. A publication sends its updates (pg_publication_tables): give the table a REPLICA IDENTITY, "+
 			"which has every column of the publication's WHERE, or take it out", err)
