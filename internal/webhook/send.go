@@ -126,7 +126,7 @@ func (s *sender) sendOnce(ctx context.Context, d store.Delivery) store.Attempt {
 		return attempt // the timeout would not end a read of its connection
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerRead))
-	attempt.Answer = strings.ToValidUTF8(string(body[:min(len(body), maxAnswerKept)]), "\uFFFD")
+	attempt.Answer = beginningOf(string(body))
 	if err != nil && !attempt.Delivered {
 		attempt.Answer = s.inWords(err)
 	}
@@ -166,8 +166,13 @@ func (s *sender) inWords(err error) string {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err
 	}
-	text := err.Error()
-	return text[:min(len(text), maxAnswerKept)]
+	return beginningOf(err.Error())
+}
+
+// beginningOf is what is kept of a text, without half a character at its end.
+func beginningOf(text string) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	return strings.ToValidUTF8(text[:min(len(text), maxAnswerKept)], "")
 }
 
 // inChina is the same time in the zone of the payload's times.

@@ -105,6 +105,11 @@ func TestAnswersThatAreNoDelivery(t *testing.T) {
 				<-t.Context().Done()
 			}
 		}, 3 * time.Second, "503 no answer within 3s"},
+		"a long refusal": {func(t *testing.T, w *world) func(http.ResponseWriter, int64) { // 1024 bytes end inside of a character
+			return func(rw http.ResponseWriter, _ int64) {
+				http.Error(rw, strings.Repeat("缺货", 300), http.StatusInternalServerError)
+			}
+		}, time.Minute, "500 " + strings.Repeat("缺货", 170) + "缺"},
 		"another protocol": {func(t *testing.T, w *world) func(http.ResponseWriter, int64) {
 			return func(rw http.ResponseWriter, _ int64) {
 				conn, _, err := http.NewResponseController(rw).Hijack()
