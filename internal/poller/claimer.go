@@ -159,10 +159,10 @@ func (c *claimer) claimPage(ctx context.Context, free int) (taking, error) {
 	}
 	for _, refusal := range page.Refused {
 		if store.FailureReason(refusal.Err) == "locked" {
-			p.aside.awaitLock(ctx, refusal.Order.ID, refusal.Err)
+			p.aside.awaitLock(ctx, refusal.ID, refusal.Err)
 			continue
 		}
-		p.aside.leaveOut(ctx, refusal.Order.ID, refusal.Err)
+		p.aside.leaveOut(ctx, refusal.ID, refusal.Err)
 	}
 	c.refused += len(page.Refused)
 	c.pushOrders(page.Orders, sentAt)

@@ -117,8 +117,8 @@ type Page struct {
 
 // Refusal is an order whose claim the database refused because of the row itself.
 type Refusal struct {
-	Order order.Order // at least its ID
-	Err   error
+	ID  int64
+	Err error
 }
 
 // Claim takes at most c.Limit orders. They are leased to c.Worker until the lease ends or their

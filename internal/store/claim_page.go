@@ -71,7 +71,7 @@ func (w claimedRow) page(c Claim, orders []order.Order) Page {
 func (w claimedRow) droppedClaims() []Refusal {
 	var list []Refusal
 	for _, id := range w.Dropped {
-		list = append(list, Refusal{Order: order.Order{ID: id}, Err: errDropped})
+		list = append(list, Refusal{ID: id, Err: errDropped})
 	}
 	return list
 }
@@ -88,7 +88,7 @@ func (s *Store) claimOneByOne(ctx context.Context, c Claim) (Page, error) {
 	var page Page
 	suspects := c.Suspects
 	for _, sql := range c.peekPlans() {
-		orders, err := s.readOrders(ctx, sql.text, sql.args)
+		orders, err := collectRows[peekedOrder](ctx, s.pool, sql.text, sql.args)
 		if err != nil {
 			return Page{}, err
 		}
@@ -103,7 +103,7 @@ func (s *Store) claimOneByOne(ctx context.Context, c Claim) (Page, error) {
 			why, claimed, err := s.runClaim(ctx, plan)
 			switch {
 			case isOfOneRow(err):
-				page.Refused = append(page.Refused, Refusal{Order: o, Err: nameFunction(err)})
+				page.Refused = append(page.Refused, Refusal{ID: o.ID, Err: nameFunction(err)})
 				continue
 			case err != nil && ctx.Err() != nil && len(page.Refused)+len(page.Orders) > 0:
 				page.Unsure = true
@@ -219,21 +219,30 @@ func (c Claim) keepsRoom() bool { return c.Limit > 1 || rand.IntN(2) == 0 }
 // page is the statement that reads a page.
 func (c Claim) page() (string, pgx.NamedArgs) {
 	from, args := c.fromClause()
-	return readPage(from), args
+	return readPage(orderColumns, from), args
 }
 
-func readPage(from string) string {
-	return "WITH " + controls + " SELECT " + orderColumns + from
+func readPage(columns, from string) string {
+	return "WITH " + controls + " SELECT " + columns + from
 }
+
+// peekedOrder is what is read of an order before it is claimed alone. No text is: in a database of
+// encoding SQL_ASCII it may be what refused the claim.
+type peekedOrder struct {
+	ID               int64
+	UnrecordedClaims int
+}
+
+const peekedColumns = `o.id, o.unrecorded_claims`
 
 // peekPlans are the statements that read what a claim would take: from both ends of what is due.
 func (c Claim) peekPlans() []claimPlan {
 	from, args := c.fromClause()
-	plans := []claimPlan{{text: readPage(from), args: args}}
+	plans := []claimPlan{{text: readPage(peekedColumns, from), args: args}}
 	if recent := c.maxRecent(); recent > 0 && c.Selection == nil {
 		_, args := c.fromClause()
 		args["limit"] = recent
-		plans = append(plans, claimPlan{text: readPage(recentPage), args: args})
+		plans = append(plans, claimPlan{text: readPage(peekedColumns, recentPage), args: args})
 	}
 	return plans
 }

@@ -155,10 +155,10 @@ func TestClaimBesideExtremeRows(t *testing.T) {
 				claimed := ids(page.Orders)
 				var refused []int64
 				for _, r := range page.Refused {
-					if r.Err == nil || r.Order.MID != mid {
-						t.Errorf("refused %+v, %v", r.Order, r.Err)
+					if r.Err == nil {
+						t.Errorf("refused order %d without a cause", r.ID)
 					}
-					refused = append(refused, r.Order.ID)
+					refused = append(refused, r.ID)
 				}
 				slices.Sort(claimed)
 				slices.Sort(refused)
@@ -184,7 +184,7 @@ func TestClaimBesideATrigger(t *testing.T) {
 	d.insert(t, 4)
 	d.trigger(t, "NEW.id = 3", `RAISE EXCEPTION 'hands off';`)
 	page := d.page(t, store.Claim{Limit: 4, Lanes: true})
-	if len(page.Orders) != 3 || len(page.Refused) != 1 || page.Refused[0].Order.ID != 3 {
+	if len(page.Orders) != 3 || len(page.Refused) != 1 || page.Refused[0].ID != 3 {
 		t.Errorf("claimed %v, refused %v", ids(page.Orders), page.Refused)
 	}
 }
@@ -203,7 +203,7 @@ func TestClaimBesideATriggerThatDrops(t *testing.T) {
 			page := d.page(t, claim)
 			claimed = append(claimed, ids(page.Orders)...)
 			for _, r := range page.Refused {
-				claim.ExceptIDs = append(claim.ExceptIDs, r.Order.ID)
+				claim.ExceptIDs = append(claim.ExceptIDs, r.ID)
 			}
 		}
 		if !slices.Equal(claimed, []int64{5, 6}) || !slices.Equal(slices.Sorted(slices.Values(claim.ExceptIDs)), []int64{1, 2, 3, 4}) {
