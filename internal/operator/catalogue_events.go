@@ -10,7 +10,7 @@ const (
 	msgColLastAnswer    message = "LAST ANSWER" + zh + "最近应答"
 	msgDelivered        message = "delivered %s" + zh + "已于 %s 送达"
 	msgSetAsideAt       message = "set aside %s after %d attempts" + zh + "已于 %s 搁置，共尝试 %d 次"
-	msgFailing          message = "failed %d times, next %s" + zh + "已失败 %d 次，下次 %s"
+	msgFailing          message = "failures: %d, next %s" + zh + "已失败 %d 次，下次 %s"
 	msgWaitsForDelivery message = "waits" + zh + "等待推送"
 	msgNotSent          message = "not sent by HTTP" + zh + "不经 HTTP 推送"
 	msgResent           message = "events to be sent again: %d" + zh + "将重新推送的事件数：%d"
