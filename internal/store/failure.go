@@ -69,20 +69,20 @@ func stateClass(code string) string { return code[:min(2, len(code))] }
 
 // isOfOneRow reports whether a row of the statement caused the error, by its values, by a trigger,
 // by a constraint or by a policy. Triggers may raise any code, so every class counts that is not
-// about the session, the server or the schema. Codes of rights, of limits and of states count where
-// the row brought them about. So does a statement that took too long.
+// about the session, the server or the schema. A code of rights, and a publication, count where the
+// row brought them about. So does a statement that took too long.
 func isOfOneRow(err error) bool {
-	if isValueError(err) {
-		return true
+	if isQueueFull(err) || lacksNumbers(err) {
+		return false // the code is that of a value too large
 	}
 	state := sqlState(err)
 	pgErr, found := errors.AsType[*pgconn.PgError](err)
-	if found && (slices.Contains([]string{"42", "54"}, stateClass(state)) || state == "55000" || state == queryCanceled) {
+	if found && (stateClass(state) == "42" || lacksIdentity(err) || state == queryCanceled) {
 		// The context of an error names the functions that were running: a trigger's, as a rule. No
 		// function runs where a policy's WITH CHECK refuses a row; the place in the server tells.
 		return functionContext(pgErr) != "" || pgErr.Routine == "ExecWithCheckOptions"
 	}
-	about := []string{"", "00", "08", "0A", "25", "26", "28", "3D", "3F", "40", "53", "57", "58", "F0"}
+	about := []string{"", "00", "08", "0A", "25", "26", "28", "3D", "3F", "40", "42", "53", "57", "58", "F0"}
 	return !slices.Contains(about, stateClass(state))
 }
 

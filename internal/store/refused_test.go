@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"crypto/rand"
 	"errors"
 	"slices"
 	"strings"
@@ -69,6 +70,28 @@ func TestRecordBesideATrigger(t *testing.T) {
 				t.Errorf("row %q", got)
 			}
 		})
+	}
+}
+
+// An index of the shop's may have no room for a value that fits everywhere else. The code of that
+// error is also the code of a server without transaction numbers.
+func TestRecordBesideAnIndexWithoutRoom(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.insert(t, 3)
+	orders := d.claim(t, 3)
+	d.exec(t, `CREATE INDEX ON orders USING gin ((ARRAY[bank_info]))`)
+	group := []order.Outcome{settled(orders[0]), settled(orders[1]), settled(orders[2])}
+	var long strings.Builder // it cannot be compressed
+	for range 200 {
+		long.WriteString(rand.Text())
+	}
+	group[1].Booking.BankInfo = new(long.String())
+	recorded := d.recordAll(t, group...)
+	for i, want := range []store.RecordState{store.Written, store.Refused, store.Written} {
+		if recorded[i].State != want {
+			t.Errorf("order %d: state %d (%v), want %d", i+1, recorded[i].State, recorded[i].Err, want)
+		}
 	}
 }
 
