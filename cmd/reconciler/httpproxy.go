@@ -1,7 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -14,7 +17,7 @@ import (
 // that it cannot read, and asks without a proxy. The value may hold a password: it is not shown.
 func checkProxy(getenv func(string) string, address string) error {
 	u, err := url.Parse(address)
-	if err != nil || u.Scheme == "" || webhook.IsLoopback(u.Hostname()) {
+	if err != nil || u.Scheme == "" || webhook.IsLoopback(u.Hostname()) || hasNoProxy(getenv, u.Hostname()) {
 		return nil // another check names it, or no proxy is used
 	}
 	name := strings.ToUpper(u.Scheme) + "_PROXY"
@@ -25,6 +28,21 @@ func checkProxy(getenv func(string) string, address string) error {
 		return nil
 	}
 	return fmt.Errorf("%s is no address of a proxy: write it like http://proxy.internal:3128, special characters of a password as %%40", name)
+}
+
+// hasNoProxy reports whether NO_PROXY lists a host. Go's client then looks at no proxy.
+func hasNoProxy(getenv func(string) string, host string) bool {
+	list := strings.Split(cmp.Or(getenv("NO_PROXY"), getenv("no_proxy")), ",")
+	return slices.ContainsFunc(list, func(entry string) bool {
+		entry = strings.ToLower(strings.TrimSpace(entry))
+		if name, _, err := net.SplitHostPort(entry); err == nil {
+			entry = name
+		}
+		network, _ := netip.ParsePrefix(entry)
+		ip, _ := netip.ParseAddr(host)
+		domain := strings.TrimLeft(entry, "*.")
+		return entry == "*" || network.Contains(ip) || domain != "" && strings.HasSuffix("."+strings.ToLower(host), "."+domain)
+	})
 }
 
 func isProxy(value string) bool {

@@ -360,3 +360,21 @@ func TestProxyIsRefused(t *testing.T) {
 	}
 	invoke(t, append(slices.Clone(env), "CHINAUMS_BASE_URL=http://127.0.0.1:1", "HTTP_PROXY=ftp://proxy"), "config").want(t, 0)
 }
+
+// No proxy is used for what NO_PROXY lists, so its address does not matter there.
+func TestProxyThatIsNotUsed(t *testing.T) {
+	t.Parallel()
+	for listed, code := range map[string]int{
+		"NO_PROXY=*": 0, "no_proxy=10.0.0.0/8, .Pay.Invalid": 0, "NO_PROXY=gateway.pay.invalid:443": 0, "NO_PROXY=invalid": 0,
+		"NO_PROXY=": 2, "NO_PROXY=pay.example,10.0.0.0/8": 2, "NO_PROXY=ay.invalid": 2,
+	} {
+		invoke(t, []string{
+			"DATABASE_URL=postgres://127.0.0.1:1/nowhere", "CHINAUMS_APP_ID=app", "CHINAUMS_APP_KEY=" + appKey,
+			"CHINAUMS_BASE_URL=https://gateway.pay.invalid", "HTTPS_PROXY=proxy:port", listed,
+		}, "config").want(t, code)
+	}
+	invoke(t, []string{
+		"DATABASE_URL=postgres://127.0.0.1:1/nowhere", "CHINAUMS_APP_ID=app", "CHINAUMS_APP_KEY=" + appKey,
+		"CHINAUMS_BASE_URL=https://10.1.2.3", "HTTPS_PROXY=proxy:port", "NO_PROXY=10.0.0.0/8",
+	}, "config").want(t, 0)
+}
