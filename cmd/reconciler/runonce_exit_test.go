@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -135,5 +136,29 @@ func TestRunOnceDryRunTellsOfReviews(t *testing.T) {
 	_, s := w.summary(t, 0, "run-once", "--dry-run", "--review")
 	if len(s.Changes) != 1 || s.Changes[0].ID != 1 || s.Changes[0].To != "TRADE_SUCCESS" {
 		t.Errorf("changes = %+v, want that of order 1: the review of order 2 stays", s.Changes)
+	}
+}
+
+// A run despite a pause sends one probe. Where that fails, the breaker holds for the rest of the run.
+func TestRunOnceOneFailedProbe(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ scope, key, setBy, code string }{
+		"an app of the breaker":     {"app", appID, "breaker", "1000"},
+		"a merchant of the breaker": {"mid", mid, "breaker", "INACTIVE_MERCHANT"},
+		"a merchant of a person":    {"mid", mid, "li", "INACTIVE_MERCHANT"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.set("RECONCILER_CONCURRENCY=1")
+			numbers := w.orders(t, 3, simulator.Step{Code: tt.code})
+			w.exec(t, `INSERT INTO gateway_controls (scope, key, paused_until, reason, set_by)
+				VALUES ('`+tt.scope+`', '`+tt.key+`', now() + interval '10 minutes', 'trouble', '`+tt.setBy+`')`)
+			_, s := w.summary(t, 1, append([]string{"run-once", "--despite-pause"}, numberFlags(numbers...)...)...)
+			left := strings.Count(strings.Join(fates(s), "\n")+"\n", " breaker\n") // any of them is the probe
+			if s.Asked != 1 || s.Refused != 1 || left != 2 {
+				t.Errorf("asked %d, refused %d, orders %q; want one refused, two left to the breaker", s.Asked, s.Refused, fates(s))
+			}
+		})
 	}
 }

@@ -48,11 +48,13 @@ const maxToldMerchants = 5
 // tellPausedMerchants names the merchants whose orders the run left. Of named orders the report
 // tells.
 func (c *runOnceCommand) tellPausedMerchants(p *process, orders *store.Store, run poller.Run, named *account) error {
-	if c.DespitePause || len(named.list) > 0 || p.ctx.Err() != nil {
+	if len(named.list) > 0 || p.ctx.Err() != nil {
 		return nil
 	}
 	pauses, err := orders.Controls(p.ctx)
-	pauses = slices.DeleteFunc(pauses, func(held store.Control) bool { return held.Scope != store.ScopeMerchant })
+	pauses = slices.DeleteFunc(pauses, func(held store.Control) bool {
+		return held.Scope != store.ScopeMerchant || c.DespitePause && held.SetBy != store.Breaker
+	})
 	if err != nil || len(pauses) == 0 {
 		return err
 	}
@@ -69,11 +71,14 @@ func (c *runOnceCommand) tellPausedMerchants(p *process, orders *store.Store, ru
 			p.tell("more merchants are paused: see reconciler pauses.")
 			return nil
 		}
-		by := "a person"
+		by, advice := "a person", " --despite-pause asks them too."
 		if held.SetBy == store.Breaker {
-			by = "the circuit breaker"
+			by, advice = "the circuit breaker", " --despite-pause sends one as the probe."
 		}
-		p.tell("merchant %s is paused by %s; its open orders (%d) wait. --despite-pause asks them too.", held.Key, by, left[held.Key])
+		if c.DespitePause {
+			advice = "" // its probe failed
+		}
+		p.tell("merchant %s is paused by %s; its open orders (%d) wait.%s", held.Key, by, left[held.Key], advice)
 	}
 	return nil
 }

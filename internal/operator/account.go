@@ -80,12 +80,12 @@ func (a Account) whyNotAsked(n store.NamedState) Skipped {
 	if skipped := a.reasonOfRow(n); skipped != "" {
 		return skipped
 	}
-	if p := pauseOf(a.Pauses, a.Apps, n.MID); p != nil && p.SetBy == store.Breaker {
-		return SkippedBreaker
-	} else if p != nil && !a.Despite {
-		return SkippedPaused
-	}
+	p := pauseOf(a.Pauses, a.Apps, n.MID)
 	switch {
+	case p != nil && p.SetBy == store.Breaker:
+		return SkippedBreaker
+	case p != nil && !a.Despite:
+		return SkippedPaused
 	case slices.Contains(a.BreakerApps, appOf(a.Apps, n.MID)):
 		return SkippedBreaker
 	case a.Limit:
@@ -95,6 +95,9 @@ func (a Account) whyNotAsked(n store.NamedState) Skipped {
 	}
 	if skipped := a.reasonOfRow(a.After[n.ID]); skipped != "" {
 		return skipped // it changed while the run went on
+	}
+	if p != nil {
+		return SkippedBreaker // asked despite a person's pause, and in trouble
 	}
 	return SkippedInFlight // another process took it meanwhile
 }

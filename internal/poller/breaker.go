@@ -47,12 +47,15 @@ type track struct {
 	openedAt time.Time // claims that were sent before are not asked
 	opening  bool      // its pause is being shared: claims do not see it yet
 	until    time.Time // nothing is asked before; only of a pause that could not be shared
+	ownUntil time.Time // the end of the latest pause that this process opened
 }
 
 // isHeld reports whether this process keeps its orders back, whatever the claims see. A run despite
-// the pause waits for no sharing: it claims one probe after the other.
+// the pauses breaks those that it met, not those that its own questions opened: otherwise it asked
+// a failing gateway about all its orders, each of them as the next probe.
 func (t *track) isHeld(despitePause bool) bool {
-	return t.opening && !despitePause || time.Now().Before(t.until)
+	now := time.Now()
+	return t.opening || now.Before(t.until) || despitePause && now.Before(t.ownUntil)
 }
 
 // appTrack also remembers the app's last usable answers, newest first: two about different orders,
@@ -319,8 +322,10 @@ func (b *breaker) noteOpened(scope store.Scope, key string, shared bool, pause t
 	if t == nil {
 		return // answered well meanwhile
 	}
-	if t.openedAt, t.opening = time.Now(), false; !shared {
-		t.until = t.openedAt.Add(pause)
+	t.openedAt, t.opening = time.Now(), false
+	t.ownUntil = t.openedAt.Add(pause)
+	if !shared {
+		t.until = t.ownUntil
 	}
 }
 

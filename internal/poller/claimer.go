@@ -145,6 +145,9 @@ func (c *claimer) claimPage(ctx context.Context, free int) (taking, error) {
 	}
 	claim, limited := c.newClaim(free)
 	sentAt := time.Now()
+	if c.breaker.isPaused(c.app.AppID, c.run.DespitePause) { // opened while this claim waited
+		return taking{Page: store.Page{Paused: true}}, nil
+	}
 	page, err := c.cursor.nextPage(ctx, claim)
 	if err != nil {
 		p.writing.leaveStray() // it may have been committed all the same
