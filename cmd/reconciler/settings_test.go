@@ -378,3 +378,13 @@ func TestProxyThatIsNotUsed(t *testing.T) {
 		"CHINAUMS_BASE_URL=https://10.1.2.3", "HTTPS_PROXY=proxy:port", "NO_PROXY=10.0.0.0/8",
 	}, "config").want(t, 0)
 }
+
+// Plain http to this machine stays on it, however its name is written.
+func TestLocalhostNeedsNoProxy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	numbers := w.orders(t, 1, paid())
+	upper := strings.Replace(w.gateway.url, "127.0.0.1", "LOCALHOST", 1)
+	w.set("CHINAUMS_BASE_URL="+upper, "HTTP_PROXY=http://127.0.0.1:1")
+	w.invoke(t, "query", "--mid="+mid, "--tid="+tid, "--mer-order-id="+numbers[0]).want(t, 0, "TRADE_SUCCESS")
+}

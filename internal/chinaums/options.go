@@ -73,7 +73,16 @@ func New(o Options) (*Client, error) {
 	return client, nil
 }
 
-func (o Options) urlOf(path string) string { return strings.TrimSuffix(o.BaseURL, "/") + path }
+// urlOf is the address of a path. Its host is in lower case: the standard library takes no other
+// localhost as this machine, and would send plain http through a proxy.
+func (o Options) urlOf(path string) string {
+	base, err := url.Parse(o.BaseURL)
+	if err != nil {
+		return "" // New refuses it
+	}
+	base.Host = strings.ToLower(base.Host)
+	return strings.TrimSuffix(base.String(), "/") + path
+}
 
 // Problem says what is wrong with one field of the [Options]. The caller knows the name under which
 // people set the field.

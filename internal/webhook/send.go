@@ -93,10 +93,16 @@ func newSender(o Options) (*sender, error) {
 	if err != nil {
 		return nil, err
 	}
+	address, err := url.Parse(o.URL)
+	if err != nil {
+		return nil, errors.New("the URL cannot be read") // see CheckURL
+	}
+	// In capitals, localhost is no name of this machine for the library's choice of a proxy.
+	address.Host = strings.ToLower(address.Host)
 	transport := http.DefaultTransport.(*http.Transport).Clone() // the standard library's is one
 	transport.MaxIdleConnsPerHost = maxInFlight
 	transport.MaxResponseHeaderBytes = maxAnswerRead
-	return &sender{url: o.URL, key: key, now: o.Now, client: &http.Client{
+	return &sender{url: address.String(), key: key, now: o.Now, client: &http.Client{
 		Transport:     transport,
 		Timeout:       o.Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
