@@ -66,23 +66,21 @@ func (c *doctorCommand) askGateway(ctx context.Context, r resolved, l operator.L
 		return []string{err.Error()}, false
 	}
 	defer r.clients.closeAll()
-	told, errs := make([]string, len(apps)), make([]error, len(apps))
+	told = make([]string, len(apps))
 	var asking errgroup.Group
 	asking.SetLimit(c.Poll.Concurrency.T)
 	for i, app := range apps {
 		asking.Go(func() error {
 			code, err := c.askWith(ctx, app)
-			told[i], errs[i] = l.AskedGateway(app.AppID, code), err
+			if err != nil {
+				told[i] = fmt.Sprintf("app id %s: %v", app.AppID, err)
+				return err
+			}
+			told[i] = l.AskedGateway(app.AppID, code)
 			return nil
 		})
 	}
-	_ = asking.Wait()
-	for i, err := range errs {
-		if err != nil {
-			told[i] = fmt.Sprintf("app id %s: %v", apps[i].AppID, err)
-		}
-	}
-	return told, errors.Join(errs...) == nil
+	return told, asking.Wait() == nil
 }
 
 // askWith asks with one app id. Any answer that is not about our credentials shows that they work.

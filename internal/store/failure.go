@@ -120,22 +120,28 @@ func isCommitWait(err error) bool {
 // isQueueFull reports that a commit with a NOTIFY found no room in the listeners' queue, which all
 // databases of the server share. A session that listens holds a transaction open.
 func isQueueFull(err error) bool {
-	pgErr, found := errors.AsType[*pgconn.PgError](err)
-	return found && pgErr.Code == "54000" && pgErr.Routine == "PreCommit_Notify"
+	return sqlState(err) == "54000" && serverRoutine(err) == "PreCommit_Notify"
 }
 
 // lacksIdentity reports that a table is in a publication that sends its updates, and has nothing to
 // tell its rows apart by. No row of it can be updated, and none of its parent's.
 func lacksIdentity(err error) bool {
-	pgErr, found := errors.AsType[*pgconn.PgError](err)
-	return found && pgErr.Routine == "CheckCmdReplicaIdentity"
+	return serverRoutine(err) == "CheckCmdReplicaIdentity"
 }
 
 // lacksNumbers reports that the server has no transaction numbers left: vacuum was kept back for
 // too long.
 func lacksNumbers(err error) bool {
-	pgErr, found := errors.AsType[*pgconn.PgError](err)
-	return found && (pgErr.Routine == "GetNewTransactionId" || pgErr.Routine == "GetNewMultiXactId")
+	return slices.Contains([]string{"GetNewTransactionId", "GetNewMultiXactId"}, serverRoutine(err))
+}
+
+// serverRoutine is the place in the server's source that raised an error, "" where none did. It
+// tells apart what has one code.
+func serverRoutine(err error) string {
+	if pgErr, found := errors.AsType[*pgconn.PgError](err); found {
+		return pgErr.Routine
+	}
+	return ""
 }
 
 // queryCanceled is the code of a statement that took too long, or that a person ended.
